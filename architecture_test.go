@@ -1,0 +1,111 @@
+package lockstep_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/lockstep-kms/lockstep"
+
+// imports is the whole import graph of the product: for each package, what of this module it may
+// import. docs/architecture.md explains the arrows. A package that is not in the table fails the
+// test, and so does an arrow that is not.
+var imports = map[string][]string{
+	// leaves
+	"secret":    {},
+	"aead":      {},
+	"kms":       {},
+	"storage":   {},
+	"transport": {},
+
+	"fsm":          {"storage"},
+	"seal":         {"kms", "aead", "secret"},
+	"kms/material": {"kms", "aead", "secret"},
+	"audit":        {"kms"},
+	"auth":         {"kms", "secret"},
+
+	"kms/catalog": {"kms", "kms/material", "seal", "fsm", "secret", "auth"},
+	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "audit", "seal", "fsm", "secret"},
+
+	"server/replica": {"fsm", "storage", "transport"},
+
+	"api/rest":   {"kms", "kms/service", "auth"},
+	"api/sys":    {"kms", "seal"},
+	"api/client": {"kms"},
+
+	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
+		"kms/catalog", "kms/service", "server/replica", "api/rest", "api/sys"},
+
+	"cmd/lockstep": {"server", "api/client", "transport", "kms"},
+
+	// importable fakes and harnesses, for tests only
+	"kms/service/servicetest": {"*"},
+	"integration":             {"*"},
+	"integration/cluster":     {"*"},
+
+	// measuring programs
+	"bench/load":    {},
+	"bench/floor":   {},
+	"bench/compare": {"api/client"},
+	"bench/raft":    {"storage"},
+	"bench/create":  {"api/client"},
+	"bench/scale":   {"api/client"},
+}
+
+// testOnly may be imported by tests and by each other, by nothing else.
+var testOnly = []string{"kms/service/servicetest", "integration", "integration/cluster"}
+
+func TestImportRules(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		pkg := filepath.ToSlash(filepath.Dir(path))
+		allowed, known := imports[pkg]
+		if !known {
+			t.Errorf("%s: package %s is not in the import table", path, pkg)
+			return nil
+		}
+		seen[pkg] = true
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			target, _ := strconv.Unquote(spec.Path.Value)
+			ours, ok := strings.CutPrefix(target, module+"/")
+			if !ok {
+				if target == module {
+					t.Errorf("%s imports the module root", path)
+				}
+				continue
+			}
+			if !slices.Contains(allowed, "*") && !slices.Contains(allowed, ours) {
+				t.Errorf("%s: %s may not import %s", path, pkg, ours)
+			}
+			if slices.Contains(testOnly, ours) && !slices.Contains(testOnly, pkg) {
+				t.Errorf("%s: %s is for tests and may not be imported by %s", path, ours, pkg)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) < 10 {
+		t.Fatalf("only %d packages were found: the walk does not see the module", len(seen))
+	}
+}
