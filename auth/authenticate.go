@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
@@ -11,7 +12,7 @@ import (
 
 // maxBasic bounds the decoded user-pass of a Basic header. An access key id and its secret have 61
 // bytes.
-const maxBasic = 512
+const maxBasic = 256
 
 // NewAuthenticator returns the chain of every scheme this release knows.
 func NewAuthenticator() Authenticator {
@@ -67,9 +68,10 @@ func errUnauthenticated() error {
 // basic is HTTP Basic authentication (RFC 7617) with an access key id and its secret.
 type basic struct{}
 
-// Authenticate implements Authenticator.
+// Authenticate implements Authenticator. The decoded secret stays in one buffer, which is wiped.
 func (basic) Authenticate(dir Directory, r *Request) (*Principal, error) {
 	_, encoded, _ := strings.Cut(r.Header["Authorization"][0], " ")
+	encoded = strings.TrimLeft(encoded, " ")
 	var buf [maxBasic]byte
 	defer secret.Wipe(buf[:])
 	if base64.StdEncoding.DecodedLen(len(encoded)) > len(buf) {
@@ -79,22 +81,24 @@ func (basic) Authenticate(dir Directory, r *Request) (*Principal, error) {
 	if err != nil {
 		return nil, errUnauthenticated()
 	}
-	id, given, found := strings.Cut(string(buf[:n]), ":")
+	id, given, found := bytes.Cut(buf[:n], []byte(":"))
 	if !found {
 		return nil, errUnauthenticated()
 	}
-	return verify(dir, id, []byte(given))
+	return verify(dir, string(id), given)
 }
 
-// verify compares a given secret. An unknown id is compared with a secret that nobody has, and both
-// sides are hashed, so that neither existence nor length of a stored secret changes the work.
+// verify compares a given secret. An unknown id is compared with a secret that opens nothing, and
+// both sides are hashed, so that neither existence nor length of a stored secret changes the work.
 func verify(dir Directory, id string, given []byte) (*Principal, error) {
+	var nobody [SecretLength]byte
+	stored, usable := nobody[:], false
 	credential, known := dir.Credential(id)
-	if !known {
-		credential = &Credential{Disabled: true, Secret: make(secret.Bytes, SecretLength)}
+	if known {
+		stored, usable = credential.Secret, !credential.Disabled
 	}
-	want, got := sha256.Sum256(credential.Secret), sha256.Sum256(given)
-	if !secret.Equal(want[:], got[:]) || credential.Disabled {
+	want, got := sha256.Sum256(stored), sha256.Sum256(given)
+	if !secret.Equal(want[:], got[:]) || !usable {
 		return nil, errUnauthenticated()
 	}
 	return &credential.Principal, nil

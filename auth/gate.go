@@ -29,7 +29,7 @@ const (
 	ReasonOperator    = "the principal belongs to the operator account"
 	ReasonRoot        = "the principal is the root of the account"
 	ReasonKeyPolicy   = "the default key policy allows the account's root"
-	ReasonIncomplete  = "the query does not name what it asks about"
+	ReasonNoRule      = "no rule names what the query asks about"
 	ReasonNotOperator = "the principal does not belong to the operator account"
 	ReasonNotRoot     = "the principal is not the root of its account"
 	ReasonForeign     = "the resource belongs to another account"
@@ -59,53 +59,65 @@ func (d Decision) Read() []Ref {
 	return refs
 }
 
-// Decide is the gate. It is pure, and allows on the first rule below that names the operation:
+// Decide is the gate. It is pure, and these are its rules:
 //
-//   - GetCallerIdentity: every principal.
-//   - lockstep:* actions and operations on the cluster: principals of the operator account.
-//   - everything else: the root of the account that owns the resource and, when the resource is a
-//     key, only under the default key policy, since no other document is evaluated.
+//   - GetCallerIdentity is open to every principal.
+//   - Everything else is for roots of accounts, since no identity policy is evaluated.
+//   - lockstep:* actions, which are all that acts on the cluster, are for the operator account.
+//   - A resource is for the account that owns it, and a key only under the default key policy,
+//     since no other document is evaluated.
 //
-// Everything else is denied: an action of another service than its operation's, a query that lacks
-// a field, an identity whose own policies would have to be evaluated.
+// What no rule allows is denied: a query that lacks a field, an action of an unknown service.
 func Decide(q *Query) Decision {
 	p, op := q.Principal, q.Operation
 	if p == nil || op == nil {
-		return Decision{Reason: ReasonIncomplete}
+		return Decision{Reason: ReasonNoRule}
 	}
 	d := Decision{principal: p}
+	if op == kms.OpGetCallerIdentity {
+		return d.allow(ReasonEveryone)
+	}
+	if p.Type != TypeRoot {
+		return d.deny(ReasonNotRoot)
+	}
 	action := q.Action
 	if action == "" {
 		action = op.Action
 	}
-	switch {
-	case op == kms.OpGetCallerIdentity:
-		return d.allow(ReasonEveryone)
-	case op.Resource == kms.ResourceCluster || !strings.HasPrefix(action, "kms:"):
+	switch service, _, _ := strings.Cut(action, ":"); {
+	case service == "lockstep" && op.Resource == kms.ResourceCluster:
 		if !p.Operator {
 			return d.deny(ReasonNotOperator)
 		}
 		return d.allow(ReasonOperator)
-	case p.Type != TypeRoot:
-		return d.deny(ReasonNotRoot)
-	case op.Resource == kms.ResourceNone:
-		return d.allow(ReasonRoot)
-	case p.Account == "" || p.Account != q.ResourceAccount:
-		return d.deny(ReasonForeign)
-	case op.Resource == kms.ResourceAccount:
+	case service == "kms" && op.Resource != kms.ResourceCluster:
+		return d.decideResource(q)
+	default:
+		return d.deny(ReasonNoRule)
+	}
+}
+
+// decideResource decides on kms:* actions of an account's root.
+func (d Decision) decideResource(q *Query) Decision {
+	if q.Operation.Resource == kms.ResourceNone {
 		return d.allow(ReasonRoot)
 	}
-	partition, resource, ok := splitARN(q.Resource, p.Account)
-	switch {
-	case !ok:
-		return d.deny(ReasonIncomplete)
-	case op.Resource == kms.ResourceAlias && strings.HasPrefix(resource, "alias/"):
+	account := d.principal.Account
+	if account == "" || account != q.ResourceAccount {
+		return d.deny(ReasonForeign)
+	}
+	if q.Operation.Resource == kms.ResourceAccount {
 		return d.allow(ReasonRoot)
-	case !strings.HasPrefix(resource, "key/"):
-		return d.deny(ReasonIncomplete)
+	}
+	partition, resource, ok := splitARN(q.Resource, account)
+	switch {
+	case ok && q.Operation.Resource == kms.ResourceAlias && strings.HasPrefix(resource, "alias/"):
+		return d.allow(ReasonRoot)
+	case !ok || !strings.HasPrefix(resource, "key/"):
+		return d.deny(ReasonNoRule)
 	}
 	d.policy = q.PolicyRef
-	if !isDefaultKeyPolicy(q.Policy, partition, p.Account) {
+	if !isDefaultKeyPolicy(q.Policy, partition, account) {
 		return d.deny(ReasonPolicy)
 	}
 	return d.allow(ReasonKeyPolicy)
