@@ -3,9 +3,24 @@ package door
 import (
 	"log/slog"
 	"net/http"
+	"runtime/debug"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/mux"
+
+	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/kms"
+)
+
+// Limits of a whole server. A handler that legitimately takes longer (a write that waits for every
+// member) moves its own write deadline.
+const (
+	headerTimeout = 10 * time.Second // for the request line and headers
+	idleTimeout   = 3 * time.Minute  // between requests of a connection
+	writeTimeout  = time.Minute      // from the end of the headers to the end of the answer
+	headerLimit   = 32 << 10         // bytes of the request line and headers
 )
 
 // Config bounds a door. The zero value is usable.
@@ -18,20 +33,147 @@ type Config struct {
 	LargeBodies int           // requests at a time with a body over 64 KiB, default 32
 }
 
-// Door is the edge that all HTTP doors of one node share. Immutable after New.
+// Door is the edge that all HTTP doors of one node share. It is safe for concurrent use.
 type Door struct {
-	cfg Config
+	index       func() (epoch, index uint64)
+	log         *slog.Logger
+	bodyLimit   int64
+	bodyTimeout time.Duration
+	large       chan struct{} // one token for each large body that is being read
+	buffers     buffers
+	json        []string // header value, shared and never changed
+	noStore     []string // header value, shared and never changed
 }
 
 // New returns a Door.
-func New(c Config) *Door { return &Door{cfg: c} }
+func New(c Config) *Door {
+	d := &Door{index: c.Index, log: c.Logger, bodyLimit: c.BodyLimit, bodyTimeout: c.BodyTimeout,
+		json: []string{"application/json"}, noStore: []string{"no-store"}}
+	if d.index == nil {
+		d.index = func() (uint64, uint64) { return 0, 0 }
+	}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	if d.bodyLimit <= 0 {
+		d.bodyLimit = 1 << 20
+	}
+	if d.bodyTimeout <= 0 {
+		d.bodyTimeout = 10 * time.Second
+	}
+	if c.LargeBodies <= 0 {
+		c.LargeBodies = 32
+	}
+	d.large = make(chan struct{}, c.LargeBodies)
+	return d
+}
 
-// Router returns an empty router on which doors mount their routes.
-func (d *Door) Router() *mux.Router { return mux.NewRouter().UseEncodedPath().SkipClean(true) }
+// Index returns the epoch and index of the node's state now.
+func (d *Door) Index() (epoch, index uint64) { return d.index() }
 
-// Handler puts the checks that come before any route in front of next.
-func (d *Door) Handler(next http.Handler) http.Handler { return next }
+// Router returns an empty router on which doors mount their routes. It matches the path as it was
+// sent, so an escaped slash never splits a segment, and it never redirects.
+func (d *Door) Router() *mux.Router {
+	r := mux.NewRouter().UseEncodedPath().SkipClean(true).StrictSlash(false)
+	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		d.Error(w, q, kms.Errorf(kms.CodeNotFound, "There is nothing at this path; GET /v1/openapi.json lists what there is."))
+	})
+	return r
+}
+
+// Methods returns the handler of one path: the handler of the request's method, or 405. A GET
+// handler also takes HEAD.
+func (d *Door) Methods(byMethod map[string]http.HandlerFunc) http.Handler {
+	names := make([]string, 0, len(byMethod)+1)
+	for _, m := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
+		if byMethod[m] != nil || m == "HEAD" && byMethod["GET"] != nil {
+			names = append(names, m)
+		}
+	}
+	allow := strings.Join(names, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		serve := byMethod[q.Method]
+		if serve == nil && q.Method == http.MethodHead {
+			serve = byMethod[http.MethodGet]
+		}
+		if serve == nil {
+			w.Header().Set("Allow", allow)
+			d.Error(w, q, kms.Errorf(kms.CodeMethodNotAllowed, "This path takes %s.", allow))
+			return
+		}
+		serve(w, q)
+	})
+}
+
+// Handler puts in front of next what comes before any route: the request id, the checks of the path,
+// and an answer where next panics.
+func (d *Door) Handler(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		w.Header()[wire.HeaderRequestID] = []string{newRequestID()}
+		defer d.recovered(w, q)
+		if err := checkPath(q); err != nil {
+			d.Error(w, q, err)
+			return
+		}
+		next.ServeHTTP(w, q)
+	})
+}
+
+// RequestID returns the id that Handler gave the request.
+func RequestID(w http.ResponseWriter) string {
+	if v := w.Header()[wire.HeaderRequestID]; len(v) == 1 {
+		return v[0]
+	}
+	return ""
+}
+
+func (d *Door) recovered(w http.ResponseWriter, q *http.Request) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	// The panic value may hold anything of the request: only the stack goes to the log.
+	d.log.Error("panic in a handler", "request_id", RequestID(w), "method", q.Method, "stack", string(debug.Stack()))
+	d.Error(w, q, kms.AsError(errPanic{}))
+}
+
+type errPanic struct{}
+
+func (errPanic) Error() string { return "a handler panicked" }
+
+// checkPath refuses a path that different readers could take for different things.
+func checkPath(q *http.Request) error {
+	sent := q.URL.RawPath
+	if sent == "" {
+		sent = q.URL.Path // it has nothing escaped that matters
+	} else if q.URL.EscapedPath() != sent {
+		// The router would match a re-encoded path, in which an escaped slash is a slash.
+		return kms.Errorf(kms.CodeInvalidRequest, "The path holds characters that must be percent-encoded.")
+	}
+	if !utf8.ValidString(q.URL.Path) || strings.ContainsFunc(q.URL.Path, func(r rune) bool { return r < 0x20 || r == 0x7f || r == '\\' }) {
+		return kms.Errorf(kms.CodeInvalidRequest, "The path holds invalid UTF-8, a control character or a backslash.")
+	}
+	if !strings.Contains(sent, "/.") && !strings.Contains(sent, "%") {
+		return nil
+	}
+	for segment := range strings.SplitSeq(sent, "/") {
+		if s := strings.ReplaceAll(strings.ToLower(segment), "%2e", "."); s == "." || s == ".." {
+			return kms.Errorf(kms.CodeInvalidRequest, "The path holds a dot segment.")
+		}
+	}
+	return nil
+}
 
 // Server returns an http.Server for h with the time and size limits of a door; the caller sets TLS
 // and listens.
-func Server(h http.Handler, logger *slog.Logger) *http.Server { return &http.Server{Handler: h} }
+func Server(h http.Handler, logger *slog.Logger) *http.Server {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		WriteTimeout: writeTimeout, MaxHeaderBytes: headerLimit}
+	if logger != nil {
+		s.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
+	}
+	return s
+}

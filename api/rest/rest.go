@@ -8,11 +8,15 @@ package rest
 
 import (
 	"context"
-	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/gorilla/mux"
 
 	"github.com/lockstep-kms/lockstep/api/door"
+	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
 )
 
@@ -27,16 +31,104 @@ type Config struct {
 	Door        *door.Door
 	Version     string // of the product, for the OpenAPI document
 	Concurrency int    // requests at a time, default 4096; more are answered 429
-	Logger      *slog.Logger
 }
 
-// Door serves the operations.
+// Door serves the operations. It is safe for concurrent use.
 type Door struct {
-	cfg Config
+	service Service
+	door    *door.Door
+	limit   int64
+	busy    atomic.Int64 // requests being served
+	openapi []byte
 }
 
 // New returns the door.
-func New(c Config) *Door { return &Door{cfg: c} }
+func New(c Config) *Door {
+	d := &Door{service: c.Service, door: c.Door, limit: int64(c.Concurrency), openapi: openAPI(c.Version)}
+	if d.limit <= 0 {
+		d.limit = 4096
+	}
+	return d
+}
 
-// Mount adds the operations' routes and the OpenAPI document to r.
-func (d *Door) Mount(r *mux.Router) {}
+// Mount adds the operations' routes and the OpenAPI document to r, in the order of the route table.
+func (d *Door) Mount(r *mux.Router) {
+	var paths []string
+	methods := map[string]map[string]http.HandlerFunc{}
+	add := func(rt wire.Route, h http.HandlerFunc) {
+		if methods[rt.Path] == nil {
+			methods[rt.Path] = map[string]http.HandlerFunc{}
+			paths = append(paths, rt.Path)
+		}
+		methods[rt.Path][rt.Method] = h
+	}
+	for _, rt := range wire.Routes() {
+		if rt.Operation != nil {
+			add(rt, d.handler(rt))
+		}
+	}
+	add(wire.SystemRoute(wire.OpenAPI), func(w http.ResponseWriter, q *http.Request) {
+		epoch, index := d.door.Index()
+		d.door.Write(w, http.StatusOK, epoch, index, d.openapi)
+	})
+	for _, path := range paths {
+		r.Path(path).Handler(d.door.Methods(methods[path]))
+	}
+}
+
+// handler returns the handler of one route: decode, call, answer.
+func (d *Door) handler(rt wire.Route) http.HandlerFunc {
+	b := bind(rt)
+	return func(w http.ResponseWriter, q *http.Request) {
+		defer d.busy.Add(-1)
+		if d.busy.Add(1) > d.limit {
+			d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere."))
+			return
+		}
+		body, err := d.door.ReadBody(w, q)
+		if err != nil {
+			d.door.Error(w, q, err)
+			return
+		}
+		defer body.Release()
+		call, err := b.call(w, q, body.Bytes)
+		if err != nil {
+			d.door.Error(w, q, err)
+			return
+		}
+		if call.Wait == service.WaitAll {
+			extendWrite(w, call.Timeout)
+		}
+		result, err := d.service.Do(q.Context(), call)
+		d.answer(w, q, b, result, err)
+	}
+}
+
+// extendWrite lets an answer leave although the server's write timeout has passed: wait=all takes as
+// long as the slowest member's lease.
+func extendWrite(w http.ResponseWriter, wait time.Duration) {
+	if wait == 0 {
+		wait = maxWait
+	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait + time.Minute)) // a recorder has none
+}
+
+func (d *Door) answer(w http.ResponseWriter, q *http.Request, b *binding, result *service.Result, err error) {
+	switch {
+	case err != nil && result != nil:
+		d.door.ErrorAt(w, q, result.Epoch, result.Index, err)
+	case err != nil:
+		d.door.Error(w, q, err)
+	default:
+		body, err := encode(result.Answer, result.Awaiting)
+		if err != nil {
+			d.door.Error(w, q, err)
+			return
+		}
+		status := b.route.Status
+		if result.Awaiting != nil {
+			status = http.StatusAccepted
+		}
+		d.door.Write(w, status, result.Epoch, result.Index, body)
+	}
+}

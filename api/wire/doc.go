@@ -8,7 +8,7 @@ package wire
 // Headers of the door's own.
 const (
 	HeaderIndex          = "Lockstep-Index"     // answer: EPOCH.INDEX of the state it saw
-	HeaderMinIndex       = "Lockstep-Min-Index" // request: EPOCH.INDEX or INDEX to have seen at least
+	HeaderMinIndex       = "Lockstep-Min-Index" // request: EPOCH.INDEX to have seen at least
 	HeaderRegion         = "Lockstep-Region"    // request: the region, default the first served one
 	HeaderRequestID      = "X-Request-Id"       // answer: finds the request in the node's log and audit
 	HeaderIdempotencyKey = "Idempotency-Key"    // request: makes a repeated write one write
