@@ -3,7 +3,10 @@ package material
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"sync"
 
 	"github.com/lockstep-kms/lockstep/aead"
@@ -131,10 +134,10 @@ func (s *Symmetric) Decrypt(dst, ciphertext []byte, context map[string]string) (
 		return nil, errWiped()
 	}
 	plaintext, err := aead.Open(dst, s.plain, label, aad[2:HeaderSize], aad, ciphertext[HeaderSize:])
-	if err != nil {
+	if errors.Is(err, aead.ErrOpen) {
 		return nil, errInvalid()
 	}
-	return plaintext, nil
+	return plaintext, err
 }
 
 // Wipe waits until no call uses the material and overwrites it. It may be called more than once.
@@ -144,6 +147,15 @@ func (s *Symmetric) Wipe() {
 	s.plain.Wipe()
 	s.plain = nil
 }
+
+// Format writes a fixed text for every verb: fmt would print the material through the unexported
+// field.
+func (s *Symmetric) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
+
+// LogValue returns a fixed text.
+func (s *Symmetric) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+const redacted = "[redacted]"
 
 // bind returns what a ciphertext authenticates beside its plaintext: header | canonical context.
 // The key id and key version in it are also the derivation info, so material that two key versions
