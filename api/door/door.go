@@ -127,6 +127,15 @@ func RequestID(w http.ResponseWriter) string {
 	return ""
 }
 
+// Host returns the address of the peer without its port. What a proxy says of others is not looked at.
+func Host(q *http.Request) string {
+	addr := q.RemoteAddr
+	if i := strings.LastIndexByte(addr, ':'); i >= 0 {
+		addr = addr[:i]
+	}
+	return strings.Trim(addr, "[]")
+}
+
 func (d *Door) recovered(w http.ResponseWriter, q *http.Request) {
 	p := recover()
 	if p == nil {

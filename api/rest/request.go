@@ -58,7 +58,7 @@ func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*se
 	if err := decode(body, request); err != nil {
 		return nil, err
 	}
-	source := host(q.RemoteAddr)
+	source := door.Host(q)
 	c := &service.Call{
 		Operation: b.route.Operation,
 		Request:   request,
@@ -216,12 +216,4 @@ func single(h http.Header, name string) (string, error) {
 	default:
 		return "", kms.Errorf(kms.CodeInvalidRequest, "The header %s is given more than once.", name)
 	}
-}
-
-// host returns the address without its port.
-func host(addr string) string {
-	if i := strings.LastIndexByte(addr, ':'); i >= 0 {
-		addr = addr[:i]
-	}
-	return strings.Trim(addr, "[]")
 }

@@ -10,6 +10,10 @@ package sys
 import (
 	"context"
 	"crypto/x509"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
 
 	"github.com/gorilla/mux"
 
@@ -30,7 +34,7 @@ type (
 // Caller is who sent a request, as far as a door without identities can know.
 type Caller struct {
 	Addr     string // host, without the port
-	Loopback bool   // the connection came from this machine
+	Loopback bool   // the request was made on this machine, with no proxy or browser page between
 }
 
 // Node is what the door needs of a node. Errors are *kms.Error. Methods are called concurrently.
@@ -53,19 +57,162 @@ type Node interface {
 
 // Config is what New needs.
 type Config struct {
-	Node Node
-	Door *door.Door
+	Node        Node
+	Door        *door.Door
+	Concurrency int // of the requests that carry a body, default 64; more are answered 429
 }
 
-// Door serves the system routes.
+// Door serves the system routes. It is safe for concurrent use.
 type Door struct {
-	node Node
-	door *door.Door
+	node  Node
+	door  *door.Door
+	limit int64
+	busy  atomic.Int64 // requests with a body being served
 }
 
 // New returns the door.
-func New(c Config) *Door { return &Door{node: c.Node, door: c.Door} }
+func New(c Config) *Door {
+	d := &Door{node: c.Node, door: c.Door, limit: int64(c.Concurrency)}
+	if d.limit <= 0 {
+		d.limit = 64
+	}
+	return d
+}
 
 // Mount adds the system routes to r. It comes before the REST door's Mount: on a sealed node the
 // list of members is answered here.
-func (d *Door) Mount(r *mux.Router) {}
+func (d *Door) Mount(r *mux.Router) {
+	s := r.MatcherFunc(func(q *http.Request, _ *mux.RouteMatch) bool {
+		return strings.HasPrefix(q.URL.Path, "/v1/sys/")
+	}).Subrouter()
+	paths := map[string]map[string]http.HandlerFunc{}
+	for name, h := range map[string]http.HandlerFunc{
+		wire.Health:       d.health,
+		wire.SealStatusOf: d.sealStatus,
+		wire.Init:         d.init,
+		wire.Unseal:       d.unseal,
+		wire.CancelUnseal: d.cancel,
+	} {
+		rt := wire.SystemRoute(name)
+		if paths[rt.Path] == nil {
+			paths[rt.Path] = map[string]http.HandlerFunc{}
+		}
+		paths[rt.Path][rt.Method] = h
+	}
+	for path, methods := range paths {
+		s.Path(path).Handler(d.door.Methods(methods))
+	}
+	s.Path("/v1/sys/members").MatcherFunc(d.answersMembers).HandlerFunc(d.members)
+}
+
+// answersMembers reports whether the list of members is this door's: the node cannot know an access
+// key now, and the caller shows a certificate instead of one.
+func (d *Door) answersMembers(q *http.Request, _ *mux.RouteMatch) bool {
+	return q.Method == http.MethodGet && certificate(q) != nil && q.Header["Authorization"] == nil && d.node.SealStatus().Sealed
+}
+
+// certificate returns the client certificate that the TLS stack verified, or nil.
+func certificate(q *http.Request) *x509.Certificate {
+	if q.TLS == nil || len(q.TLS.VerifiedChains) == 0 || len(q.TLS.PeerCertificates) == 0 {
+		return nil
+	}
+	return q.TLS.PeerCertificates[0]
+}
+
+func (d *Door) answer(w http.ResponseWriter, q *http.Request, status int, v any) {
+	epoch, index := d.door.Index()
+	d.door.Answer(w, q, status, epoch, index, v)
+}
+
+func (d *Door) health(w http.ResponseWriter, q *http.Request) {
+	h := d.node.Health()
+	status := http.StatusOK
+	switch {
+	case !h.Initialized:
+		status = http.StatusNotImplemented
+	case !h.CanServeCrypto:
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	d.answer(w, q, status, h)
+}
+
+func (d *Door) sealStatus(w http.ResponseWriter, q *http.Request) {
+	d.answer(w, q, http.StatusOK, d.node.SealStatus())
+}
+
+func (d *Door) members(w http.ResponseWriter, q *http.Request) {
+	members, err := d.node.SealedMembers(q.Context(), certificate(q))
+	if err != nil {
+		d.door.Error(w, q, err)
+		return
+	}
+	d.answer(w, q, http.StatusOK, members)
+}
+
+func (d *Door) init(w http.ResponseWriter, q *http.Request) {
+	var in wire.InitRequest
+	d.withBody(w, q, &in, func() (any, error) {
+		return d.node.Init(q.Context(), caller(q), &in)
+	})
+}
+
+// caller says who sent a request. One that a proxy forwarded or a page in a browser caused comes from
+// loopback only by its last step, so it does not count as local.
+func caller(q *http.Request) Caller {
+	who := Caller{Addr: door.Host(q)}
+	ip, err := netip.ParseAddr(who.Addr)
+	who.Loopback = err == nil && ip.Unmap().IsLoopback()
+	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via", "Origin"} {
+		if q.Header[name] != nil {
+			who.Loopback = false
+		}
+	}
+	return who
+}
+
+func (d *Door) unseal(w http.ResponseWriter, q *http.Request) {
+	var in wire.UnsealRequest
+	d.withBody(w, q, &in, func() (any, error) {
+		return d.node.Unseal(q.Context(), string(in.Share), in.Cluster, in.AttemptID)
+	})
+}
+
+func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
+	attempts := q.URL.Query()["attempt"]
+	if len(attempts) != 1 || attempts[0] == "" {
+		d.door.Error(w, q, kms.Errorf(kms.CodeInvalidRequest, "The query parameter \"attempt\" must be given once; it is the attempt_id that the answer to a share gave."))
+		return
+	}
+	if err := d.node.CancelUnseal(q.Context(), attempts[0]); err != nil {
+		d.door.Error(w, q, err)
+		return
+	}
+	d.answer(w, q, http.StatusOK, d.node.SealStatus())
+}
+
+// withBody decodes the body into in and answers what f answers. Few run at a time: anybody may call
+// them, and an answer of theirs costs more than a health check.
+func (d *Door) withBody(w http.ResponseWriter, q *http.Request, in any, f func() (any, error)) {
+	defer d.busy.Add(-1)
+	if d.busy.Add(1) > d.limit {
+		d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many of these requests as it may; try again later."))
+		return
+	}
+	body, err := d.door.ReadBody(w, q)
+	if err != nil {
+		d.door.Error(w, q, err)
+		return
+	}
+	defer body.Release()
+	if err := door.Decode(body.Bytes, in); err != nil {
+		d.door.Error(w, q, err)
+		return
+	}
+	answer, err := f()
+	if err != nil {
+		d.door.Error(w, q, err)
+		return
+	}
+	d.answer(w, q, http.StatusOK, answer)
+}

@@ -1,0 +1,216 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/kms"
+)
+
+// do calls an operation by its one route.
+func do[Answer any](ctx context.Context, c *Client, op *kms.Operation, request any, opts []Option) (*Answer, error) {
+	answer := new(Answer)
+	if err := c.call(ctx, c.routes[op.Name][0], request, answer, opts); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// CreateKey creates a key.
+func (c *Client) CreateKey(ctx context.Context, r *kms.CreateKeyRequest, opts ...Option) (*kms.KeyAnswer, error) {
+	return do[kms.KeyAnswer](ctx, c, kms.OpCreateKey, r, opts)
+}
+
+// DescribeKey describes a key.
+func (c *Client) DescribeKey(ctx context.Context, r *kms.KeyRequest, opts ...Option) (*kms.KeyAnswer, error) {
+	return do[kms.KeyAnswer](ctx, c, kms.OpDescribeKey, r, opts)
+}
+
+// ListKeys returns one page of keys.
+func (c *Client) ListKeys(ctx context.Context, r *kms.ListRequest, opts ...Option) (*kms.ListKeysAnswer, error) {
+	return do[kms.ListKeysAnswer](ctx, c, kms.OpListKeys, r, opts)
+}
+
+// EnableKey enables a key.
+func (c *Client) EnableKey(ctx context.Context, r *kms.KeyRequest, opts ...Option) (*kms.KeyAnswer, error) {
+	return do[kms.KeyAnswer](ctx, c, kms.OpEnableKey, r, opts)
+}
+
+// DisableKey disables a key.
+func (c *Client) DisableKey(ctx context.Context, r *kms.KeyRequest, opts ...Option) (*kms.KeyAnswer, error) {
+	return do[kms.KeyAnswer](ctx, c, kms.OpDisableKey, r, opts)
+}
+
+// GetKeyPolicy returns a key's policy.
+func (c *Client) GetKeyPolicy(ctx context.Context, r *kms.KeyRequest, opts ...Option) (*kms.GetKeyPolicyAnswer, error) {
+	return do[kms.GetKeyPolicyAnswer](ctx, c, kms.OpGetKeyPolicy, r, opts)
+}
+
+// Encrypt encrypts up to 4096 bytes.
+func (c *Client) Encrypt(ctx context.Context, r *kms.EncryptRequest, opts ...Option) (*kms.EncryptAnswer, error) {
+	return do[kms.EncryptAnswer](ctx, c, kms.OpEncrypt, r, opts)
+}
+
+// Decrypt decrypts a ciphertext; without a key id, with the key that it names.
+func (c *Client) Decrypt(ctx context.Context, r *kms.DecryptRequest, opts ...Option) (*kms.DecryptAnswer, error) {
+	route := c.routes[kms.OpDecrypt.Name][0]
+	if r.KeyID != "" {
+		route = c.routes[kms.OpDecrypt.Name][1]
+	}
+	answer := new(kms.DecryptAnswer)
+	if err := c.call(ctx, route, r, answer, opts); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// ReEncrypt moves a ciphertext to another key.
+func (c *Client) ReEncrypt(ctx context.Context, r *kms.ReEncryptRequest, opts ...Option) (*kms.ReEncryptAnswer, error) {
+	return do[kms.ReEncryptAnswer](ctx, c, kms.OpReEncrypt, r, opts)
+}
+
+// GenerateDataKey makes a data key.
+func (c *Client) GenerateDataKey(ctx context.Context, r *kms.GenerateDataKeyRequest, opts ...Option) (*kms.GenerateDataKeyAnswer, error) {
+	return do[kms.GenerateDataKeyAnswer](ctx, c, kms.OpGenerateDataKey, r, opts)
+}
+
+// GenerateDataKeyWithoutPlaintext makes a data key and answers it encrypted only.
+func (c *Client) GenerateDataKeyWithoutPlaintext(ctx context.Context, r *kms.GenerateDataKeyRequest, opts ...Option) (*kms.GenerateDataKeyAnswer, error) {
+	return do[kms.GenerateDataKeyAnswer](ctx, c, kms.OpGenerateDataKeyWithoutPlaintext, r, opts)
+}
+
+// GenerateRandom returns random bytes.
+func (c *Client) GenerateRandom(ctx context.Context, r *kms.GenerateRandomRequest, opts ...Option) (*kms.GenerateRandomAnswer, error) {
+	return do[kms.GenerateRandomAnswer](ctx, c, kms.OpGenerateRandom, r, opts)
+}
+
+// CreateAlias gives a key another name.
+func (c *Client) CreateAlias(ctx context.Context, r *kms.CreateAliasRequest, opts ...Option) (*kms.AliasAnswer, error) {
+	return do[kms.AliasAnswer](ctx, c, kms.OpCreateAlias, r, opts)
+}
+
+// UpdateAlias moves an alias. The name has the prefix "alias/" here too.
+func (c *Client) UpdateAlias(ctx context.Context, r *kms.UpdateAliasRequest, opts ...Option) (*kms.AliasAnswer, error) {
+	return do[kms.AliasAnswer](ctx, c, kms.OpUpdateAlias, r, opts)
+}
+
+// DeleteAlias deletes an alias. The name has the prefix "alias/" here too.
+func (c *Client) DeleteAlias(ctx context.Context, r *kms.DeleteAliasRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpDeleteAlias, r, opts)
+	return err
+}
+
+// ListAliases returns one page of aliases.
+func (c *Client) ListAliases(ctx context.Context, r *kms.ListAliasesRequest, opts ...Option) (*kms.ListAliasesAnswer, error) {
+	return do[kms.ListAliasesAnswer](ctx, c, kms.OpListAliases, r, opts)
+}
+
+// GetCallerIdentity says who the client is to the cluster.
+func (c *Client) GetCallerIdentity(ctx context.Context, opts ...Option) (*kms.CallerIdentityAnswer, error) {
+	return do[kms.CallerIdentityAnswer](ctx, c, kms.OpGetCallerIdentity, nil, opts)
+}
+
+// CreateAccount makes an account with a root access key.
+func (c *Client) CreateAccount(ctx context.Context, r *kms.CreateAccountRequest, opts ...Option) (*kms.CreateAccountAnswer, error) {
+	return do[kms.CreateAccountAnswer](ctx, c, kms.OpCreateAccount, r, opts)
+}
+
+// ListAccounts returns one page of accounts.
+func (c *Client) ListAccounts(ctx context.Context, r *kms.ListRequest, opts ...Option) (*kms.ListAccountsAnswer, error) {
+	return do[kms.ListAccountsAnswer](ctx, c, kms.OpListAccounts, r, opts)
+}
+
+// DisableAccount disables an account and its access keys.
+func (c *Client) DisableAccount(ctx context.Context, r *kms.AccountRequest, opts ...Option) (*kms.AccountAnswer, error) {
+	return do[kms.AccountAnswer](ctx, c, kms.OpDisableAccount, r, opts)
+}
+
+// GetSetting returns a replicated setting.
+func (c *Client) GetSetting(ctx context.Context, r *kms.SettingRequest, opts ...Option) (*kms.SettingAnswer, error) {
+	return do[kms.SettingAnswer](ctx, c, kms.OpGetSetting, r, opts)
+}
+
+// PutSetting changes a replicated setting.
+func (c *Client) PutSetting(ctx context.Context, r *kms.PutSettingRequest, opts ...Option) (*kms.SettingAnswer, error) {
+	return do[kms.SettingAnswer](ctx, c, kms.OpPutSetting, r, opts)
+}
+
+// Members lists the nodes of the cluster.
+func (c *Client) Members(ctx context.Context, opts ...Option) (*kms.MembersAnswer, error) {
+	return do[kms.MembersAnswer](ctx, c, kms.OpReadMembers, nil, opts)
+}
+
+// AllowMember lets a removed or unexpected node name join.
+func (c *Client) AllowMember(ctx context.Context, r *kms.AllowMemberRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpAllowMember, r, opts)
+	return err
+}
+
+// RemoveMember removes a node from the cluster.
+func (c *Client) RemoveMember(ctx context.Context, r *kms.RemoveMemberRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpRemoveMember, r, opts)
+	return err
+}
+
+// Seal seals the first address's node, or every node of the cluster.
+func (c *Client) Seal(ctx context.Context, r *kms.SealRequest, opts ...Option) (*kms.SealAnswer, error) {
+	return do[kms.SealAnswer](ctx, c, kms.OpSeal, r, opts)
+}
+
+// Health asks the first address's node what it can do now. A node that cannot serve is no error.
+func (c *Client) Health(ctx context.Context) (*Health, error) {
+	answer := new(Health)
+	send := &prepared{method: http.MethodGet, path: wire.SystemRoute(wire.Health).Path, header: http.Header{"User-Agent": {c.cfg.UserAgent}}}
+	o := collect(nil)
+	err := c.limited(ctx, o, c.nodes[0], func(ctx context.Context, n *node) error {
+		return c.exchange(ctx, n, send, o, func(r *http.Response, body []byte) error {
+			switch r.StatusCode {
+			case http.StatusOK, http.StatusNotImplemented, http.StatusServiceUnavailable:
+				return decodeAnswer(n, http.StatusOK, body, o, answer)
+			default:
+				return answeredError(n, r, body)
+			}
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// SealStatus asks the first address's node how far unsealing is.
+func (c *Client) SealStatus(ctx context.Context) (*SealStatus, error) {
+	answer := new(SealStatus)
+	if err := c.call(ctx, wire.SystemRoute(wire.SealStatusOf), nil, answer, nil); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// Init makes the cluster's keys through the first address's node.
+func (c *Client) Init(ctx context.Context, r InitRequest) (*InitAnswer, error) {
+	answer := new(InitAnswer)
+	if err := c.call(ctx, wire.SystemRoute(wire.Init), &r, answer, nil); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// Unseal submits one share to the first address's node.
+func (c *Client) Unseal(ctx context.Context, r UnsealRequest) (*UnsealAnswer, error) {
+	answer := new(UnsealAnswer)
+	if err := c.call(ctx, wire.SystemRoute(wire.Unseal), &r, answer, nil); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// CancelUnseal makes the first address's node forget the shares of an attempt.
+func (c *Client) CancelUnseal(ctx context.Context, attempt string) (*SealStatus, error) {
+	answer := new(SealStatus)
+	if err := c.call(ctx, wire.SystemRoute(wire.CancelUnseal), &wire.CancelUnsealRequest{Attempt: attempt}, answer, nil); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
