@@ -84,7 +84,7 @@ func (r *Relay) Add(c Config, text string) error {
 	if r.closed {
 		return kms.Errorf(kms.CodeUnavailable, "This node is stopping.")
 	}
-	if r.round != nil && !r.round.holding.of(c) {
+	if r.round != nil && (!r.round.holding.of(c) || r.round.ctx.Err() != nil) {
 		r.drop(r.round)
 	}
 	if r.round == nil {
