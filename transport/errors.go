@@ -7,13 +7,13 @@ import (
 
 // Codes of a RemoteError that this package gives itself. A handler's own codes come from its errors.
 const (
-	CodeUnknownMethod = "unknown_method" // no handler; the request was not run
-	CodeBusy          = "busy"           // too many calls in flight; the request was not run
-	CodeTooLarge      = "too_large"      // the request was over the peer's limit and not run
-	CodeAnswerLarge   = "answer_too_large"
-	CodeDeadline      = "deadline" // the handler ran into the caller's deadline
-	CodeCanceled      = "canceled" // the handler was cancelled
-	CodeFailed        = "failed"   // the handler returned an error without a code
+	CodeUnknownMethod = "unknown_method"   // no handler (rejected)
+	CodeBusy          = "busy"             // too many calls in flight (rejected)
+	CodeTooLarge      = "too_large"        // the request was over the peer's limit (rejected)
+	CodeAnswerLarge   = "answer_too_large" // the handler ran, its answer was over a limit
+	CodeDeadline      = "deadline"         // the handler ran into the caller's deadline
+	CodeCanceled      = "canceled"         // the handler was cancelled
+	CodeFailed        = "failed"           // the handler returned an error without a code
 )
 
 // Reasons inside a CallError or a dial error; use errors.Is.
@@ -27,8 +27,9 @@ var (
 
 // RemoteError is the error answer of a peer.
 type RemoteError struct {
-	Code    string
-	Message string
+	Code     string
+	Message  string
+	Rejected bool // the peer's transport said so, and the handler was not run
 }
 
 func (e *RemoteError) Error() string { return e.Message }
@@ -60,7 +61,7 @@ func NeverRan(err error) bool {
 	}
 	var remote *RemoteError
 	if errors.As(err, &remote) {
-		return remote.Code == CodeUnknownMethod || remote.Code == CodeBusy || remote.Code == CodeTooLarge
+		return remote.Rejected
 	}
 	return false
 }
