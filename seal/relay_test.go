@@ -31,6 +31,7 @@ type fakeMember struct {
 	down     bool // refuses
 	hung     bool // does not answer until the context ends
 	calls    int  // deliveries begun
+	busy     bool // one is under way
 	unsealed bool
 }
 
@@ -73,6 +74,11 @@ func (f *fakeMembers) Deliver(ctx context.Context, name string, share secret.Byt
 	f.mu.Lock()
 	m := f.members[name]
 	m.calls++
+	if m.busy {
+		f.t.Errorf("%s is given shares twice at a time", name)
+	}
+	m.busy = true
+	defer f.set(name, func(m *fakeMember) { m.busy = false })
 	f.kept = append(f.kept, share)
 	down, hung := m.down, m.hung
 	f.mu.Unlock()
