@@ -1,16 +1,15 @@
 // Command lockstep is the whole product in one binary: the node, the operator's tools and a client.
+// Commands are thin: they read flags, call package server or package client, and print.
 package main
 
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
 )
 
+// version is set when a release is built: -ldflags "-X main.version=v1.2.3".
+var version = "dev"
+
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], systemStreams())
-	stop()
-	os.Exit(code)
+	os.Exit(run(context.Background(), os.Args[1:], systemStreams()))
 }

@@ -1,0 +1,373 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/kms"
+)
+
+func (a *app) operator() *cobra.Command {
+	return a.clientFlags(group("operator", "Initialize, unseal, seal and manage the nodes",
+		"What an operator does with a cluster. init, unseal, seal and status concern the first address, unless --cluster says otherwise.",
+		a.operatorInit(), a.operatorUnseal(), a.operatorCancel(), a.operatorSeal(), a.operatorStatus(),
+		a.operatorMembers(), a.operatorAllow(), a.operatorRemove()))
+}
+
+func (a *app) operatorInit() *cobra.Command {
+	var r client.InitRequest
+	cmd := &cobra.Command{
+		Use: "init", Short: "Make the cluster's keys, once; prints shares and the first access key", Args: cobra.NoArgs,
+		Long: `Makes the keys of a new cluster and prints the unseal shares and the first access key. They are printed
+this once and kept nowhere: give each share to another person or place.
+
+From another machine than the node's own it needs the init_token of the node's configuration, from
+LOCKSTEP_INIT_TOKEN or --init-token. If the answer was lost, --again with that token makes everything
+anew, until the cluster was first unsealed.`,
+		Example: `  lockstep operator init --shares 5 --threshold 3
+  LOCKSTEP_INIT_TOKEN=... lockstep operator init --shares 5 --threshold 3 --again`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if r.InitToken == "" {
+				r.InitToken = kms.SensitiveString(a.env("LOCKSTEP_INIT_TOKEN"))
+			}
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			answer, err := c.Init(cmd.Context(), r)
+			if err != nil {
+				return err
+			}
+			return a.print(answer, func(w io.Writer) {
+				for i, s := range answer.Shares {
+					row(w, fmt.Sprintf("SHARE %d", i+1), string(s))
+				}
+				pairs(w, "ACCESS KEY ID", answer.AccessKeyID, "SECRET ACCESS KEY", string(answer.SecretAccessKey))
+				fmt.Fprintf(w, "\nThis is shown once. Any %d of the %d shares unseal; fewer tell nothing. Next: lockstep operator unseal --cluster\n",
+					r.Threshold, r.Shares)
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&r.Shares, "shares", 5, "number of shares, up to 32")
+	f.IntVar(&r.Threshold, "threshold", 3, "shares that it takes to unseal")
+	f.StringArrayVar(&r.Recipients, "recipient", nil, "age recipient that one share is encrypted to, repeatable")
+	f.StringVar((*string)(&r.InitToken), "init-token", "", "the node's init_token (LOCKSTEP_INIT_TOKEN)")
+	f.BoolVar(&r.Again, "again", false, "replace shares and access key whose answer was lost")
+	return calls(cmd, "Init")
+}
+
+func (a *app) operatorUnseal() *cobra.Command {
+	var r client.UnsealRequest
+	cmd := &cobra.Command{
+		Use: "unseal [SHARE]", Short: "Submit a key share", Args: atMost("SHARE"),
+		Long: `Submits a share to the first address. It comes from a hidden prompt, from standard input (one share a
+line), or from the argument, which others on this machine can see while the command runs. With
+--cluster the node relays the shares to every sealed node.`,
+		Example: `  lockstep operator unseal --cluster
+  lockstep operator unseal --cluster < shares.txt`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			shares, err := a.shares(args)
+			if err != nil {
+				return err
+			}
+			var answer *client.UnsealAnswer
+			for _, s := range shares {
+				r.Share = s
+				if answer, err = c.Unseal(cmd.Context(), r); err != nil {
+					return err
+				}
+				if !answer.Sealed {
+					break
+				}
+			}
+			return a.print(answer, func(w io.Writer) {
+				sealRows(w, answer.SealStatus)
+				if answer.Sealed {
+					row(w, "ATTEMPT ID", answer.AttemptID)
+				}
+			})
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&r.Cluster, "cluster", false, "relay to every sealed node")
+	f.StringVar(&r.AttemptID, "attempt", "", "the attempt that the share is for; refused when another one runs")
+	return calls(cmd, "Unseal")
+}
+
+// shares returns the shares to submit, at least one.
+func (a *app) shares(args []string) ([]kms.SensitiveString, error) {
+	if len(args) == 1 {
+		return []kms.SensitiveString{kms.SensitiveString(args[0])}, nil
+	}
+	var raw []byte
+	var err error
+	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(a.err, "Share (not shown): ")
+		raw, err = term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(a.err)
+	} else {
+		raw, err = a.input("")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer clear(raw)
+	var all []kms.SensitiveString
+	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
+		if line := strings.TrimSpace(lines.Text()); line != "" {
+			all = append(all, kms.SensitiveString(line))
+		}
+	}
+	if len(all) == 0 {
+		return nil, usageError{errors.New("no share was given")}
+	}
+	return all, nil
+}
+
+func sealRows(w io.Writer, s client.SealStatus) {
+	switch {
+	case !s.Initialized:
+		row(w, "STATE", "not initialized")
+	case !s.Sealed:
+		row(w, "STATE", "unsealed")
+	default:
+		pairs(w, "STATE", "sealed", "PROGRESS", fmt.Sprintf("%d of %d shares (of %d)", s.Progress, s.Threshold, s.Shares))
+		if s.AttemptLabel != "" {
+			row(w, "ATTEMPT", s.AttemptLabel)
+		}
+		if s.ExpiresAt != nil {
+			row(w, "EXPIRES", *s.ExpiresAt)
+		}
+	}
+}
+
+func (a *app) operatorCancel() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "cancel-unseal ATTEMPT_ID", Short: "Forget the shares of an attempt", Args: exactly("ATTEMPT_ID"),
+		Example: "  lockstep operator cancel-unseal 6f1b7d0c0f0a4f4e8a540d8f2c9f1e11",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			s, err := c.CancelUnseal(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return a.print(s, func(w io.Writer) { sealRows(w, *s) })
+		},
+	}
+	return calls(cmd, "CancelUnseal")
+}
+
+func (a *app) operatorSeal() *cobra.Command {
+	var r kms.SealRequest
+	cmd := &cobra.Command{
+		Use: "seal", Short: "Seal the first address's node, or every node", Args: cobra.NoArgs,
+		Long:    "Seals a node: running requests get 5 s to finish, then every key is wiped from its memory.",
+		Example: "  lockstep operator seal --addr https://node2:8200\n  lockstep operator seal --cluster",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			answer, err := c.Seal(cmd.Context(), &r)
+			if err != nil {
+				return err
+			}
+			if err := a.print(answer, func(w io.Writer) {
+				row(w, "SEALED", strings.Join(answer.Sealed, ", "))
+			}); err != nil {
+				return err
+			}
+			if len(answer.Unreachable) > 0 {
+				return fmt.Errorf("these nodes could not be reached and may not be sealed: %s", strings.Join(answer.Unreachable, ", "))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&r.Cluster, "cluster", false, "seal every node")
+	return calls(cmd, "Seal")
+}
+
+// nodeStatus is what status shows of one address.
+type nodeStatus struct {
+	Addr       string             `json:"addr"`
+	Error      string             `json:"error,omitempty"`
+	Health     *client.Health     `json:"health,omitempty"`
+	SealStatus *client.SealStatus `json:"seal_status,omitempty"`
+}
+
+func (a *app) operatorStatus() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "status", Short: "Show what each node can do, and how far unsealing is", Args: cobra.NoArgs,
+		Long:    "Asks every address for its health and seal status. It needs no identity. Exit status 1 when no node answers.",
+		Example: "  lockstep operator status\n  lockstep operator status -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			all := make([]nodeStatus, len(a.addrs()))
+			var wg sync.WaitGroup
+			for i, addr := range a.addrs() {
+				c, err := a.connectTo([]string{addr})
+				if err != nil {
+					return err
+				}
+				wg.Go(func() { all[i] = askStatus(cmd.Context(), c, addr) })
+			}
+			wg.Wait()
+			if err := a.print(map[string]any{"nodes": all}, func(w io.Writer) { statusTable(w, all) }); err != nil {
+				return err
+			}
+			for _, s := range all {
+				if s.Health != nil {
+					return nil
+				}
+			}
+			return errors.New("no node answers")
+		},
+	}
+	return calls(cmd, "Health", "SealStatus")
+}
+
+func askStatus(ctx context.Context, c *client.Client, addr string) nodeStatus {
+	s := nodeStatus{Addr: addr}
+	health, err := c.Health(ctx)
+	if err == nil {
+		s.SealStatus, err = c.SealStatus(ctx)
+	}
+	if err != nil {
+		s.Error = oneLine(err)
+		return s
+	}
+	s.Health = health
+	return s
+}
+
+func statusTable(w io.Writer, all []nodeStatus) {
+	row(w, "ADDRESS", "NAME", "STATE", "LEADS", "CRYPTO", "WRITES", "INDEX", "LAG", "VERSION", "REASON")
+	for _, s := range all {
+		if s.Health == nil {
+			row(w, s.Addr, "-", "no answer", "-", "-", "-", "-", "-", "-", s.Error)
+			continue
+		}
+		h, state := s.Health, "unsealed"
+		switch {
+		case !h.Initialized:
+			state = "not initialized"
+		case h.Sealed:
+			state = fmt.Sprintf("sealed (%d/%d)", s.SealStatus.Progress, s.SealStatus.Threshold)
+		}
+		row(w, s.Addr, h.Name, state, h.Leader, h.CanServeCrypto, h.CanWrite, h.AppliedIndex, fmt.Sprintf("%.1fs", h.LagSeconds), h.Version, h.Reason)
+	}
+}
+
+func (a *app) operatorMembers() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "members", Short: "List the nodes of the cluster", Args: cobra.NoArgs,
+		Long: `Lists the nodes of the cluster. On a sealed node it needs an operator's client certificate
+(--client-cert, --client-key) instead of an access key.`,
+		Example: "  lockstep operator members\n  lockstep operator members -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			answer, err := c.Members(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(answer, func(w io.Writer) {
+				row(w, "NAME", "ADDRESS", "VOTER", "LEADER", "SEALED", "HEALTHY", "INDEX", "VERSION", "REASON")
+				for _, m := range answer.Members {
+					row(w, m.Name, m.APIAddr, m.Voter, m.Leader, m.Sealed, m.Healthy, m.AppliedIndex, m.Version, m.Reason)
+				}
+			})
+		},
+	}
+	return calls(cmd, "ReadMembers")
+}
+
+func (a *app) operatorAllow() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "allow NAME", Short: "Let a removed or unexpected node name join", Args: exactly("NAME"),
+		Example: "  lockstep operator allow node-4",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.changeMember(cmd, args[0]+" may join.\n", func(c *client.Client, opts []client.Option) error {
+				return c.AllowMember(cmd.Context(), &kms.AllowMemberRequest{Name: args[0]}, opts...)
+			})
+		},
+	}
+	return calls(a.writeFlags(cmd), "AllowMember")
+}
+
+func (a *app) operatorRemove() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "remove NAME", Short: "Remove a node; its name is refused from then on", Args: exactly("NAME"),
+		Example: "  lockstep operator remove node-4",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.changeMember(cmd, args[0]+" is removed.\n", func(c *client.Client, opts []client.Option) error {
+				return c.RemoveMember(cmd.Context(), &kms.RemoveMemberRequest{Name: args[0]}, opts...)
+			})
+		},
+	}
+	return calls(a.writeFlags(cmd), "RemoveMember")
+}
+
+func (a *app) changeMember(cmd *cobra.Command, done string, change func(*client.Client, []client.Option) error) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	opts, meta, err := a.writeOptions()
+	if err != nil {
+		return err
+	}
+	if err := change(c, opts); err != nil {
+		return err
+	}
+	return a.printChanged(kms.Empty{}, meta, func(w io.Writer) { fmt.Fprint(w, done) })
+}
+
+func (a *app) health() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "health", Short: "Exit 0 when the first address's node can serve cryptography now", Args: cobra.NoArgs,
+		Long:    "Asks the first address's node whether it can serve cryptography now: exit status 0 if it can, else 1. For container health checks.",
+		Example: "  lockstep health\n  lockstep health --addr https://127.0.0.1:8200 --cacert ca.pem -o json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			h, err := c.Health(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.print(h, func(w io.Writer) {
+				pairs(w, "NODE", h.Name, "LEADER", h.LeaderName, "CRYPTO", h.CanServeCrypto, "WRITES", h.CanWrite, "INDEX", h.AppliedIndex,
+					"LAG", fmt.Sprintf("%.1fs", h.LagSeconds), "REASON", h.Reason, "VERSION", h.Version)
+			}); err != nil {
+				return err
+			}
+			if !h.CanServeCrypto {
+				return fmt.Errorf("the node cannot serve cryptography: %s", h.Reason)
+			}
+			return nil
+		},
+	}
+	return a.clientFlags(calls(cmd, "Health"))
+}
