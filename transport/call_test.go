@@ -1,0 +1,540 @@
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestCallConcurrently(t *testing.T) {
+	nodes := newNetwork(t).nodes("a", "b")
+	a, b := nodes[0], nodes[1]
+	// Answers come in the reverse of an order: each handler waits for the next one's.
+	const calls = 200
+	turn := make([]chan struct{}, calls+1)
+	for i := range turn {
+		turn[i] = make(chan struct{})
+	}
+	b.Handle("reverse", func(ctx context.Context, p Peer, payload []byte) ([]byte, error) {
+		var i int
+		if _, err := fmt.Sscan(string(payload), &i); err != nil {
+			return nil, err
+		}
+		<-turn[i+1]
+		close(turn[i])
+		return append([]byte("answer "), payload...), nil
+	})
+	close(turn[calls])
+	ctx := within(t)
+	var group sync.WaitGroup
+	for i := range calls {
+		group.Go(func() {
+			answer, err := a.Call(ctx, "b", "reverse", fmt.Append(nil, i))
+			if err != nil || string(answer) != fmt.Sprint("answer ", i) {
+				t.Errorf("call %d: %q, %v", i, answer, err)
+			}
+		})
+	}
+	group.Wait()
+	if got := a.Stats(); got.CallsSent != calls || got.Dials != 1 {
+		t.Errorf("caller: %+v", got)
+	}
+	if got := b.Stats(); got.CallsServed != calls || got.Accepts != 1 {
+		t.Errorf("server: %+v", got)
+	}
+}
+
+// Both nodes call each other, large and small at once.
+func TestCallBothWays(t *testing.T) {
+	nodes := newNetwork(t).nodes("a", "b")
+	for _, node := range nodes {
+		node.Handle("echo", echo)
+	}
+	ctx := within(t)
+	var group sync.WaitGroup
+	for i := range 8 {
+		group.Go(func() {
+			payload := bytes.Repeat([]byte{byte(i)}, 1+i*i*10_000)
+			for range 5 {
+				answer, err := nodes[i%2].Call(ctx, []string{"b", "a"}[i%2], "echo", payload)
+				if err != nil || !bytes.Equal(answer, payload) {
+					t.Errorf("%d bytes: %d, %v", len(payload), len(answer), err)
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestCallErrors(t *testing.T) {
+	n := newNetwork(t)
+	cfg := n.config("b")
+	cfg.Logger = (&lines{}).logger()
+	b := n.start(cfg)
+	a := n.node("a")
+	b.Handle("coded", func(context.Context, Peer, []byte) ([]byte, error) {
+		return nil, fmt.Errorf("outer: %w", coded{"no_quorum", "no leader"})
+	})
+	b.Handle("plain", func(context.Context, Peer, []byte) ([]byte, error) { return nil, errors.New("plain\nbad \x1b[2J") })
+	b.Handle("busy", func(context.Context, Peer, []byte) ([]byte, error) {
+		return nil, &RemoteError{Code: CodeBusy, Rejected: true}
+	})
+	b.Handle("long", func(context.Context, Peer, []byte) ([]byte, error) {
+		return nil, coded{strings.Repeat("c", 999), strings.Repeat("m", 99_999)}
+	})
+	b.Handle("panic", func(context.Context, Peer, []byte) ([]byte, error) { panic("secret of the node") })
+	b.Handle("big answer", func(context.Context, Peer, []byte) ([]byte, error) { return make([]byte, defaultMaxFrame+1), nil })
+	for _, test := range []struct {
+		method string
+		want   RemoteError
+		ran    bool
+	}{
+		{"coded", RemoteError{Code: "no_quorum", Message: "outer: no leader"}, true},
+		{"plain", RemoteError{Code: CodeFailed, Message: "plain?bad ?[2J"}, true},
+		{"busy", RemoteError{Code: CodeBusy}, true}, // a handler's word is not the transport's
+		{"long", RemoteError{Code: strings.Repeat("c", maxErrorCode), Message: strings.Repeat("m", maxFaultMessage)}, true},
+		{"panic", RemoteError{Code: CodeFailed, Message: "internal error"}, true},
+		{"big answer", RemoteError{Code: CodeAnswerLarge, Message: "the answer is over the frame limit"}, true},
+		{"nothing", RemoteError{Code: CodeUnknownMethod, Message: "node b has no method nothing", Rejected: true}, false},
+	} {
+		_, err := a.Call(within(t), "b", test.method, nil)
+		var remote *RemoteError
+		if !errors.As(err, &remote) || *remote != test.want || NeverRan(err) == test.ran {
+			t.Errorf("%s: %#v", test.method, err)
+		}
+	}
+	for _, method := range []string{"", strings.Repeat("m", maxMethod+1)} {
+		if _, err := a.Call(within(t), "b", method, nil); !NeverRan(err) {
+			t.Errorf("method %q: %v", method, err)
+		}
+	}
+	if NeverRan(nil) || NeverRan(errors.New("x")) {
+		t.Error("NeverRan of another error")
+	}
+}
+
+func TestHandleTwicePanics(t *testing.T) {
+	a := newNetwork(t).node("a")
+	a.Handle("m", echo)
+	defer func() {
+		if recover() == nil {
+			t.Error("no panic")
+		}
+	}()
+	a.Handle("m", echo)
+}
+
+func TestCallUnreachable(t *testing.T) {
+	n := newNetwork(t)
+	a := n.node("a")
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.place("b", closed.Addr().String())
+	_ = closed.Close()
+	for _, name := range []string{"b", "unknown"} {
+		_, err := a.Call(within(t), name, "echo", nil)
+		if !errors.Is(err, ErrUnreachable) || !NeverRan(err) || !strings.Contains(err.Error(), "node "+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	n.place("b", a.Addr().String()) // somebody else answers there
+	if _, err := a.Call(within(t), "b", "echo", nil); !errors.Is(err, ErrUnreachable) || !NeverRan(err) {
+		t.Errorf("another node answered: %v", err)
+	}
+}
+
+// waiting is a handler that tells of each start and end and returns when released or cancelled.
+type waiting struct {
+	started chan time.Time // the deadline, zero when none
+	ended   chan error
+	release chan struct{}
+}
+
+func newWaiting() *waiting {
+	return &waiting{started: make(chan time.Time, 100), ended: make(chan error, 100), release: make(chan struct{})}
+}
+
+func (w *waiting) handle(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
+	deadline, _ := ctx.Deadline()
+	w.started <- deadline
+	select {
+	case <-w.release:
+		return nil, nil
+	case <-ctx.Done():
+		w.ended <- ctx.Err()
+		return nil, ctx.Err()
+	}
+}
+
+func TestCancelReachesTheHandler(t *testing.T) {
+	nodes := newNetwork(t).nodes("a", "b")
+	w := newWaiting()
+	nodes[1].Handle("wait", w.handle)
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	go func() {
+		_, err := nodes[0].Call(ctx, "b", "wait", nil)
+		result <- err
+	}()
+	if deadline := <-w.started; !deadline.IsZero() {
+		t.Errorf("a deadline out of nothing: %v", deadline)
+	}
+	cancel()
+	err := <-result
+	var failed *CallError
+	if !errors.As(err, &failed) || !failed.Sent || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if err := <-w.ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the handler ended with %v", err)
+	}
+	nodes[1].Handle("echo", echo)
+	if _, err := nodes[0].Call(within(t), "b", "echo", nil); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
+	if dials := nodes[0].Stats().Dials; dials != 1 {
+		t.Errorf("%d dials: a cancel must not cost the connection", dials)
+	}
+}
+
+func TestDeadlineReachesTheHandler(t *testing.T) {
+	nodes := newNetwork(t).nodes("a", "b")
+	w := newWaiting()
+	nodes[1].Handle("wait", w.handle)
+	nodes[1].Handle("echo", echo)
+	if _, err := nodes[0].Call(within(t), "b", "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	_, err := nodes[0].Call(ctx, "b", "wait", nil)
+	if !errors.Is(err, context.DeadlineExceeded) || NeverRan(err) {
+		t.Errorf("%v", err)
+	}
+	if deadline := <-w.started; deadline.IsZero() {
+		t.Error("the handler had no deadline")
+	}
+	<-w.ended
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := nodes[0].Call(done, "b", "echo", nil); !errors.Is(err, context.Canceled) || !NeverRan(err) {
+		t.Errorf("with an ended context: %v", err)
+	}
+}
+
+func TestFrameLimits(t *testing.T) {
+	n := newNetwork(t)
+	small := n.config("small")
+	small.MaxFrame = 1000
+	big := n.config("big")
+	big.MaxFrame = maxMaxFrame
+	nodes := []*Transport{n.start(small), n.start(big)}
+	for _, node := range nodes {
+		node.Handle("echo", echo)
+		node.Handle("zeros", func(_ context.Context, _ Peer, b []byte) ([]byte, error) {
+			return make([]byte, 1001), nil
+		})
+	}
+	ctx := within(t)
+	if answer, err := nodes[0].Call(ctx, "big", "echo", make([]byte, 1000)); err != nil || len(answer) != 1000 {
+		t.Errorf("at the limit: %d, %v", len(answer), err)
+	}
+	if _, err := nodes[0].Call(ctx, "big", "echo", make([]byte, 1001)); !errors.Is(err, ErrTooLarge) || !NeverRan(err) {
+		t.Errorf("over this node's limit: %v", err)
+	}
+	for _, size := range []int{1001, 1001 + requestOverhead, 100_000, maxMaxFrame} {
+		_, err := nodes[1].Call(ctx, "small", "echo", make([]byte, size))
+		var remote *RemoteError
+		if !errors.As(err, &remote) || remote.Code != CodeTooLarge || !NeverRan(err) {
+			t.Errorf("%d bytes, over the peer's limit: %v", size, err)
+		}
+	}
+	_, err := nodes[1].Call(ctx, "small", "zeros", nil)
+	var remote *RemoteError
+	if !errors.As(err, &remote) || remote.Code != CodeAnswerLarge || NeverRan(err) {
+		t.Errorf("an answer over the peer's limit: %v", err)
+	}
+	if answer, err := nodes[1].Call(ctx, "small", "echo", []byte("still")); err != nil || string(answer) != "still" {
+		t.Errorf("afterwards: %q, %v", answer, err)
+	}
+	if dials := nodes[1].Stats().Dials; dials != 1 {
+		t.Errorf("%d dials: a large frame must not cost the connection", dials)
+	}
+	over := n.config("over")
+	over.MaxFrame = maxMaxFrame + 1
+	if _, err := New(over); err == nil {
+		t.Error("a limit over the limit")
+	}
+}
+
+// An answer that only the caller finds too large.
+func TestAnswerOverTheCallersLimit(t *testing.T) {
+	n := newNetwork(t)
+	cfg := n.config("a")
+	cfg.MaxFrame = 1000
+	a, b := n.start(cfg), n.node("b")
+	b.Handle("zeros", func(context.Context, Peer, []byte) ([]byte, error) { return make([]byte, 2000), nil })
+	for range 2 {
+		_, err := a.Call(within(t), "b", "zeros", nil)
+		var remote *RemoteError
+		if !errors.As(err, &remote) || remote.Code != CodeAnswerLarge || NeverRan(err) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestCallsInFlightAreBounded(t *testing.T) {
+	n := newNetwork(t)
+	few := n.config("few")
+	few.MaxCalls = 2
+	nodes := []*Transport{n.start(few), n.node("many")}
+	w := newWaiting()
+	for _, node := range nodes {
+		node.Handle("wait", w.handle)
+		node.Handle("echo", echo)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	for i, name := range []string{"many", "few"} {
+		for range 2 {
+			group.Go(func() { _, _ = nodes[i].Call(ctx, name, "wait", nil) })
+		}
+	}
+	for range 4 {
+		<-w.started
+	}
+	// The caller's bound: the third call waits for a place and is never sent.
+	short, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer stop()
+	if _, err := nodes[0].Call(short, "many", "echo", nil); !errors.Is(err, context.DeadlineExceeded) || !NeverRan(err) {
+		t.Errorf("over the caller's bound: %v", err)
+	}
+	// The server's bound: the third call is rejected.
+	_, err := nodes[1].Call(within(t), "few", "echo", nil)
+	var remote *RemoteError
+	if !errors.As(err, &remote) || remote.Code != CodeBusy || !NeverRan(err) {
+		t.Errorf("over the server's bound: %v", err)
+	}
+	cancel()
+	group.Wait()
+	eventually(t, "the places are free again", func() bool {
+		_, err := nodes[1].Call(within(t), "few", "echo", nil)
+		return err == nil
+	})
+}
+
+func TestCloseEndsHandlersAndCalls(t *testing.T) {
+	nodes := newNetwork(t).nodes("a", "b")
+	w := newWaiting()
+	nodes[1].Handle("wait", w.handle)
+	result := make(chan error, 1)
+	go func() {
+		_, err := nodes[0].Call(context.Background(), "b", "wait", nil)
+		result <- err
+	}()
+	<-w.started
+	if err := nodes[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-w.ended:
+	default:
+		t.Error("Close returned before the handler")
+	}
+	err := <-result
+	var failed *CallError
+	if !errors.As(err, &failed) || !failed.Sent || !errors.Is(err, ErrDisconnected) {
+		t.Errorf("the caller met %v", err)
+	}
+}
+
+// A peer that comes back is called again at once, at its new address, however stale the connection.
+func TestRedialAfterRestart(t *testing.T) {
+	n := newNetwork(t)
+	a := n.node("a")
+	cert := n.cert("b")
+	for round := range 20 {
+		cfg := n.config("b")
+		cfg.Cert = cert
+		b := n.start(cfg)
+		b.Handle("echo", echo)
+		// Right after a restart the old connection may look alive still, and then a call on it is
+		// answered "unknown" at worst; it never blocks the next.
+		eventually(t, "an answer", func() bool {
+			answer, err := a.Call(within(t), "b", "echo", []byte("x"))
+			return err == nil && string(answer) == "x"
+		})
+		if dials := a.Stats().Dials; dials != uint64(round+1) {
+			t.Fatalf("%d dials in round %d", dials, round)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// deadWriter is a connection whose next write fails after so many bytes.
+type deadWriter struct {
+	net.Conn
+	armed *atomic.Bool
+	after int
+}
+
+func (c deadWriter) Write(b []byte) (int, error) {
+	if !c.armed.Load() {
+		return c.Conn.Write(b)
+	}
+	n, _ := c.Conn.Write(b[:min(c.after, len(b))])
+	return n, errors.New("connection reset by test")
+}
+
+// A request of which the connection did not take the end was not run, and is sent again on a new
+// connection without the caller noticing.
+func TestStaleConnectionIsRetried(t *testing.T) {
+	for _, after := range []int{0, 5, 30} {
+		n := newNetwork(t)
+		var served atomic.Int32
+		b := n.node("b")
+		b.Handle("count", func(context.Context, Peer, []byte) ([]byte, error) { served.Add(1); return nil, nil })
+		var armed atomic.Bool
+		var dials atomic.Int32
+		cfg := n.config("a")
+		cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			var d net.Dialer
+			conn, err := d.DialContext(ctx, "tcp", addr)
+			if dials.Add(1) > 1 {
+				return conn, err
+			}
+			return deadWriter{conn, &armed, after}, err
+		}
+		a := n.start(cfg)
+		for i := range 3 {
+			if _, err := a.Call(within(t), "b", "count", nil); err != nil {
+				t.Fatalf("cut at %d bytes, call %d: %v", after, i, err)
+			}
+			armed.Store(true)
+		}
+		if served.Load() != 3 || dials.Load() != 2 {
+			t.Errorf("cut at %d bytes: %d served, %d dials", after, served.Load(), dials.Load())
+		}
+	}
+}
+
+// When a fresh connection dies too, the call fails and says that it was never sent.
+func TestStaleConnectionIsRetriedOnce(t *testing.T) {
+	n := newNetwork(t)
+	b := n.node("b")
+	b.Handle("echo", echo)
+	var dials atomic.Int32
+	armed := new(atomic.Bool)
+	cfg := n.config("a")
+	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", addr)
+		dials.Add(1)
+		return deadWriter{conn, armed, 0}, err
+	}
+	a := n.start(cfg)
+	if _, err := a.Call(within(t), "b", "echo", nil); err != nil {
+		t.Fatal(err)
+	}
+	armed.Store(true)
+	if _, err := a.Call(within(t), "b", "echo", nil); !NeverRan(err) {
+		t.Errorf("%v", err)
+	}
+	if b.Stats().CallsServed != 1 || dials.Load() != 2 {
+		t.Errorf("%d served, %d dials", b.Stats().CallsServed, dials.Load())
+	}
+}
+
+// A peer that has vanished without a word is found out by the pings, and the call says "unknown".
+func TestSilentPeerIsFoundOut(t *testing.T) {
+	n := newNetwork(t)
+	path := &valve{}
+	cfg := n.config("a")
+	cfg.Dial = path.dial
+	cfg.KeepAlive = 20 * time.Millisecond
+	a, b := n.start(cfg), n.node("b")
+	w := newWaiting()
+	b.Handle("wait", w.handle)
+	result := make(chan error, 1)
+	go func() {
+		_, err := a.Call(context.Background(), "b", "wait", nil)
+		result <- err
+	}()
+	<-w.started
+	path.shut()
+	err := <-result
+	if !errors.Is(err, errSilent) || !errors.Is(err, ErrDisconnected) || NeverRan(err) {
+		t.Errorf("%v", err)
+	}
+	<-w.ended
+}
+
+// A quiet connection to a living peer stays.
+func TestQuietConnectionStays(t *testing.T) {
+	n := newNetwork(t)
+	cfg := n.config("a")
+	cfg.KeepAlive = 50 * time.Millisecond
+	a, b := n.start(cfg), n.node("b")
+	w := newWaiting()
+	b.Handle("wait", w.handle)
+	result := make(chan error, 1)
+	go func() {
+		_, err := a.Call(within(t), "b", "wait", nil)
+		result <- err
+	}()
+	<-w.started
+	tick := time.NewTicker(cfg.KeepAlive)
+	defer tick.Stop()
+	for range 3 * maxSilent {
+		<-tick.C
+	}
+	close(w.release)
+	if err := <-result; err != nil {
+		t.Error(err)
+	}
+}
+
+// A peer that breaks the frame format loses its connection, and its handlers are cancelled.
+func TestBadFramesEndTheConnection(t *testing.T) {
+	for what, bad := range map[string][]byte{
+		"unknown kind":      appendHeader(nil, 99, 1, 0),
+		"huge":              appendHeader(nil, frameRequest, 1, maxFrameBody+1),
+		"answer":            appendHeader(nil, frameAnswer, 1, 0),
+		"no method":         append(appendHeader(nil, frameRequest, 1, 5), 0, 0, 0, 0, 0),
+		"id in use":         appendRequest(nil, 7, request{method: "wait"}),
+		"long cancel":       appendHeader(nil, frameCancel, 7, 1),
+		"cut in the middle": {frameRequest, 0, 0},
+	} {
+		t.Run(what, func(t *testing.T) {
+			n := newNetwork(t)
+			nodes := n.nodes("a", "b")
+			w := newWaiting()
+			nodes[1].Handle("wait", w.handle)
+			s, err := nodes[0].dial(within(t), "b", "", ChannelRPC)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Write(append(appendRequest(nil, 7, request{method: "wait"}), bad...)); err != nil {
+				t.Fatal(err)
+			}
+			<-w.started
+			if what == "cut in the middle" {
+				_ = s.Close()
+			}
+			<-w.ended
+			eventually(t, "the connection is closed", func() bool { return nodes[1].Stats().Streams == 0 })
+			_ = s.Close()
+		})
+	}
+}
