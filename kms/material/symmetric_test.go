@@ -150,9 +150,16 @@ func TestWipeWaitsForUsers(t *testing.T) {
 	s.mu.RLock() // as Encrypt and Decrypt hold it
 	done := make(chan struct{})
 	go func() { s.Wipe(); close(done) }()
-	for s.mu.TryRLock() { // until Wipe stands in line
-		s.mu.RUnlock()
-		runtime.Gosched()
+	for waiting := false; !waiting; { // until Wipe stands in line
+		select {
+		case <-done:
+			t.Fatal("Wipe did not wait")
+		default:
+		}
+		if waiting = !s.mu.TryRLock(); !waiting {
+			s.mu.RUnlock()
+			runtime.Gosched()
+		}
 	}
 	if bytes.Equal(memory, make([]byte, SymmetricSize)) {
 		t.Error("the material was wiped while it was used")
