@@ -97,10 +97,13 @@ func (s *state) refuse(t *Txn) (Status, string) {
 
 // write puts one record and moves its scopes.
 func (s *state) write(w *Write) {
-	old, _ := s.records[w.Kind].Get(w.ID)
 	e := newEntry(w.Revision, w.Term, w.Delete, s.logTime, w.Body, w.Scopes)
-	s.put(w.Kind, w.ID, old, e)
-	if old != nil {
+	old, replaced := s.records[w.Kind].Set(w.ID, e)
+	if replaced {
+		s.forget(w.Kind, w.ID, old)
+	}
+	s.note(w.Kind, w.ID, e)
+	if replaced {
 		for i := range int(old.scopes) {
 			if id := old.scope(i); !e.inScope(id) {
 				s.move(id, -1)
@@ -108,7 +111,7 @@ func (s *state) write(w *Write) {
 		}
 	}
 	for _, id := range w.Scopes {
-		if old != nil && old.inScope(id) {
+		if replaced && old.inScope(id) {
 			s.move(id, 0)
 		} else {
 			s.move(id, 1)

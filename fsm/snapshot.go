@@ -296,7 +296,9 @@ func (rs *restorer) record(r *reader) error {
 		return errors.New("a tombstone is in a scope")
 	}
 	rs.lastKind, rs.lastID = kind, id
-	rs.put(kind, id, nil, newEntry(revision, term, deleted, stamp, body, scopes))
+	e := newEntry(revision, term, deleted, stamp, body, scopes)
+	rs.records[kind].Load(id, e)
+	rs.note(kind, id, e)
 	rs.recordCount--
 	for _, s := range scopes {
 		rs.members[s]++

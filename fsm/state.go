@@ -264,13 +264,8 @@ func (t *tables) snapshot() *View {
 	return v
 }
 
-// put replaces the record's entry and keeps everything derived from records in step, scopes' members
-// apart: put is for one that may have been restored with its scopes. old is nil for a new id.
-func (s *state) put(kind Kind, id ID, old, e *entry) {
-	if old != nil {
-		s.forget(kind, id, old)
-	}
-	s.records[kind].Load(id, e)
+// note adds a record that is in its table to everything derived from records but the scopes.
+func (s *state) note(kind Kind, id ID, e *entry) {
 	s.sum.add(s.hashRecord(kind, id, e))
 	if e.deleted {
 		s.tombstones.Set(tombstone{e.stamp, kind, id}, struct{}{})
@@ -280,7 +275,7 @@ func (s *state) put(kind Kind, id ID, old, e *entry) {
 	}
 }
 
-// forget takes back what put derived from the entry.
+// forget takes back what note added.
 func (s *state) forget(kind Kind, id ID, e *entry) {
 	s.sum.sub(s.hashRecord(kind, id, e))
 	if e.deleted {

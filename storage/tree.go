@@ -55,7 +55,7 @@ func (t *Tree[K, V]) Set(key K, value V) (old V, replaced bool) {
 	return p.value, replaced
 }
 
-// Load is Set, faster and with fuller nodes when key is above every key of the tree.
+// Load is Set, faster when key is above every key of the tree and slower when it is not.
 func (t *Tree[K, V]) Load(key K, value V) (old V, replaced bool) {
 	t.snapshot = nil
 	p, replaced := t.pairs.Load(pair[K, V]{key, value})
