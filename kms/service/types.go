@@ -1,0 +1,99 @@
+package service
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+)
+
+// WaitMode says how long the answer to a change that takes rights away waits for the members.
+type WaitMode uint8
+
+// The wait modes. They mean something for operations that revoke only.
+const (
+	WaitDefault WaitMode = iota // for every member, at most 2 s
+	WaitAll                     // until no member can honour the old state any more
+	WaitNone                    // not at all
+)
+
+// Call is one request as a door hands it over. The service does not keep it.
+type Call struct {
+	Operation *kms.Operation
+	Request   any // a pointer to the operation's request type
+	Auth      auth.Request
+
+	Region    string // "" for the first served one
+	RequestID string
+	Source    string // the caller's address
+	UserAgent string
+	Door      string // "rest", ...
+	TLS       bool
+
+	IdempotencyKey     string // "": the call is not retried
+	MinEpoch, MinIndex uint64 // the state to have seen at least; 0: any
+	Stale              bool   // a control read need not be confirmed
+	Wait               WaitMode
+	Timeout            time.Duration // with WaitAll: answer after this long with who is awaited
+}
+
+// Result is what leaves. With an error only Epoch and Index are set.
+type Result struct {
+	Answer       any    // a pointer to the operation's answer type
+	Epoch, Index uint64 // of the state that the verdict was taken on; for a change, of the change
+
+	// Awaiting is not nil when the change is made but WaitAll's time ended first: the members that
+	// may honour the old state still. It is empty when the node could not learn who they are.
+	Awaiting []string
+}
+
+// Replica is the node's place in the cluster. Errors are *kms.Error.
+type Replica interface {
+	// Propose returns when this node's catalog opened the index of the outcome. An error is
+	// CodeOutcomeUnknown unless the transaction surely was not and will not be applied.
+	Propose(ctx context.Context, t *fsm.Txn) (fsm.Outcome, error)
+	// Confirm returns when the catalog opened a read index whose poll was sent after the call
+	// began; else CodeCannotConfirm within 1 s.
+	Confirm(ctx context.Context) error
+	// Lease returns nil while the freshness lease holds, else CodeNoLease with a reason. It is
+	// called twice for each crypto operation and must cost next to nothing.
+	Lease() error
+	// AwaitAll returns when every member opened the index, sealed itself or is past its last
+	// possible lease; when ctx ends first, with the members still awaited and no error.
+	AwaitAll(ctx context.Context, index uint64) (awaiting []string, err error)
+	// LogNow returns the node's reading of log time, in ms.
+	LogNow() int64
+}
+
+// Cluster is the membership as operations see it. Errors are *kms.Error.
+type Cluster interface {
+	Members(ctx context.Context) ([]kms.Member, error)
+	// AllowMember and RemoveMember return the index at which the change was applied.
+	AllowMember(ctx context.Context, name string) (index uint64, err error)
+	RemoveMember(ctx context.Context, name string) (index uint64, err error)
+	// Seal seals this node or all; it returns after this node's catalog is wiped.
+	Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error)
+}
+
+// Config makes a Service. Catalog, Replica, Cluster, Authenticator and Audit are required.
+type Config struct {
+	Catalog       *catalog.Catalog
+	Replica       Replica
+	Cluster       Cluster
+	Authenticator auth.Authenticator
+	Audit         *audit.Log
+
+	Partition string   // of ARNs; default "aws". The catalog must have the same.
+	Regions   []string // served; the first one is the default; default us-east-1
+	Node      string   // this node's name, for audit records
+
+	MaxKeys uint64 // of an account, default 100,000
+
+	Now    func() time.Time // default time.Now; for audit records only
+	Logger *slog.Logger     // nil: silent
+}
