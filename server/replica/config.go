@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/storage"
 	"github.com/lockstep-kms/lockstep/transport"
 )
@@ -97,15 +96,4 @@ func (t Timing) withDefaults() Timing {
 		t.SnapshotThreshold = 50_000
 	}
 	return t
-}
-
-// IdentityConfig says who this node is.
-type IdentityConfig struct {
-	Name              string
-	APIAddr, PeerAddr string
-	Version           string
-	Peers             []Peer // expected to form the cluster, this node included
-	Dir               *storage.Dir
-	FSM               *fsm.FSM
-	KeyHash           [32]byte // SHA-256 of this node's certificate's SubjectPublicKeyInfo
 }

@@ -2,112 +2,159 @@ package replica
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/storage"
 	"github.com/lockstep-kms/lockstep/transport"
 )
 
-// Identity is who this node is and whom it accepts. It is made before the transport, whose hooks
-// Local, Check and Resolve are its methods.
-type Identity struct{ cfg IdentityConfig }
-
-// NewIdentity makes the identity of a node.
-func NewIdentity(cfg IdentityConfig) *Identity { return &Identity{cfg: cfg} }
-
-// Hello is what this node tells of itself.
-func (i *Identity) Hello() transport.Hello { return transport.Hello{} }
-
-// Check refuses a peer of another cluster, a removed name and a replaced incarnation.
-func (i *Identity) Check(p transport.Peer) error { return nil }
-
-// Resolve returns host:port of the node called name.
-func (i *Identity) Resolve(name string) (string, error) { return "", nil }
-
-// Hint sets where Resolve looks when a node is not where its record and the configuration say; nil for nowhere.
-func (i *Identity) Hint(addr func(name string) (string, bool)) {}
-
-// Member is one member of the cluster as the leader sees it.
-type Member struct {
-	ID, Name, APIAddr, PeerAddr, Version string
-	FeatureLevel                         uint32
-	Voter, Leader, Sealed, Healthy       bool
-	Applied                              uint64
-}
-
-// Status is what this node says of itself.
-type Status struct {
-	Member     bool   // has a place in the cluster
-	Leader     bool   // leads and has everything applied that was acknowledged before
-	LeaderName string // "" when none is known
-	Term       uint64
-	Applied    uint64        // index of the last command applied
-	Opened     uint64        // index opened
-	Lag        time.Duration // since the view was last known to be fresh; negative when it never was
-	CanWrite   bool          // a proposal made now has a leader to go to
-	Reason     string        // when CanWrite is false or the node is unwell: which and why, for an operator
-
-	Quarantined string // why, or ""
-	DiskTrouble string // why, or ""
-	Split       bool   // the nodes' states differ and none has a majority
-
-	ClockOK     bool // within 10 s of the voters' median, as far as known
-	ClockOffset time.Duration
-}
-
 // Replica is one node's part in the cluster. Safe for concurrent use.
-type Replica struct{}
+type Replica struct {
+	cfg       Config
+	id        *Identity
+	name      string
+	nodeID    string
+	timing    Timing
+	clock     Clock
+	log       *slog.Logger
+	fsm       *fsm.FSM
+	transport *transport.Transport
+
+	store   *storage.LogStore
+	entries raft.LogStore // store behind a cache
+	wire    *raft.NetworkTransport
+	raft    *raft.Raft
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
+	closed sync.Once
+
+	reign    atomic.Pointer[reign] // set while this node leads and has applied what was acknowledged before
+	rounds   *gate[uint64]         // the leader's read index rounds
+	polls    *gate[polled]         // this node's polls of the leader
+	queue    *queue                // transactions that wait to be packed or forwarded
+	flights  chan flight           // entries given to Raft, in order
+	forwards chan struct{}         // a token for each batch on its way to the leader
+	waiters  atomic.Int64          // of Confirm
+
+	lease     leaseKeeper
+	trouble   atomic.Pointer[error]  // of the log; nil when none
+	unfit     atomic.Pointer[string] // why this node is quarantined; latched
+	split     atomic.Bool            // the digests have no majority
+	outcast   atomic.Pointer[string] // why the leader does not count this node as a member; nil when it does
+	checks    ownChecks
+	timeline  atomic.Pointer[timeline] // the voters' median clock; nil before the first poll
+	longBound longest                  // longest revocation bound that a lease may still have
+	handed    atomic.Int64             // boot time of the last attempt to hand leadership over
+
+	mu   sync.Mutex
+	jobs []job // guarded by mu
+}
 
 // Open starts the node's part in the cluster. It returns as soon as Raft runs; forming or joining
 // goes on in the background.
-func Open(cfg Config) (*Replica, error) { return nil, errorf(KindClosed, "the replica is not running") }
-
-// Close hands leadership over, when held, and stops. The transport must outlive it, the data
-// directory too.
-func (r *Replica) Close() error { return nil }
-
-// Propose replicates t and returns what became of it once this node has opened the result.
-// The error is an *Error.
-func (r *Replica) Propose(ctx context.Context, t *fsm.Txn) (fsm.Outcome, error) {
-	return fsm.Outcome{}, errorf(KindClosed, "the replica is not running")
+func Open(cfg Config) (*Replica, error) {
+	if cfg.Identity == nil || cfg.Transport == nil || cfg.Opened == nil {
+		return nil, errorf(KindInvalid, "Identity, Transport and Opened are required")
+	}
+	if cfg.Bound == nil {
+		cfg.Bound = func() time.Duration { return time.Minute }
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = systemClock{}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	own := cfg.Identity.cfg
+	r := &Replica{
+		cfg: cfg, id: cfg.Identity, name: own.Name, nodeID: own.Dir.NodeID(), timing: cfg.Timing.withDefaults(),
+		clock: cfg.Clock, log: cfg.Logger, fsm: own.FSM, transport: cfg.Transport,
+		queue: newQueue(), flights: make(chan flight, maxFlights), forwards: make(chan struct{}, maxForwards),
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.rounds = newGate(r.ctx, 0, r.round)
+	r.polls = newGate(r.ctx, r.timing.PollGap, r.poll)
+	if err := r.startRaft(); err != nil {
+		r.cancel()
+		return nil, err
+	}
+	fresh := r.fresh
+	r.id.fresh.Store(&fresh)
+	r.register()
+	r.tasks.Go(r.lead)
+	r.tasks.Go(r.dispatch)
+	r.tasks.Go(r.keepLease)
+	r.tasks.Go(r.belong)
+	r.tasks.Go(r.watchMembers)
+	go r.settleFlights() // apart from tasks: Raft forgets some futures when it shuts down
+	return r, nil
 }
 
-// Confirm returns nil once this node has opened everything that was acknowledged anywhere before
-// the call; otherwise, within Timing.Confirm, KindCannotConfirm.
-func (r *Replica) Confirm(ctx context.Context) error {
-	return errorf(KindClosed, "the replica is not running")
+// Close hands leadership over, when held, and stops. The transport and the data directory must
+// outlive it.
+func (r *Replica) Close() error {
+	var err error
+	r.closed.Do(func() {
+		select {
+		case <-r.handOver("this node is stopping"):
+		case <-time.After(4 * r.timing.ElectionTimeout):
+		}
+		r.cancel()
+		r.queue.close()
+		err = r.stopRaft()
+		r.tasks.Wait()
+	})
+	return err
 }
 
-// Lease returns nil while the freshness lease holds, else KindNoLease or KindQuarantined.
-func (r *Replica) Lease() error { return errorf(KindNoLease, "the replica is not running") }
-
-// AwaitAll returns once every member has opened index, is sealed, or is past its last possible lease.
-// When ctx ends first it returns the names of the members still awaited, and no error.
-func (r *Replica) AwaitAll(ctx context.Context, index uint64) (awaiting []string, err error) {
-	return nil, errorf(KindClosed, "the replica is not running")
+// waitView waits until this node shows what was committed up to index: in the catalog, or when the
+// node is sealed in the state machine.
+func (r *Replica) waitView(ctx context.Context, index uint64) error {
+	for {
+		if r.cfg.Opened.Sealed() {
+			return r.fsm.Wait(ctx, index)
+		}
+		err := r.cfg.Opened.WaitOpened(ctx, index)
+		if err == nil || !r.cfg.Opened.Sealed() {
+			return err
+		}
+	}
 }
 
-// LogNow is the time in Unix milliseconds that a proposal made now would get, as far as known here.
-func (r *Replica) LogNow() int64 { return 0 }
+// leading returns the reign while this node leads, otherwise KindNotLeader.
+func (r *Replica) leading() (*reign, error) {
+	if g := r.reign.Load(); g != nil {
+		return g, nil
+	}
+	return nil, errorf(KindNotLeader, "node %s does not lead", r.name)
+}
 
-// Members lists the members, asking the leader; without one, what is known here.
-func (r *Replica) Members(ctx context.Context) ([]Member, error) { return nil, nil }
+func (r *Replica) noLeader() *Error {
+	switch {
+	case r.diskTrouble() != "":
+		return errorf(KindNoQuorum, "no leader: %s", r.diskTrouble())
+	default:
+		return errorf(KindNoQuorum, "no leader with a majority of the nodes behind it was found")
+	}
+}
 
-// Allow lets the node called name join, although it is not expected or was removed.
-func (r *Replica) Allow(ctx context.Context, name string) (index uint64, err error) { return 0, nil }
+// contextError tells apart that the node is closing from that the caller's time is up.
+func (r *Replica) contextError(kind Kind, format string, args ...any) *Error {
+	if r.ctx.Err() != nil {
+		return errorf(KindClosed, "the node is stopping")
+	}
+	return errorf(kind, format, args...)
+}
 
-// Remove removes the member called name; it stays out until allowed.
-func (r *Replica) Remove(ctx context.Context, name string) (index uint64, err error) { return 0, nil }
-
-// Status says how this node is.
-func (r *Replica) Status() Status { return Status{} }
-
-// Due reports, on the leader, whether a majority of the voters say that t (Unix milliseconds) has
-// passed, in calm times: what irreversible work has to ask first.
-func (r *Replica) Due(t int64) bool { return false }
-
-// Schedule adds a job: on a leader whose clock agrees with the voters', run is called every
-// Timing.Schedule.
-func (r *Replica) Schedule(name string, run func(ctx context.Context) error) {}
-
-var _ time.Duration
+func errIsContext(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,149 @@
+package replica
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// belong is the goroutine that gets this node a place: it forms the cluster when every expected peer
+// is there without state, asks the leader to be taken in when there is a cluster, and keeps this
+// node's record true.
+func (r *Replica) belong() {
+	told := ""
+	for {
+		err := r.settleIn()
+		interval := r.timing.Join
+		switch {
+		case err == nil:
+			told = ""
+			interval = max(interval, min(4*r.timing.Join, time.Second))
+		case r.ctx.Err() != nil:
+		case err.Error() != told:
+			told = err.Error()
+			r.log.Info("this node has no place in the cluster yet", "because", told)
+		}
+		if !pause(r.ctx, interval) {
+			return
+		}
+	}
+}
+
+// settleIn takes the next step; nil means that nothing is left to do.
+func (r *Replica) settleIn() error {
+	ctx, cancel := context.WithTimeout(r.ctx, r.timing.Confirm)
+	defer cancel()
+	if len(r.servers()) == 0 {
+		return r.formOrJoin(ctx)
+	}
+	if n, _, known := node(r.fsm.View(), r.name); known && n.same(r.id.record()) && r.outcast.Load() == nil {
+		return nil
+	}
+	if r.reign.Load() != nil {
+		return r.join(ctx, r.self())
+	}
+	if leader := r.leaderName(); leader != "" && leader != r.name {
+		_, err := call[empty](ctx, r, leader, methodJoin, empty{})
+		return err
+	}
+	if r.outcast.Load() == nil {
+		return r.noLeader()
+	}
+	return r.joinAnywhere(ctx, r.askStatus(ctx))
+}
+
+func (r *Replica) self() applicant {
+	own := r.id.cfg
+	return applicant{own.Name, r.nodeID, own.KeyHash, own.APIAddr, own.PeerAddr, own.Version, FeatureLevel}
+}
+
+// formOrJoin is for a node without state. Only the first name of the list forms the cluster, and
+// only when every node on the list is there, has the same list and no state: one that has state
+// shows that the cluster was formed already.
+func (r *Replica) formOrJoin(ctx context.Context) error {
+	peers := r.askStatus(ctx)
+	list, first := r.id.listHash(), true
+	servers := []raft.Server{{ID: raft.ServerID(r.nodeID), Address: raft.ServerAddress(r.name)}}
+	for _, p := range r.id.cfg.Peers {
+		if p.Name == r.name {
+			continue
+		}
+		first = first && r.name < p.Name
+		answer, ok := peers[p.Name]
+		switch {
+		case ok && answer.HasState:
+			return r.joinAnywhere(ctx, peers)
+		case ok && answer.List != list:
+			return errorf(KindRefused, "node %s expects other peers than this node does: the lists in the configurations must be equal", p.Name)
+		case ok:
+			servers = append(servers, raft.Server{ID: raft.ServerID(answer.NodeID), Address: raft.ServerAddress(p.Name)})
+		}
+	}
+	switch {
+	case r.id.cfg.Dir.ClusterID() != "":
+		return errorf(KindRefused, "this node was part of a cluster but has lost its log; it waits for a member to let it join again")
+	case len(servers) < len(r.id.cfg.Peers) || len(r.id.cfg.Peers) == 0:
+		return errorf(KindNoQuorum, "%d of %d expected nodes were found", len(servers), len(r.id.cfg.Peers))
+	case !first:
+		return errorf(KindNoQuorum, "the first node of the list forms the cluster")
+	}
+	r.log.Info("forming the cluster", "servers", servers)
+	if err := await(ctx, r.raft.BootstrapCluster(raft.Configuration{Servers: servers})); err != nil {
+		return errorf(KindNoQuorum, "forming the cluster: %v", err)
+	}
+	return nil
+}
+
+// joinAnywhere asks the leader that the peers name to take this node in.
+func (r *Replica) joinAnywhere(ctx context.Context, peers map[string]statusAnswer) error {
+	err := error(errorf(KindNoQuorum, "the cluster has no leader now"))
+	asked := map[string]bool{"": true, r.name: true}
+	for _, answer := range peers {
+		if asked[answer.Leader] {
+			continue
+		}
+		asked[answer.Leader] = true
+		if _, err = call[empty](ctx, r, answer.Leader, methodJoin, empty{}); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// askStatus asks every node that is expected or known.
+func (r *Replica) askStatus(ctx context.Context) map[string]statusAnswer {
+	names := map[string]bool{}
+	for _, p := range r.id.cfg.Peers {
+		names[p.Name] = true
+	}
+	for name := range nodes(r.fsm.View()) {
+		names[name] = true
+	}
+	delete(names, r.name)
+	var (
+		wg      sync.WaitGroup
+		mu      sync.Mutex
+		answers = map[string]statusAnswer{} // guarded by mu
+	)
+	for name := range names {
+		wg.Go(func() {
+			if answer, err := call[statusAnswer](ctx, r, name, methodStatus, empty{}); err == nil {
+				mu.Lock()
+				answers[name] = answer
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
+// status is this node's answer to askStatus.
+func (r *Replica) status() statusAnswer {
+	return statusAnswer{
+		NodeID: r.nodeID, List: r.id.listHash(), Leader: r.leaderName(),
+		HasState: len(r.servers()) > 0 || r.raft.LastIndex() > 0 || r.id.cfg.Dir.ClusterID() != "",
+	}
+}

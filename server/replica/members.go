@@ -1,0 +1,374 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/transport"
+)
+
+// Member is one member of the cluster as the leader sees it.
+type Member struct {
+	ID           string `cbor:"1,keyasint"`
+	Name         string `cbor:"2,keyasint"`
+	APIAddr      string `cbor:"3,keyasint"`
+	PeerAddr     string `cbor:"4,keyasint"`
+	Version      string `cbor:"5,keyasint"`
+	FeatureLevel uint32 `cbor:"6,keyasint"`
+	Voter        bool   `cbor:"7,keyasint"`
+	Leader       bool   `cbor:"8,keyasint"`
+	Sealed       bool   `cbor:"9,keyasint"`
+	Healthy      bool   `cbor:"10,keyasint"` // heard of lately and without trouble
+	Applied      uint64 `cbor:"11,keyasint"`
+}
+
+// Members lists the members by name, asking the leader; without one, what is known here, with only
+// this node called healthy.
+func (r *Replica) Members(ctx context.Context) ([]Member, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.timing.Confirm)
+	defer cancel()
+	members, err := atLeader(ctx, r,
+		func() ([]Member, error) {
+			g, err := r.leading()
+			if err != nil {
+				return nil, err
+			}
+			return r.membersSeen(g), nil
+		},
+		func(leader string) ([]Member, error) {
+			answer, err := call[membersAnswer](ctx, r, leader, methodMembers, empty{})
+			return answer.Members, err
+		})
+	if err != nil {
+		return r.membersSeen(nil), nil
+	}
+	return members, nil
+}
+
+// membersSeen lists the members with what the reign heard of them; nil: with what this node knows.
+func (r *Replica) membersSeen(g *reign) []Member {
+	records := nodes(r.fsm.View())
+	leader := r.leaderName()
+	now := r.clock.Boot()
+	var all []Member
+	for _, s := range r.servers() {
+		n := records[string(s.Address)]
+		m := Member{
+			ID: string(s.ID), Name: string(s.Address), APIAddr: n.APIAddr, PeerAddr: n.PeerAddr, Version: n.Version,
+			FeatureLevel: n.FeatureLevel, Voter: s.Suffrage == raft.Voter, Leader: string(s.Address) == leader,
+		}
+		switch {
+		case m.ID == r.nodeID:
+			m.Sealed, m.Healthy, m.Applied = r.cfg.Opened.Sealed(), r.illness() == "", r.fsm.View().Index()
+		case g != nil:
+			g.mu.Lock()
+			if c := g.members[m.ID]; c != nil {
+				m.Sealed, m.Applied = c.report.Sealed, c.report.Applied
+				m.Healthy = now-c.last <= r.timing.Contact && c.report.Trouble == ""
+			}
+			g.mu.Unlock()
+		}
+		all = append(all, m)
+	}
+	slices.SortFunc(all, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// applicant is a node that asks to be taken in, as its certificate and hello say.
+type applicant struct {
+	name, nodeID      string
+	keyHash           [32]byte
+	apiAddr, peerAddr string
+	version           string
+	level             uint32
+}
+
+func (a applicant) record() nodeRecord {
+	return nodeRecord{
+		Schema: 1, Name: a.name, NodeID: a.nodeID, KeyHash: a.keyHash[:],
+		APIAddr: a.apiAddr, PeerAddr: a.peerAddr, Version: a.version, FeatureLevel: a.level,
+	}
+}
+
+// join, on the leader, writes the applicant's record and lets it in; for a member it notes what
+// changed. Everything in it can be done again when it stopped halfway: the record comes first, and
+// tend brings Raft's configuration in line with the records.
+func (r *Replica) join(ctx context.Context, a applicant) error {
+	g, err := r.leading()
+	if err != nil {
+		return err
+	}
+	if !transport.ValidName(a.name) {
+		return errorf(KindInvalid, "%q is no name of a node", a.name)
+	}
+	v := r.fsm.View()
+	old, revision, known := node(v, a.name)
+	next, err := r.admission(g, old, known, a, v.LogTime())
+	if err != nil {
+		return err
+	}
+	if !next.same(old) {
+		event := "node.changed"
+		if old.NodeID != next.NodeID || old.Removed {
+			event = "node.joined"
+		}
+		if _, err := r.write(ctx, v, next, revision, event); err != nil {
+			return err
+		}
+		r.log.Info("node record written", "node", a.name, "id", a.nodeID, "event", event)
+	}
+	return r.enlist(ctx, g, next)
+}
+
+// admission decides over an applicant: the record it gets, or why it is refused.
+func (r *Replica) admission(g *reign, old nodeRecord, known bool, a applicant, logTime int64) (nodeRecord, error) {
+	next := a.record()
+	next.Retired = old.Retired
+	if !known {
+		if !r.id.expected(a.name) {
+			return nodeRecord{}, errorf(KindRefused, "node %s is not expected; 'lockstep operator allow %s' lets it join", a.name, a.name)
+		}
+		// A voter of the first configuration has no record yet, and is not replaced while alive either.
+		for _, s := range r.servers() {
+			if string(s.Address) == a.name && string(s.ID) != a.nodeID && r.inContact(g, string(s.ID)) {
+				return nodeRecord{}, stillAlive(a.name)
+			}
+		}
+		return next, nil
+	}
+	if err := admit(old, a.nodeID, a.keyHash); err != nil {
+		return nodeRecord{}, err
+	}
+	if old.NodeID != "" && old.NodeID != a.nodeID {
+		if !old.Removed && r.inContact(g, old.NodeID) {
+			return nodeRecord{}, stillAlive(a.name)
+		}
+		old.retire(logTime)
+		next.Retired = old.Retired
+	}
+	return next, nil
+}
+
+func stillAlive(name string) error {
+	return errorf(KindRefused, "another incarnation of node %s is alive; two nodes must not share a name", name)
+}
+
+// inContact reports whether a member was heard of lately, or could not have been: a new leader
+// waits the contact time before it calls anyone dead.
+func (r *Replica) inContact(g *reign, id string) bool {
+	if id == r.nodeID {
+		return true
+	}
+	now := r.clock.Boot()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	last := g.since
+	if c := g.members[id]; c != nil {
+		last = c.last
+	}
+	return now-last <= r.timing.Contact
+}
+
+// write replaces a node record.
+func (r *Replica) write(ctx context.Context, v *fsm.View, n nodeRecord, revision uint64, event string) (uint64, error) {
+	outcome, err := r.Propose(ctx, nodeTxn(v, n, revision, event, r.LogNow()))
+	switch {
+	case err != nil:
+		return 0, err
+	case outcome.Status != fsm.Applied && outcome.Status != fsm.Repeated:
+		return 0, errorf(KindNotLeader, "the record of node %s was changed by another: %s", n.Name, outcome.Detail)
+	}
+	return outcome.Index, nil
+}
+
+// enlist makes Raft's configuration fit one record: whoever else has the name goes, the incarnation
+// in the record comes in as a non-voter.
+func (r *Replica) enlist(ctx context.Context, g *reign, n nodeRecord) error {
+	for _, change := range plan(r.servers(), map[string]nodeRecord{n.Name: n}) {
+		if err := r.change(ctx, g, change); err != nil {
+			return err
+		}
+	}
+	for _, s := range r.servers() {
+		if string(s.ID) == n.NodeID {
+			return nil
+		}
+	}
+	err := await(ctx, r.raft.AddNonvoter(raft.ServerID(n.NodeID), raft.ServerAddress(n.Name), 0, r.timing.Propose))
+	return raftError(err)
+}
+
+// change is a step of Raft's configuration.
+type change struct {
+	server raft.Server
+	remove bool // otherwise promote
+}
+
+// plan compares Raft's configuration with the records: removed names and incarnations that are not
+// the current one have to go.
+func plan(servers []raft.Server, records map[string]nodeRecord) (changes []change) {
+	for _, s := range servers {
+		n, known := records[string(s.Address)]
+		if known && (n.Removed && !n.Allowed || n.NodeID != "" && n.NodeID != string(s.ID)) {
+			changes = append(changes, change{server: s, remove: true})
+		}
+	}
+	return changes
+}
+
+func (r *Replica) change(ctx context.Context, g *reign, c change) error {
+	if !c.remove {
+		r.log.Info("a member becomes a voter", "node", c.server.Address, "id", c.server.ID)
+		return raftError(await(ctx, r.raft.AddVoter(c.server.ID, c.server.Address, 0, r.timing.Propose)))
+	}
+	if string(c.server.ID) == r.nodeID { // a leader does not remove itself: its successor does
+		<-r.handOver("this node was removed")
+		return errorf(KindNotLeader, "node %s hands leadership over before it is removed", r.name)
+	}
+	r.log.Info("a member is removed", "node", c.server.Address, "id", c.server.ID)
+	return raftError(await(ctx, r.raft.RemoveServer(c.server.ID, 0, r.timing.Propose)))
+}
+
+// raftError makes Raft's refusal of a configuration change one of ours. Changes are repeated until
+// they hold, so failed and unknown need not be told apart.
+func raftError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, raft.ErrRaftShutdown) {
+		return errorf(KindClosed, "the node is stopping")
+	}
+	return errorf(KindNotLeader, "the configuration was not changed: %v", err)
+}
+
+// tend brings Raft's configuration in line with the records and promotes who is stable, one step at
+// a time.
+func (r *Replica) tend(g *reign) {
+	changes := plan(r.servers(), nodes(r.fsm.View()))
+	changes = append(changes, r.promotions(g)...)
+	if len(changes) == 0 || r.leaderRefuses() != nil || !g.tending.CompareAndSwap(false, true) {
+		return
+	}
+	r.tasks.Go(func() {
+		defer g.tending.Store(false)
+		if err := r.change(g.ctx, g, changes[0]); err != nil && g.ctx.Err() == nil {
+			r.log.Warn("changing the membership failed", "node", changes[0].server.Address, "error", err)
+		}
+	})
+}
+
+const promotionLag = 1000 // commands that a non-voter may be behind when it is promoted
+
+// promotions lists the non-voters that have been in contact for the stable time and have caught up.
+func (r *Replica) promotions(g *reign) (changes []change) {
+	now, applied := r.clock.Boot(), r.fsm.View().Index()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, s := range r.servers() {
+		c := g.members[string(s.ID)]
+		if s.Suffrage != raft.Nonvoter || c == nil || c.report.Trouble != "" || now-c.last > r.timing.Contact {
+			continue
+		}
+		if now-c.since >= r.timing.Stable && c.report.Applied+promotionLag >= applied {
+			changes = append(changes, change{server: s})
+		}
+	}
+	return changes
+}
+
+// Allow lets the node called name join, although it is not expected, was removed or has another
+// certificate key than before.
+func (r *Replica) Allow(ctx context.Context, name string) (index uint64, err error) {
+	return r.askAdmin(ctx, adminRequest{Name: name})
+}
+
+// Remove removes the member called name; it stays out until allowed.
+func (r *Replica) Remove(ctx context.Context, name string) (index uint64, err error) {
+	return r.askAdmin(ctx, adminRequest{Name: name, Remove: true})
+}
+
+func (r *Replica) askAdmin(ctx context.Context, q adminRequest) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*r.timing.Propose)
+	defer cancel()
+	index, err := atLeader(ctx, r,
+		func() (uint64, error) { return r.admin(ctx, q) },
+		func(leader string) (uint64, error) {
+			answer, err := call[adminAnswer](ctx, r, leader, methodAdmin, q)
+			return answer.Index, err
+		})
+	if err != nil && KindOf(err) == KindNotLeader {
+		return 0, r.noLeader()
+	}
+	return index, err
+}
+
+// admin does Allow and Remove on the leader.
+func (r *Replica) admin(ctx context.Context, q adminRequest) (uint64, error) {
+	g, err := r.leading()
+	if err != nil {
+		return 0, err
+	}
+	if !transport.ValidName(q.Name) {
+		return 0, errorf(KindInvalid, "%q is no name of a node", q.Name)
+	}
+	v := r.fsm.View()
+	n, revision, known := node(v, q.Name)
+	if !q.Remove {
+		if !known {
+			n = nodeRecord{Schema: 1, Name: q.Name}
+		}
+		if n.Allowed {
+			return v.Index(), nil
+		}
+		n.Allowed = true
+		return r.write(ctx, v, n, revision, "node.allowed")
+	}
+	if !known {
+		return 0, errorf(KindNotFound, "there is no node called %s", q.Name)
+	}
+	if q.Name == r.name && len(r.voters()) == 1 {
+		return 0, errorf(KindRefused, "node %s is the only voter", q.Name)
+	}
+	index := v.Index()
+	if !n.Removed || n.Allowed {
+		n.Removed, n.Allowed = true, false
+		if index, err = r.write(ctx, v, n, revision, "node.removed"); err != nil {
+			return 0, err
+		}
+	}
+	for _, c := range plan(r.servers(), map[string]nodeRecord{n.Name: n}) {
+		if err := r.change(ctx, g, c); err != nil {
+			return 0, err
+		}
+	}
+	return index, nil
+}
+
+// watchMembers has the transport ask Check again about its streams whenever a node record changed.
+func (r *Replica) watchMembers() {
+	ticker := time.NewTicker(r.timing.Join)
+	defer ticker.Stop()
+	var seen uint64
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var newest uint64
+		r.fsm.View().Ascend(fsm.KindNode, "", func(_ fsm.ID, rec fsm.Record) bool {
+			newest = max(newest, rec.Revision)
+			return true
+		})
+		if newest != seen && r.fresh() {
+			seen = newest
+			r.transport.Recheck()
+		}
+	}
+}

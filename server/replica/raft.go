@@ -1,0 +1,191 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/storage"
+)
+
+const (
+	entriesPerAppend = 64               // of up to 256 KiB each
+	cachedEntries    = 256              // of the log, kept in memory for the followers
+	rpcTimeout       = 10 * time.Second // of Raft's own calls, also of a snapshot's chunk
+	connectionPool   = 3
+	keptSnapshots    = 2
+)
+
+// startRaft opens log and snapshots and starts Raft on them.
+func (r *Replica) startRaft() (err error) {
+	opts := r.cfg.Log
+	opts.OnTrouble, opts.OnRecovered = r.onTrouble, r.onRecovered
+	if opts.Logger == nil {
+		opts.Logger = r.log
+	}
+	dir := r.id.cfg.Dir.RaftDir()
+	if r.store, err = storage.OpenLog(dir, opts); err != nil {
+		return err
+	}
+	snapshots, err := storage.OpenSnapshots(dir, keptSnapshots, r.log)
+	if err == nil {
+		err = storage.CheckStart(r.store, snapshots)
+	}
+	var cache *raft.LogCache
+	if err == nil {
+		cache, err = raft.NewLogCache(cachedEntries, r.store)
+	}
+	if err != nil {
+		return errors.Join(err, r.store.Close())
+	}
+	r.entries = cache
+	logger := newRaftLogger(r.log)
+	r.wire = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream: r.transport.RaftLayer(), MaxPool: connectionPool, Timeout: rpcTimeout, Logger: logger,
+	})
+	r.raft, err = raft.NewRaft(r.raftConfig(logger), sealedOff{r.fsm, r}, cache, r.store, snapshots, r.wire)
+	if err != nil {
+		return errors.Join(fmt.Errorf("starting raft: %w", err), r.wire.Close(), r.store.Close())
+	}
+	r.store.Arm()
+	return nil
+}
+
+func (r *Replica) raftConfig(logger hclog.Logger) *raft.Config {
+	c, t := raft.DefaultConfig(), r.timing
+	c.LocalID = raft.ServerID(r.nodeID)
+	c.HeartbeatTimeout, c.ElectionTimeout = t.HeartbeatTimeout, t.ElectionTimeout
+	c.LeaderLeaseTimeout, c.CommitTimeout = t.LeaderLease, t.CommitTimeout
+	c.MaxAppendEntries = entriesPerAppend
+	c.TrailingLogs, c.SnapshotThreshold, c.SnapshotInterval = t.TrailingLogs, t.SnapshotThreshold, t.SnapshotInterval
+	c.ShutdownOnRemove = false // a removed node says so; it does not vanish
+	c.NoLegacyTelemetry = true
+	c.Logger = logger
+	return c
+}
+
+// stopRaft stops Raft, then closes what it stood on. Parked goroutines end with Release.
+func (r *Replica) stopRaft() error {
+	stopped := r.raft.Shutdown()
+	err := r.wire.Close()
+	r.store.Release()
+	if !errors.Is(r.store.Trouble(), storage.ErrDiskHung) {
+		err = errors.Join(err, stopped.Error())
+	}
+	return errors.Join(err, r.store.Close())
+}
+
+// sealedOff is the state machine as Raft sees it: a quarantined one makes no snapshots, which would
+// outlive the quarantine.
+type sealedOff struct {
+	*fsm.FSM
+	r *Replica
+}
+
+// Snapshot implements raft.FSM.
+func (s sealedOff) Snapshot() (raft.FSMSnapshot, error) {
+	if why := s.r.quarantined(); why != "" {
+		return nil, errorf(KindQuarantined, "no snapshot is made of a state that differs from the majority's: %s", why)
+	}
+	return s.FSM.Snapshot()
+}
+
+// newRaftLogger gives Raft's lines to log, one level lower but for errors: most of what Raft warns
+// of is an election, which the replica tells itself.
+func newRaftLogger(log *slog.Logger) hclog.Logger {
+	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
+	logger.RegisterSink(raftSink{log})
+	return logger
+}
+
+type raftSink struct{ log *slog.Logger }
+
+// Accept implements hclog.SinkAdapter.
+func (s raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
+	to := slog.LevelDebug
+	switch level {
+	case hclog.Error:
+		to = slog.LevelWarn
+	case hclog.Warn:
+		to = slog.LevelInfo
+	}
+	if !s.log.Enabled(context.Background(), to) {
+		return
+	}
+	for i, arg := range args {
+		if f, ok := arg.(hclog.Format); ok && len(f) > 0 {
+			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
+		}
+	}
+	s.log.Log(context.Background(), to, "raft: "+msg, args...)
+}
+
+// onTrouble is called by the log store. When its writes hang or have failed the node drops out of
+// Raft, so that the others elect a leader; when only space is short, it stays in and refuses proposals.
+func (r *Replica) onTrouble(err error) {
+	r.trouble.Store(&err)
+	if !errors.Is(err, storage.ErrDiskLow) {
+		r.transport.CutRaft(true)
+	}
+	r.log.Error("the log cannot be written; this node refuses proposals", "error", err)
+}
+
+func (r *Replica) onRecovered() {
+	r.trouble.Store(nil)
+	r.transport.CutRaft(false)
+	r.log.Info("the log can be written again")
+}
+
+// diskTrouble says why the log cannot be written, or "".
+func (r *Replica) diskTrouble() string {
+	if err := r.trouble.Load(); err != nil {
+		return (*err).Error()
+	}
+	return ""
+}
+
+// servers returns the latest configuration known here.
+func (r *Replica) servers() []raft.Server { return r.raft.GetConfiguration().Configuration().Servers }
+
+// voters returns the ids and names of the voters.
+func (r *Replica) voters() (all []raft.Server) {
+	for _, s := range r.servers() {
+		if s.Suffrage == raft.Voter {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// leaderName is the name of the node that leads as far as known here, or "".
+func (r *Replica) leaderName() string {
+	name, _ := r.raft.LeaderWithID()
+	return string(name)
+}
+
+// commandIndex is the index of the last committed command. Raft's commit index counts entries that
+// are no commands too; a view waits for commands only.
+func (r *Replica) commandIndex() (uint64, error) {
+	commit := r.raft.CommitIndex()
+	for index := commit; ; index-- {
+		if applied := r.fsm.View().Index(); index <= applied {
+			return applied, nil
+		}
+		var entry raft.Log
+		switch err := r.entries.GetLog(index, &entry); {
+		case errors.Is(err, raft.ErrLogNotFound):
+			return r.fsm.View().Index(), nil // compacted, and so applied
+		case err != nil:
+			return 0, errorf(KindDisk, "the log cannot be read: %v", err)
+		case entry.Type == raft.LogCommand:
+			return index, nil
+		}
+	}
+}
