@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -67,7 +68,7 @@ func decodeError(err error) error {
 		switch {
 		case errors.Is(err, json.ErrUnknownName):
 			return refuse("The body holds the unknown member %s.", name)
-		case errors.As(err, &corrupt), semantic.GoType != nil && semantic.JSONKind == '"' && isBytes(semantic):
+		case errors.As(err, &corrupt), isBytes(semantic):
 			return refuse("The member %s is not standard base64 with padding.", name)
 		default:
 			return refuse("The member %s has the wrong type or value.", name)
@@ -87,15 +88,10 @@ func decodeError(err error) error {
 }
 
 func isBytes(e *json.SemanticError) bool {
-	k := e.GoType.Kind().String()
-	return k == "slice" || k == "array"
+	return e.JSONKind == '"' && e.GoType != nil && e.GoType.Kind() == reflect.Slice
 }
 
 // member renders a JSON pointer for a message.
 func member(p jsontext.Pointer) string {
-	s := strings.TrimPrefix(string(p), "/")
-	if s == "" {
-		s = "at the top"
-	}
-	return "\"" + kms.Printable(s) + "\""
+	return "\"" + kms.Printable(strings.TrimPrefix(string(p), "/")) + "\""
 }

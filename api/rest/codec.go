@@ -4,11 +4,7 @@ import (
 	"bytes"
 
 	"github.com/go-json-experiment/json"
-
-	"github.com/lockstep-kms/lockstep/api/door"
 )
-
-func decode(body []byte, request any) error { return door.Decode(body, request) }
 
 // encode renders an answer; a non-nil awaiting stands beside the answer's members.
 func encode(answer any, awaiting []string) ([]byte, error) {

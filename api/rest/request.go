@@ -55,7 +55,7 @@ func bind(rt wire.Route) *binding {
 // call turns a request into a call of the service. Every error is the client's.
 func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*service.Call, error) {
 	request := b.route.Operation.NewRequest()
-	if err := decode(body, request); err != nil {
+	if err := door.Decode(body, request); err != nil {
 		return nil, err
 	}
 	source := door.Host(q)
