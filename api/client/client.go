@@ -125,7 +125,7 @@ type Meta struct {
 	Addr      string // of the node that answered
 	Index     string // EPOCH.INDEX of the state it saw
 	RequestID string
-	Awaiting  []string // members that may still honour the old state; only with WaitAll and a limit
+	Awaiting  []string // with WaitAll and a limit: not nil when the limit came first; who may still honour the old state
 	Attempts  int
 }
 

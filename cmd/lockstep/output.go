@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -36,10 +37,14 @@ func (a *app) printChanged(v any, meta *client.Meta, table func(w io.Writer)) er
 	if err := a.print(v, table); err != nil {
 		return err
 	}
-	if len(meta.Awaiting) > 0 {
+	switch {
+	case len(meta.Awaiting) > 0:
 		return fmt.Errorf("the change is made, but these nodes may still honour the old state: %s", strings.Join(meta.Awaiting, ", "))
+	case meta.Awaiting != nil:
+		return errors.New("the change is made, but it is unknown which nodes may still honour the old state")
+	default:
+		return nil
 	}
-	return nil
 }
 
 // row writes the cells of one table row.

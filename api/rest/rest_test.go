@@ -1,0 +1,402 @@
+package rest
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/api/door"
+	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/service"
+)
+
+// fake is a service that keeps the call and answers as told.
+type fake struct {
+	call   *service.Call
+	result *service.Result
+	err    error
+	do     func(context.Context, *service.Call) (*service.Result, error)
+}
+
+func (f *fake) Do(ctx context.Context, c *service.Call) (*service.Result, error) {
+	f.call = c
+	if f.do != nil {
+		return f.do(ctx, c)
+	}
+	if f.result == nil && f.err == nil {
+		return &service.Result{Answer: reflect.New(c.Operation.AnswerType()).Interface(), Epoch: 2, Index: 41}, nil
+	}
+	return f.result, f.err
+}
+
+func handler(s Service, c Config) http.Handler {
+	d := door.New(door.Config{Index: func() (uint64, uint64) { return 2, 40 }})
+	r := d.Router()
+	c.Service, c.Door = s, d
+	New(c).Mount(r)
+	return d.Handler(r)
+}
+
+func send(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	var r io.Reader
+	if body != "" {
+		r = strings.NewReader(body)
+	}
+	q := httptest.NewRequest(method, target, r)
+	for i := 0; i+1 < len(headers); i += 2 {
+		q.Header.Add(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, q)
+	return w
+}
+
+func errorOf(t *testing.T, w *httptest.ResponseRecorder) wire.ErrorDetail {
+	t.Helper()
+	var body wire.ErrorBody
+	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
+		t.Fatalf("%d %s: %v", w.Code, w.Body, err)
+	}
+	return body.Error
+}
+
+// sample returns a path of the route with every variable filled.
+func sample(rt wire.Route) string {
+	return strings.NewReplacer("{key}", "alias%2Fapp", "{name}", "thing", "{account}", "111122223333").Replace(rt.Path)
+}
+
+func TestEveryOperationHasARoute(t *testing.T) {
+	served := map[*kms.Operation]bool{}
+	seen := map[string]bool{}
+	for _, rt := range wire.Routes() {
+		at := rt.Method + " " + rt.Path
+		if seen[at] {
+			t.Errorf("%s is there twice", at)
+		}
+		seen[at] = true
+		if rt.Summary == "" || rt.Name == "" {
+			t.Errorf("%s says nothing about itself", at)
+		}
+		if rt.Operation == nil {
+			continue
+		}
+		served[rt.Operation] = true
+		f := &fake{}
+		w := send(handler(f, Config{}), rt.Method, sample(rt), "")
+		want := http.StatusOK
+		if rt.Operation.Created {
+			want = http.StatusCreated
+		}
+		if w.Code != want || f.call == nil || f.call.Operation != rt.Operation {
+			t.Errorf("%s: %d %s", at, w.Code, w.Body)
+			continue
+		}
+		if got := reflect.TypeOf(f.call.Request).Elem(); got != rt.Operation.RequestType() {
+			t.Errorf("%s: the request is a %s", at, got)
+		}
+		if w.Header().Get(wire.HeaderIndex) != "2.41" || f.call.RequestID != w.Header().Get(wire.HeaderRequestID) || f.call.RequestID == "" {
+			t.Errorf("%s: headers %v", at, w.Header())
+		}
+	}
+	for _, op := range kms.Operations {
+		if !served[op] {
+			t.Errorf("%s has no route", op.Name)
+		}
+	}
+}
+
+// Every field of every request must have a place: path, query or body.
+func TestEveryFieldHasAPlace(t *testing.T) {
+	for _, rt := range wire.Routes() {
+		if rt.Operation == nil {
+			continue
+		}
+		for i := range rt.Request.NumField() {
+			f := rt.Request.Field(i)
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name == "" || name == "-" && f.Tag.Get("path") == "" && f.Tag.Get("query") == "" {
+				t.Errorf("%s: nothing fills %s", rt.Name, f.Name)
+			}
+		}
+	}
+}
+
+func TestRequests(t *testing.T) {
+	n := 16
+	tests := map[string]struct {
+		method, target, body string
+		op                   *kms.Operation
+		want                 any
+	}{
+		"key id": {"POST", "/v1/keys/0b2c/encrypt", `{"plaintext":"aGk=","encryption_context":{"a":"b"}}`, kms.OpEncrypt,
+			&kms.EncryptRequest{KeyID: "0b2c", Plaintext: []byte("hi"), EncryptionContext: map[string]string{"a": "b"}}},
+		"alias": {"GET", "/v1/keys/alias%2Fa%2Fb", "", kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/a/b"}},
+		"ARN": {"GET", "/v1/keys/arn:aws:kms:us-east-1:000000000000:key%2F0b2c", "", kms.OpDescribeKey,
+			&kms.KeyRequest{KeyID: "arn:aws:kms:us-east-1:000000000000:key/0b2c"}},
+		"alias that looks like a route": {"GET", "/v1/keys/alias%2Fx%2Fpolicy", "", kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/x/policy"}},
+		"plus and percent":              {"GET", "/v1/keys/a+b%2525", "", kms.OpDescribeKey, &kms.KeyRequest{KeyID: "a+b%25"}},
+		"decrypt without key":           {"POST", "/v1/decrypt", `{"ciphertext":"AQ=="}`, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte{1}}},
+		"decrypt with key":              {"POST", "/v1/keys/k/decrypt", `{"ciphertext":"AQ=="}`, kms.OpDecrypt, &kms.DecryptRequest{KeyID: "k", CiphertextBlob: []byte{1}}},
+		"data key":                      {"POST", "/v1/keys/k/generate-data-key", `{"number_of_bytes":16}`, kms.OpGenerateDataKey, &kms.GenerateDataKeyRequest{KeyID: "k", NumberOfBytes: &n}},
+		"data key without plaintext": {"POST", "/v1/keys/k/generate-data-key", `{"key_spec":"AES_256","without_plaintext":true}`, kms.OpGenerateDataKeyWithoutPlaintext,
+			&kms.GenerateDataKeyRequest{KeyID: "k", KeySpec: kms.DataKeyAES256, WithoutPlaintext: true}},
+		"update alias":   {"PUT", "/v1/aliases/a%2Fb", `{"target_key_id":"k"}`, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a/b", TargetKeyID: "k"}},
+		"delete alias":   {"DELETE", "/v1/aliases/a", "", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}},
+		"listing":        {"GET", "/v1/aliases?key_id=k&limit=5&marker=m%2B", "", kms.OpListAliases, &kms.ListAliasesRequest{KeyID: "k", Limit: 5, Marker: "m+"}},
+		"empty object":   {"POST", "/v1/keys/k/enable", `{}`, kms.OpEnableKey, &kms.KeyRequest{KeyID: "k"}},
+		"create":         {"POST", "/v1/keys", ``, kms.OpCreateKey, &kms.CreateKeyRequest{}},
+		"setting":        {"PUT", "/v1/sys/settings/revocation_bound", `{"value":"30s"}`, kms.OpPutSetting, &kms.PutSettingRequest{Name: "revocation_bound", Value: "30s"}},
+		"remove member":  {"DELETE", "/v1/sys/members/node-4", ``, kms.OpRemoveMember, &kms.RemoveMemberRequest{Name: "node-4"}},
+		"policy object":  {"POST", "/v1/keys", `{"policy":{"Version":"2012-10-17"}}`, kms.OpCreateKey, &kms.CreateKeyRequest{Policy: map[string]any{"Version": "2012-10-17"}}},
+		"disable tenant": {"POST", "/v1/accounts/111122223333/disable", ``, kms.OpDisableAccount, &kms.AccountRequest{AccountID: "111122223333"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{}
+			w := send(handler(f, Config{}), tt.method, tt.target, tt.body)
+			if f.call == nil {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			if f.call.Operation != tt.op || !reflect.DeepEqual(f.call.Request, tt.want) {
+				t.Errorf("%s %#v", f.call.Operation.Name, f.call.Request)
+			}
+		})
+	}
+}
+
+func TestOptions(t *testing.T) {
+	f := &fake{}
+	h := handler(f, Config{})
+	w := send(h, "POST", "/v1/keys/k/disable?wait=all&timeout=1500ms", "",
+		wire.HeaderRegion, "eu-west-1", wire.HeaderIdempotencyKey, "order 4711", wire.HeaderMinIndex, "3.77", "User-Agent", "test/1")
+	c := f.call
+	if c == nil {
+		t.Fatal(w.Body)
+	}
+	if c.Wait != service.WaitAll || c.Timeout != 1500*time.Millisecond || c.Region != "eu-west-1" || c.IdempotencyKey != "order 4711" ||
+		c.MinEpoch != 3 || c.MinIndex != 77 || c.UserAgent != "test/1" || c.Door != "rest" || c.TLS || c.Source != "192.0.2.1" {
+		t.Errorf("%+v", c)
+	}
+	if c.Auth.Method != "POST" || c.Auth.RawPath != "/v1/keys/k/disable" || c.Auth.RawQuery != "wait=all&timeout=1500ms" || c.Auth.BodySHA256 != nil {
+		t.Errorf("%+v", c.Auth)
+	}
+	send(h, "POST", "/v1/keys/k/disable?wait=none", "")
+	if f.call.Wait != service.WaitNone {
+		t.Errorf("wait=none: %v", f.call.Wait)
+	}
+	send(h, "GET", "/v1/keys/k?stale=true", "")
+	if !f.call.Stale {
+		t.Error("stale=true is lost")
+	}
+}
+
+// The authenticator must see the bytes that were sent.
+func TestBodyHash(t *testing.T) {
+	const body = ` {"plaintext" : "aGk="}`
+	var got [32]byte
+	f := &fake{do: func(_ context.Context, c *service.Call) (*service.Result, error) {
+		got = c.Auth.BodySHA256()
+		return &service.Result{Answer: &kms.EncryptAnswer{}}, nil
+	}}
+	send(handler(f, Config{}), "POST", "/v1/keys/k/encrypt", body)
+	if got != sha256.Sum256([]byte(body)) {
+		t.Error("the hash is of something else")
+	}
+}
+
+func TestMalformedRequestsNeverReachTheService(t *testing.T) {
+	long := strings.Repeat("x", 256)
+	tests := map[string]struct {
+		method, target, body string
+		headers              []string
+		status               int
+	}{
+		"bad base64":             {"POST", "/v1/keys/k/encrypt", `{"plaintext":"%%%"}`, nil, 400},
+		"duplicate member":       {"POST", "/v1/keys/k/encrypt", `{"plaintext":"","plaintext":""}`, nil, 400},
+		"unknown member":         {"POST", "/v1/keys/k/encrypt", `{"plaintext":"","x":1}`, nil, 400},
+		"key in the body":        {"POST", "/v1/keys/k/encrypt", `{"plaintext":"","key_id":"other"}`, nil, 400},
+		"bad UTF-8":              {"POST", "/v1/keys/k/encrypt", "{\"encryption_context\":{\"\xff\":\"\"}}", nil, 400},
+		"deep":                   {"POST", "/v1/keys", `{"policy":` + strings.Repeat(`{"a":`, 5000) + strings.Repeat("}", 5001), nil, 400},
+		"10 MB":                  {"POST", "/v1/keys/k/encrypt", `{"plaintext":"` + strings.Repeat("A", 10<<20) + `"}`, nil, 413},
+		"body where none is":     {"GET", "/v1/keys", `{"limit":1}`, nil, 400},
+		"dot segment":            {"GET", "/v1/keys/../sys/members", "", nil, 400},
+		"escaped dot segment":    {"GET", "/v1/keys/%2e%2e/sys/members", "", nil, 400},
+		"unknown parameter":      {"GET", "/v1/keys?color=red", "", nil, 400},
+		"parameter twice":        {"GET", "/v1/keys?limit=1&limit=2", "", nil, 400},
+		"bad number":             {"GET", "/v1/keys?limit=ten", "", nil, 400},
+		"huge number":            {"GET", "/v1/keys?limit=99999999999", "", nil, 400},
+		"bad query":              {"GET", "/v1/keys?limit=%zz", "", nil, 400},
+		"semicolon query":        {"GET", "/v1/keys?limit=1;marker=2", "", nil, 400},
+		"query not UTF-8":        {"GET", "/v1/keys?marker=%ff", "", nil, 400},
+		"wait on a read":         {"GET", "/v1/keys/k?wait=all", "", nil, 400},
+		"stale on a write":       {"POST", "/v1/keys/k/disable?stale=true", "", nil, 400},
+		"wait for nobody":        {"POST", "/v1/keys/k/disable?wait=some", "", nil, 400},
+		"timeout alone":          {"POST", "/v1/keys/k/disable?timeout=1s", "", nil, 400},
+		"timeout negative":       {"POST", "/v1/keys/k/disable?wait=all&timeout=-1s", "", nil, 400},
+		"timeout too long":       {"POST", "/v1/keys/k/disable?wait=all&timeout=2h", "", nil, 400},
+		"timeout without a unit": {"POST", "/v1/keys/k/disable?wait=all&timeout=5", "", nil, 400},
+		"min index":              {"GET", "/v1/keys", "", []string{wire.HeaderMinIndex, "77"}, 400},
+		"min index twice":        {"GET", "/v1/keys", "", []string{wire.HeaderMinIndex, "1.1", wire.HeaderMinIndex, "1.2"}, 400},
+		"region twice":           {"GET", "/v1/keys", "", []string{wire.HeaderRegion, "a", wire.HeaderRegion, "b"}, 400},
+		"idempotency key long":   {"POST", "/v1/keys", "", []string{wire.HeaderIdempotencyKey, long}, 400},
+		"idempotency key binary": {"POST", "/v1/keys", "", []string{wire.HeaderIdempotencyKey, "a\x80"}, 400},
+		"wrong method":           {"DELETE", "/v1/keys/k/encrypt", "", nil, 405},
+		"no such path":           {"POST", "/v1/keys/k/frobnicate", "", nil, 404},
+		"split by a slash":       {"POST", "/v1/keys/alias/app/encrypt", "{}", nil, 404},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{}
+			w := send(handler(f, Config{}), tt.method, tt.target, tt.body, tt.headers...)
+			if w.Code != tt.status {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+			if f.call != nil {
+				t.Error("the service was called")
+			}
+			if e := errorOf(t, w); e.Code == "" || e.Message == "" || e.RequestID == "" {
+				t.Errorf("%+v", e)
+			}
+			if w.Header().Get(wire.HeaderIndex) != "2.40" {
+				t.Errorf("index %q", w.Header().Get(wire.HeaderIndex))
+			}
+		})
+	}
+}
+
+func TestEveryCodeIsAnswered(t *testing.T) {
+	for _, code := range kms.Codes() {
+		f := &fake{result: &service.Result{Epoch: 5, Index: 6}, err: &kms.Error{Code: code, Message: "A sentence."}}
+		w := send(handler(f, Config{}), "GET", "/v1/keys", "")
+		if e := errorOf(t, w); w.Code != door.Status(code) || e.Code != code || e.Message != "A sentence." {
+			t.Errorf("%s: %d %+v", code, w.Code, e)
+		}
+		if got := w.Header().Get(wire.HeaderIndex); got != "5.6" {
+			t.Errorf("%s: index %q", code, got)
+		}
+	}
+	f := &fake{err: fmt.Errorf("a secret cause")}
+	if w := send(handler(f, Config{}), "GET", "/v1/keys", ""); w.Code != 500 || strings.Contains(w.Body.String(), "secret") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+	tests := map[string]struct {
+		answer   any
+		awaiting []string
+		status   int
+		want     string
+	}{
+		"bytes": {&kms.EncryptAnswer{CiphertextBlob: []byte{0xfb, 0xff}, KeyID: "arn", EncryptionAlgorithm: "SYMMETRIC_DEFAULT"}, nil, 200,
+			`{"ciphertext":"+/8=","key_id":"arn","encryption_algorithm":"SYMMETRIC_DEFAULT"}`},
+		"empty list":              {&kms.ListKeysAnswer{}, nil, 200, `{"keys":[]}`},
+		"times":                   {&kms.AccountAnswer{Account: kms.AccountEntry{AccountID: "1", CreatedAt: at}}, nil, 200, `{"account":{"account_id":"1","name":"","operator":false,"disabled":false,"created_at":"2026-01-02T03:04:05.006Z"}}`},
+		"secrets":                 {&kms.CreateAccountAnswer{SecretAccessKey: "s"}, nil, 200, `{"account":{"account_id":"","name":"","operator":false,"disabled":false,"created_at":"0001-01-01T00:00:00Z"},"access_key_id":"","secret_access_key":"s"}`},
+		"nothing":                 {nil, nil, 200, `{}`},
+		"awaited":                 {&kms.SettingAnswer{Name: "n", Value: "v"}, []string{"node-2"}, 202, `{"name":"n","value":"v","awaiting":["node-2"]}`},
+		"awaited, nothing to say": {&kms.Empty{}, []string{"a", "b"}, 202, `{"awaiting":["a","b"]}`},
+		"no plaintext":            {&kms.GenerateDataKeyAnswer{CiphertextBlob: []byte{1}, KeyID: "arn"}, nil, 200, `{"ciphertext":"AQ==","key_id":"arn"}`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{result: &service.Result{Answer: tt.answer, Epoch: 1, Index: 2, Awaiting: tt.awaiting}}
+			w := send(handler(f, Config{}), "GET", "/v1/keys", "")
+			if w.Code != tt.status || w.Body.String() != tt.want {
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+// A caller over the limit gets 429 at once; nobody's request is left waiting.
+func TestConcurrency(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	f := &fake{do: func(context.Context, *service.Call) (*service.Result, error) {
+		entered <- struct{}{}
+		<-leave
+		return &service.Result{Answer: &kms.Empty{}}, nil
+	}}
+	h := handler(f, Config{Concurrency: 1})
+	done := make(chan int)
+	go func() { done <- send(h, "GET", "/v1/keys", "").Code }()
+	<-entered
+	w := send(h, "GET", "/v1/keys", "")
+	if w.Code != 429 || w.Header().Get("Retry-After") == "" || errorOf(t, w).Code != kms.CodeThrottled {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	close(leave)
+	if got := <-done; got != 200 {
+		t.Errorf("the first one: %d", got)
+	}
+	go func() { <-entered }()
+	if w := send(h, "GET", "/v1/keys", ""); w.Code != 200 {
+		t.Errorf("afterwards: %d", w.Code)
+	}
+}
+
+// A wait for every member outlives the server's write timeout.
+func TestWaitAllOutlivesTheWriteTimeout(t *testing.T) {
+	release := make(chan struct{})
+	f := &fake{do: func(context.Context, *service.Call) (*service.Result, error) {
+		<-release
+		return &service.Result{Answer: &kms.KeyAnswer{}}, nil
+	}}
+	s := httptest.NewUnstartedServer(handler(f, Config{}))
+	s.Config.WriteTimeout = 20 * time.Millisecond
+	s.Start()
+	defer s.Close()
+	time.AfterFunc(60*time.Millisecond, func() { close(release) })
+	got, err := http.Post(s.URL+"/v1/keys/k/disable?wait=all", "", nil)
+	if err != nil || got.StatusCode != 200 {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
+// FuzzRequest sends any path, query, headers and body through the whole door: no panic, no redirect,
+// and what is refused never reaches the service.
+func FuzzRequest(f *testing.F) {
+	f.Add("POST", "/v1/keys/alias%2Fa/encrypt", "", "", []byte(benchBody))
+	f.Add("POST", "/v1/decrypt", "", "1.2", []byte(`{"ciphertext":"AQ=="}`))
+	f.Add("GET", "/v1/keys", "limit=10&marker=x", "", []byte(nil))
+	f.Add("POST", "/v1/keys/k/disable", "wait=all&timeout=5s", "", []byte(`{}`))
+	f.Add("PUT", "/v1/aliases/a%2Fb", "", "", []byte(`{"target_key_id":"k"}`))
+	f.Add("GET", "/v1/keys/%2e%2e/x", "", "", []byte(nil))
+	f.Add("GET", "/v1/keys/a%2Fb\"", "stale=1", "", []byte(nil))
+	f.Fuzz(func(t *testing.T, method, path, query, minIndex string, body []byte) {
+		target := "http://host" + path
+		if query != "" {
+			target += "?" + query
+		}
+		q, err := http.NewRequest(method, target, bytes.NewReader(body))
+		if err != nil || !strings.HasPrefix(path, "/") {
+			t.Skip("not an HTTP request")
+		}
+		if minIndex != "" {
+			q.Header.Set(wire.HeaderMinIndex, minIndex)
+		}
+		s := &fake{}
+		w := httptest.NewRecorder()
+		handler(s, Config{}).ServeHTTP(w, q)
+		if w.Code >= 300 && w.Code < 400 || w.Code >= 500 {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if w.Code >= 400 && s.call != nil {
+			t.Fatalf("%d after the service was called", w.Code)
+		}
+		if !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("no JSON: %s", w.Body)
+		}
+	})
+}
