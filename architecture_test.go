@@ -35,14 +35,16 @@ var imports = map[string][]string{
 
 	"server/replica": {"fsm", "storage", "transport"},
 
-	"api/rest":   {"kms", "kms/service", "auth"},
-	"api/sys":    {"kms", "seal"},
-	"api/client": {"kms"},
+	"api/wire":   {"kms"},
+	"api/door":   {"kms", "api/wire"},
+	"api/rest":   {"kms", "kms/service", "auth", "api/wire", "api/door"},
+	"api/sys":    {"kms", "api/wire", "api/door"},
+	"api/client": {"kms", "api/wire"},
 
 	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
-		"kms/catalog", "kms/service", "server/replica", "api/rest", "api/sys"},
+		"kms/catalog", "kms/service", "server/replica", "api/door", "api/rest", "api/sys"},
 
-	"cmd/lockstep": {"server", "api/client", "transport", "kms"},
+	"cmd/lockstep": {"server", "api/client", "api/wire", "transport", "kms"},
 
 	// importable fakes and harnesses, for tests only
 	"kms/service/servicetest": {"*"},

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lockstep-kms/lockstep/api/client"
+)
+
+// devOptions are the flags of 'lockstep dev'.
+type devOptions struct {
+	nodes     int
+	basePort  int
+	data      string
+	envFile   string
+	accountID string
+	regions   []string
+}
+
+func newDevCommand() *cobra.Command {
+	var o devOptions
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Start a cluster on this machine, initialized and unsealed",
+		Long: `Starts real 'lockstep server' processes on loopback, initializes and unseals them, prints what to
+paste next and runs until it is interrupted. Audit, lease, authorization and mutual TLS between the
+nodes are on as anywhere; what differs from production is that the API speaks plain HTTP on loopback
+and that the unseal shares lie in a file beside the data.
+
+With --data the cluster is kept: the next start with the same folder brings it back and unseals it.
+Without, everything lies in a temporary folder that is removed at the end.`,
+		Example: `  lockstep dev
+  lockstep dev --data ./devdata --env-file ./devdata/env
+  lockstep dev restart 0`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+			defer stop()
+			return runDev(ctx, o, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&o.nodes, "nodes", 3, "number of nodes, 1 to 7")
+	f.StringVar(&o.data, "data", "", "folder that keeps the cluster (default: a temporary one)")
+	f.StringVar(&o.envFile, "env-file", "", "write addresses, access key and shares to this file (mode 0600) when the cluster is ready")
+	f.StringVar(&o.accountID, "account-id", "000000000000", "12-digit id of the operator account")
+	f.StringSliceVar(&o.regions, "regions", []string{"us-east-1"}, "regions to serve; the first is the default")
+	cmd.PersistentFlags().IntVar(&o.basePort, "base-port", 8200, "API port of the first node; peers use the port 100 above")
+
+	cmd.AddCommand(&cobra.Command{
+		Use:   "restart N",
+		Short: "Start node N (0-based) of the running dev cluster again and unseal it",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := strconv.Atoi(args[0])
+			if err != nil || n < 0 {
+				return usageError{fmt.Errorf("%q is not a node number; the first node is 0", args[0])}
+			}
+			answer, err := askDev(cmd.Context(), o.basePort, n)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), answer)
+			return nil
+		},
+	})
+	return cmd
+}
+
+func (o *devOptions) check() error {
+	switch {
+	case o.nodes < 1 || o.nodes > 7:
+		return usageError{fmt.Errorf("--nodes is between 1 and 7")}
+	case o.basePort < 1024 || o.basePort+100+o.nodes > 65535:
+		return usageError{fmt.Errorf("--base-port is between 1024 and %d", 65535-100-o.nodes)}
+	case o.nodes > 100:
+		return usageError{fmt.Errorf("--nodes would make API and peer ports meet")}
+	}
+	return nil
+}
+
+// runDev is the whole life of a dev cluster.
+func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	if o.envFile != "" {
+		// The file says "ready"; one left from an earlier run must not.
+		if err := os.Remove(o.envFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing the old env file: %w", err)
+		}
+	}
+	begin := time.Now()
+	d, err := newDevCluster(o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.close()) }()
+
+	fmt.Fprintf(out, "Starting %d nodes in %s\n", o.nodes, d.dir)
+	if err := d.startAll(); err != nil {
+		return err
+	}
+	if err := d.bringUp(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("%w (the nodes' logs are in %s)", err, filepath.Join(d.dir, "node-*", "server.log"))
+	}
+	control, err := d.listenControl()
+	if err != nil {
+		return err
+	}
+	go d.serveControl(ctx, control)
+	if err := d.writeEnv(); err != nil {
+		return err
+	}
+	d.printWelcome(out, time.Since(begin))
+	d.watch(ctx, out)
+	fmt.Fprintln(out, "\nStopping the nodes.")
+	return nil
+}
+
+// bringUp initializes the cluster unless dev.json says that it is, and unseals every node.
+func (d *devCluster) bringUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if d.secrets == nil {
+		if err := d.initialize(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		// Shares go to one node, which relays them to the others; a node that was not up yet gets
+		// them from the relay, and one that missed the attempt in the next round.
+		if n, sealed := d.firstSealed(ctx); sealed {
+			if err := d.unseal(ctx, n); err != nil && ctx.Err() != nil {
+				return err
+			}
+		}
+		if d.allReady(ctx) {
+			return nil
+		}
+		if err := d.pause(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("the cluster did not become ready: %s", d.describe())
+		}
+	}
+}
+
+func (d *devCluster) initialize(ctx context.Context) error {
+	c := d.client(0)
+	for {
+		threshold, shares := 3, 5
+		if d.o.nodes == 1 {
+			threshold, shares = 1, 1
+		}
+		answer, err := c.Init(ctx, client.InitRequest{Shares: shares, Threshold: threshold})
+		if err == nil {
+			return d.saveSecrets(devSecrets{Shares: answer.Shares, Threshold: threshold,
+				AccessKeyID: answer.AccessKeyID, SecretAccessKey: string(answer.SecretAccessKey)})
+		}
+		if err := d.pause(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("the cluster could not be initialized: %w", errors.Join(err, d.firstDeath()))
+		}
+	}
+}
+
+// unseal submits as many shares to node n as the threshold asks for.
+func (d *devCluster) unseal(ctx context.Context, n int) error {
+	c := d.client(n)
+	for _, share := range d.secrets.Shares[:d.secrets.Threshold] {
+		if _, err := c.Unseal(ctx, client.UnsealRequest{Share: share, Cluster: d.o.nodes > 1}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause waits d or until ctx ends or a node dies.
+func (d *devCluster) pause(ctx context.Context, wait time.Duration) error {
+	if err := d.firstDeath(); err != nil {
+		return err
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// selfCommand is how the user can call this same program again.
+func selfCommand(executable string) string {
+	if strings.Contains(executable, string(filepath.Separator)+"go-build") {
+		return "go run ./cmd/lockstep"
+	}
+	return executable
+}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// dieWithParent does nothing here: the child notices the end of its standard input.
+func dieWithParent(*syscall.SysProcAttr) {}

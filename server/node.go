@@ -1,0 +1,390 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/api/sys"
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+	"github.com/lockstep-kms/lockstep/kms/service"
+	"github.com/lockstep-kms/lockstep/seal"
+	"github.com/lockstep-kms/lockstep/secret"
+	"github.com/lockstep-kms/lockstep/server/replica"
+	"github.com/lockstep-kms/lockstep/transport"
+)
+
+// sealConfigID names the one record of kind seal config.
+const sealConfigID fsm.ID = "seal"
+
+// node is what the system door and the cluster operations act on: this node's seal, its place in
+// the cluster, and the relay of shares to the others.
+type node struct {
+	cfg       Config
+	version   string
+	log       *slog.Logger
+	fsm       *fsm.FSM
+	catalog   *catalog.Catalog
+	replica   *replica.Replica
+	transport *transport.Transport
+	unsealer  *seal.Unsealer
+	relay     *seal.Relay
+	peers     peerStates
+	auditErr  func() error // nil while audit records can be written
+
+	opening sync.Mutex // held while a barrier is being put to use or taken away
+	sealed  atomic.Pointer[sealRecord]
+}
+
+// sealRecord is the decoded seal configuration of one revision.
+type sealRecord struct {
+	revision uint64
+	config   seal.Config
+	err      error
+}
+
+// sealConfig returns the cluster's seal configuration; revision 0 means that there is none.
+func (n *node) sealConfig() (seal.Config, uint64, error) {
+	rec, ok := n.fsm.View().Get(fsm.KindSealConfig, sealConfigID)
+	if !ok {
+		return seal.Config{}, 0, nil
+	}
+	if got := n.sealed.Load(); got != nil && got.revision == rec.Revision {
+		return got.config, got.revision, got.err
+	}
+	c, err := seal.DecodeConfig(rec.Body)
+	n.sealed.Store(&sealRecord{revision: rec.Revision, config: c, err: err})
+	return c, rec.Revision, err
+}
+
+// Health implements sys.Node.
+func (n *node) Health() sys.Health {
+	st := n.replica.Status()
+	_, revision, configErr := n.sealConfig()
+	h := sys.Health{Name: n.cfg.Name, Version: n.version, Initialized: revision > 0, Sealed: n.catalog.Sealed(),
+		Leader: st.Leader, LeaderName: st.LeaderName, CanWrite: st.CanWrite, AppliedIndex: st.Applied, LagSeconds: st.Lag.Seconds()}
+	lease := n.replica.Lease()
+	audit := n.auditErr()
+	h.CanServeCrypto = h.Initialized && !h.Sealed && lease == nil && audit == nil
+	switch {
+	case !h.Initialized:
+		h.Reason = string(kms.CodeNotInitialized)
+	case configErr != nil:
+		h.Reason = "seal_config"
+	case st.Quarantined != "":
+		h.Reason = string(replica.KindQuarantined)
+	case st.DiskTrouble != "":
+		h.Reason = string(replica.KindDisk)
+	case h.Sealed:
+		h.Reason = string(kms.CodeSealed)
+	case audit != nil:
+		h.Reason = string(kms.CodeAuditBlocked)
+	case st.Split:
+		h.Reason = string(replica.KindSplit)
+	case lease != nil:
+		h.Reason = string(kms.CodeNoLease)
+	case !st.CanWrite:
+		h.Reason = string(kms.CodeNoQuorum)
+	case !st.ClockOK:
+		h.Reason = "clock"
+	}
+	h.CanWrite = h.CanWrite && h.Initialized && !h.Sealed && audit == nil
+	return h
+}
+
+// SealStatus implements sys.Node.
+func (n *node) SealStatus() sys.SealStatus {
+	c, revision, err := n.sealConfig()
+	if revision == 0 || err != nil {
+		return sys.SealStatus{Initialized: revision > 0, Sealed: true}
+	}
+	return n.status(c, n.unsealer.Status(c))
+}
+
+func (n *node) status(c seal.Config, p seal.Progress) sys.SealStatus {
+	s := sys.SealStatus{Initialized: true, Sealed: n.catalog.Sealed(), Threshold: c.T, Shares: c.N,
+		Progress: p.Progress, AttemptLabel: p.AttemptLabel}
+	if !p.ExpiresAt.IsZero() {
+		at := p.ExpiresAt.UTC().Truncate(time.Second)
+		s.ExpiresAt = &at
+	}
+	return s
+}
+
+// Init implements sys.Node: it makes the keys, the operator account and its first access key in one
+// transaction that is guarded by what it replaces, so of two racing calls one wins.
+func (n *node) Init(ctx context.Context, who sys.Caller, r *sys.InitRequest) (*sys.InitAnswer, error) {
+	if err := n.mayInit(who, r); err != nil {
+		return nil, err
+	}
+	if len(r.Recipients) > 0 {
+		return nil, kms.Errorf(kms.CodeUnsupported, "This release does not encrypt shares to recipients; leave recipients out.")
+	}
+	old, revision, err := n.sealConfig()
+	if err != nil {
+		return nil, err
+	}
+	params := seal.Params{Shares: r.Shares, Threshold: r.Threshold, AllowSingle: n.cfg.Dev, AllowUnlocked: n.cfg.AllowUnlockedMemory}
+	var (
+		c       seal.Config
+		shares  []secret.Bytes
+		barrier *seal.Barrier
+	)
+	switch {
+	case revision == 0:
+		c, shares, barrier, err = seal.Initialize(params)
+	case !r.Again || old.Activated:
+		return nil, errAlreadyInitialized(old.Activated)
+	default:
+		c, shares, barrier, err = seal.ReInitialize(old, params)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer barrier.Wipe()
+	defer func() {
+		for _, s := range shares {
+			s.Wipe()
+		}
+	}()
+	txn, first, err := n.firstTransaction(c, barrier, revision)
+	if err != nil {
+		return nil, err
+	}
+	defer first.Secret.Wipe()
+	out, err := n.replica.Propose(ctx, txn)
+	if err != nil {
+		return nil, kmsError(err)
+	}
+	switch out.Status {
+	case fsm.Applied, fsm.Repeated:
+	default:
+		return nil, errAlreadyInitialized(false)
+	}
+	answer := &sys.InitAnswer{AccessKeyID: first.AccessKeyID, SecretAccessKey: kms.SensitiveString(first.Secret)}
+	for _, s := range shares {
+		answer.Shares = append(answer.Shares, kms.SensitiveString(s))
+	}
+	n.log.Info("the cluster was initialized", "shares", r.Shares, "threshold", r.Threshold, "again", r.Again)
+	return answer, nil
+}
+
+func errAlreadyInitialized(activated bool) error {
+	if activated {
+		return kms.Errorf(kms.CodeAlreadyInitialized, "The cluster is initialized and has been unsealed; its keys cannot be made again.")
+	}
+	return kms.Errorf(kms.CodeAlreadyInitialized, "The cluster is initialized. If the answer was lost, --again with the init token replaces everything until the first unseal.")
+}
+
+// mayInit asks for the init token off loopback, and for replacing an earlier init wherever a token is configured.
+func (n *node) mayInit(who sys.Caller, r *sys.InitRequest) error {
+	if who.Loopback && (!r.Again || n.cfg.InitToken == "") {
+		return nil
+	}
+	if n.cfg.InitToken == "" {
+		return kms.Errorf(kms.CodeAccessDenied, "This node has no init_token in its configuration, so it can be initialized from loopback only.")
+	}
+	if !secret.Equal([]byte(r.InitToken), []byte(n.cfg.InitToken)) {
+		return kms.Errorf(kms.CodeAccessDenied, "Initializing asks for the init_token of the node's configuration (--init-token).")
+	}
+	return nil
+}
+
+// firstTransaction seals the first records. When it replaces an earlier init (revision > 0) it also
+// deletes that one's records, which nobody can read any more.
+func (n *node) firstTransaction(c seal.Config, b *seal.Barrier, revision uint64) (*fsm.Txn, *service.First, error) {
+	view := n.fsm.View()
+	next := max(view.Index(), revision) + 1
+	first, err := service.FirstRecords(b, n.cfg.OperatorAccountID, n.replica.LogNow(), view.Index())
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := c.Encode()
+	if err != nil {
+		return nil, nil, err
+	}
+	txn := &fsm.Txn{Event: "cluster.initialized", Based: n.replica.LogNow(),
+		Guards: []fsm.Guard{{Kind: fsm.KindSealConfig, ID: sealConfigID, Revision: revision}},
+		Writes: append([]fsm.Write{{Kind: fsm.KindSealConfig, ID: sealConfigID, Revision: next, Body: body}}, first.Writes...)}
+	for _, kind := range []fsm.Kind{fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential} {
+		view.Ascend(kind, "", func(id fsm.ID, rec fsm.Record) bool {
+			txn.Writes = append(txn.Writes, fsm.Write{Kind: kind, ID: id, Revision: max(rec.Revision, view.Index()) + 1, Term: rec.Term, Delete: true, Body: []byte{0}})
+			return true
+		})
+	}
+	if _, err := rand.Read(txn.ID[:]); err != nil {
+		return nil, nil, err
+	}
+	return txn, first, nil
+}
+
+// Unseal implements sys.Node.
+func (n *node) Unseal(ctx context.Context, share string, cluster bool, attempt string) (*sys.UnsealAnswer, error) {
+	c, revision, err := n.sealConfig()
+	if err != nil {
+		return nil, err
+	}
+	if revision == 0 {
+		return nil, kms.Errorf(kms.CodeNotInitialized, "The cluster is not initialized yet; run 'lockstep operator init'.")
+	}
+	p, err := n.submit(ctx, c, share, attempt)
+	if cluster && (err == nil || kms.CodeOf(err) == kms.CodeShareDuplicate) {
+		// A share that this node has already may still be missing elsewhere.
+		if relayErr := n.relay.Add(c, share); relayErr != nil && err == nil {
+			err = relayErr
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !n.catalog.Sealed() && cluster {
+		p.Progress = n.relay.Held()
+	}
+	return &sys.UnsealAnswer{SealStatus: n.status(c, p), AttemptID: p.AttemptID}, nil
+}
+
+// submit gives this node one share; on a node that is unsealed it changes nothing.
+func (n *node) submit(ctx context.Context, c seal.Config, share, attempt string) (seal.Progress, error) {
+	if !n.catalog.Sealed() {
+		return seal.Progress{Threshold: c.T, Shares: c.N}, nil
+	}
+	p, barrier, err := n.unsealer.Submit(c, share, attempt)
+	if err != nil {
+		return p, err
+	}
+	n.log.Info("a share was accepted", "progress", p.Progress, "threshold", c.T, "attempt", p.AttemptLabel)
+	if barrier == nil {
+		return p, nil
+	}
+	return p, n.open(ctx, barrier)
+}
+
+// open puts a barrier to use. The first unseal of a cluster is recorded before anything is opened:
+// from then on init cannot replace the keys.
+func (n *node) open(ctx context.Context, b *seal.Barrier) error {
+	n.opening.Lock()
+	defer n.opening.Unlock()
+	if !n.catalog.Sealed() {
+		b.Wipe()
+		return nil
+	}
+	if err := n.activate(ctx, b); err != nil {
+		b.Wipe()
+		return err
+	}
+	if err := n.catalog.Unseal(ctx, b); err != nil { // which has wiped b
+		return kms.AsError(err)
+	}
+	n.log.Info("the node is unsealed")
+	return nil
+}
+
+func (n *node) activate(ctx context.Context, b *seal.Barrier) error {
+	for {
+		c, revision, err := n.sealConfig()
+		if err != nil || c.Activated {
+			return err
+		}
+		marked, err := b.MarkActivated(c)
+		if err != nil {
+			return err
+		}
+		body, err := marked.Encode()
+		if err != nil {
+			return err
+		}
+		txn := &fsm.Txn{Event: "seal.activated", Based: n.replica.LogNow(),
+			Guards: []fsm.Guard{{Kind: fsm.KindSealConfig, ID: sealConfigID, Revision: revision}},
+			Writes: []fsm.Write{{Kind: fsm.KindSealConfig, ID: sealConfigID, Revision: max(revision, n.fsm.View().Index()) + 1, Body: body}}}
+		if _, err := rand.Read(txn.ID[:]); err != nil {
+			return err
+		}
+		out, err := n.replica.Propose(ctx, txn)
+		if err != nil {
+			return kmsError(err)
+		}
+		if out.Status == fsm.Applied || out.Status == fsm.Repeated {
+			return nil
+		}
+		// Somebody else changed the configuration; once that is applied here the loop sees it.
+		if err := n.fsm.Wait(ctx, out.Index); err != nil {
+			return kms.Errorf(kms.CodeUnavailable, "The node did not catch up in time; give the shares again.").WithCause(err)
+		}
+	}
+}
+
+// CancelUnseal implements sys.Node.
+func (n *node) CancelUnseal(_ context.Context, attempt string) error {
+	return n.unsealer.Cancel(attempt)
+}
+
+// SealedMembers implements sys.Node.
+func (n *node) SealedMembers(ctx context.Context, cert *x509.Certificate) (*kms.MembersAnswer, error) {
+	id, err := transport.IdentityOf(cert)
+	if err != nil || id.Role != transport.RoleOperator {
+		return nil, kms.Errorf(kms.CodeUnauthenticated, "While the node is sealed, the members are shown to an operator's client certificate only ('lockstep cert operator').")
+	}
+	members, err := n.Members(ctx)
+	return &kms.MembersAnswer{Members: members}, err
+}
+
+// Members implements service.Cluster.
+func (n *node) Members(ctx context.Context) ([]kms.Member, error) {
+	members, err := n.replica.Members(ctx)
+	if err != nil {
+		return nil, kmsError(err)
+	}
+	out := make([]kms.Member, 0, len(members))
+	for _, m := range members {
+		out = append(out, kms.Member{ID: m.ID, Name: m.Name, APIAddr: m.APIAddr, Voter: m.Voter, Leader: m.Leader,
+			Sealed: m.Sealed, Healthy: m.Healthy, AppliedIndex: m.Applied, Version: m.Version})
+	}
+	return out, nil
+}
+
+// AllowMember implements service.Cluster.
+func (n *node) AllowMember(ctx context.Context, name string) (uint64, error) {
+	index, err := n.replica.Allow(ctx, name)
+	return index, kmsError(err)
+}
+
+// RemoveMember implements service.Cluster.
+func (n *node) RemoveMember(ctx context.Context, name string) (uint64, error) {
+	index, err := n.replica.Remove(ctx, name)
+	return index, kmsError(err)
+}
+
+// Seal implements service.Cluster. This node is sealed last.
+func (n *node) Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error) {
+	answer := kms.SealAnswer{Sealed: []string{n.cfg.Name}}
+	if cluster {
+		for _, name := range n.otherMembers(ctx) {
+			if _, err := n.transport.Call(ctx, name, methodSeal, nil); err != nil {
+				n.log.Warn("a member could not be sealed", "member", name, "error", err)
+				answer.Unreachable = append(answer.Unreachable, name)
+				continue
+			}
+			answer.Sealed = append(answer.Sealed, name)
+		}
+	}
+	n.sealLocal()
+	return answer, nil
+}
+
+// sealLocal seals this node: no new requests, a grace for running ones, then everything is wiped.
+func (n *node) sealLocal() {
+	n.opening.Lock()
+	defer n.opening.Unlock()
+	if n.catalog.Sealed() {
+		return
+	}
+	n.catalog.Seal()
+	n.unsealer.Close()
+	n.log.Info("the node is sealed")
+}

@@ -1,0 +1,317 @@
+// Package server is one node: it reads the configuration, wires every part, starts and stops them in
+// order. Nothing is wired anywhere else; tests and 'lockstep dev' start nodes through New.
+//
+// It promises that a node which cannot protect key memory, read its certificates or own its data
+// directory does not start, and that stopping loses nothing that was acknowledged. The invariant
+// that would hurt: the API opens only after Raft, catalog, audit and gate stand behind it.
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "golang.org/x/crypto/x509roots/fallback" // root certificates where the image has none
+
+	"github.com/lockstep-kms/lockstep/api/door"
+	"github.com/lockstep-kms/lockstep/api/rest"
+	"github.com/lockstep-kms/lockstep/api/sys"
+	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+	"github.com/lockstep-kms/lockstep/kms/service"
+	"github.com/lockstep-kms/lockstep/seal"
+	"github.com/lockstep-kms/lockstep/secret"
+	"github.com/lockstep-kms/lockstep/server/replica"
+	"github.com/lockstep-kms/lockstep/storage"
+	"github.com/lockstep-kms/lockstep/transport"
+)
+
+// Seams are what tests put in place of the outside world. The zero value is a real node.
+type Seams struct {
+	Version      string // of the product, shown in health and members
+	Logger       *slog.Logger
+	APIListener  net.Listener
+	PeerListener net.Listener
+	Dial         func(ctx context.Context, addr string) (net.Conn, error) // to other nodes
+	Clock        replica.Clock
+	Log          storage.LogOptions    // the log store's fault seams
+	Timing       func(*replica.Timing) // faster clocks
+	UnsealExpiry time.Duration         // of an unseal attempt
+}
+
+// Server is one node. Make it with New, run it once with Run.
+type Server struct {
+	node    *node
+	http    *http.Server
+	api     net.Listener
+	log     *slog.Logger
+	fatal   chan error // capacity 1: what stops the node
+	closers []closer   // in the order of opening
+}
+
+type closer struct {
+	name  string
+	close func() error
+}
+
+// New builds a node and joins it to its cluster; the API answers once Run is called.
+func New(cfg Config, seams Seams) (_ *Server, err error) {
+	s := &Server{log: seams.Logger, fatal: make(chan error, 1)}
+	if s.log == nil {
+		s.log = newLogger(cfg.Log)
+	}
+	s.log = s.log.With("node", cfg.Name)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := secret.Harden(cfg.AllowUnlockedMemory); err != nil {
+		return nil, err
+	}
+	if seams.Version == "" {
+		seams.Version = "dev"
+	}
+	n := &node{cfg: cfg, version: seams.Version, log: s.log}
+	s.node = n
+	if err := s.openState(cfg, seams); err != nil {
+		return nil, err
+	}
+	auditLog, err := s.openAudit(cfg)
+	if err != nil {
+		return nil, err
+	}
+	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(), Audit: auditLog,
+		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Logger: s.log})
+	return s, s.openAPI(cfg, seams, svc)
+}
+
+// openState opens what holds and moves records: data directory, state machine, catalog, transport,
+// replica, gossip.
+func (s *Server) openState(cfg Config, seams Seams) error {
+	n := s.node
+	dir, err := storage.Open(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	s.closeLater("data directory", dir.Close)
+	n.fsm = fsm.New(fsm.Options{Fatal: s.stop, Logger: s.log})
+	n.catalog = catalog.New(n.fsm, cfg.Partition, s.log)
+	s.closeLater("catalog", func() error { n.catalog.Seal(); return nil })
+
+	pair, pool, err := loadTLS(cfg.PeerTLS)
+	if err != nil {
+		return fmt.Errorf("peer_tls: %w", err)
+	}
+	identity := replica.NewIdentity(replica.IdentityConfig{Name: cfg.Name, APIAddr: cfg.APIAddr, PeerAddr: cfg.PeerAddr, Version: seams.Version,
+		Peers: expectedPeers(cfg), Dir: dir, FSM: n.fsm, KeyHash: sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo)})
+	n.transport, err = transport.New(transport.Config{Listen: cfg.PeerListen, Listener: seams.PeerListener, Cert: pair, CA: pool, Name: cfg.Name,
+		Local: identity.Hello, Check: identity.Check, Resolve: identity.Resolve, Dial: seams.Dial, Logger: s.log})
+	if err != nil {
+		return fmt.Errorf("peer_listen: %w", err)
+	}
+	s.closeLater("transport", n.transport.Close)
+	timing := replica.Timing{HeartbeatTimeout: cfg.Raft.HeartbeatTimeout, ElectionTimeout: cfg.Raft.ElectionTimeout, CommitTimeout: cfg.Raft.CommitTimeout,
+		TrailingLogs: cfg.Raft.TrailingLogs, SnapshotThreshold: cfg.Raft.SnapshotThreshold, SnapshotInterval: cfg.Raft.SnapshotInterval, Checkpoint: cfg.Raft.CheckpointInterval}
+	if seams.Timing != nil {
+		seams.Timing(&timing)
+	}
+	logOptions := seams.Log
+	logOptions.Logger = s.log
+	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound,
+		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	s.closeLater("replica", n.replica.Close)
+	n.unsealer = seal.NewUnsealer(seams.UnsealExpiry, cfg.AllowUnlockedMemory)
+	s.closeLater("unsealer", func() error { n.unsealer.Close(); return nil })
+	n.relay = seal.NewRelay(seal.RelayConfig{Waiting: n.waitingMembers, Deliver: n.deliver, Expiry: seams.UnsealExpiry,
+		AllowUnlocked: cfg.AllowUnlockedMemory, Logger: s.log})
+	s.closeLater("relay", func() error { n.relay.Close(); return nil })
+	n.handlePeers()
+	gossip, err := transport.NewGossip(n.transport, transport.GossipConfig{Name: cfg.Name, Advertise: cfg.PeerAddr,
+		Seeds: func() []string { return gossipSeeds(cfg) }, Logger: s.log})
+	if err != nil {
+		return err
+	}
+	identity.Hint(gossip.Addr)
+	s.closeLater("gossip", gossip.Close)
+	return nil
+}
+
+func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
+	if err := os.MkdirAll(filepath.Dir(cfg.Audit.File), 0o700); err != nil {
+		return nil, fmt.Errorf("audit.file: %w", err)
+	}
+	file, err := audit.OpenFile(cfg.Audit.File, audit.FileOptions{Fsync: cfg.Audit.Durability == "fsync", Deadline: cfg.Audit.Timeout})
+	if err != nil {
+		return nil, fmt.Errorf("audit.file: %w", err)
+	}
+	log, err := audit.New([]audit.Sink{file}, 1, s.log)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	s.node.auditErr = log.Healthy
+	s.closeLater("audit", log.Close)
+	return log, nil
+}
+
+// openAPI mounts the doors, the system door first: on a sealed node it answers what both know.
+func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
+	index := func() (uint64, uint64) { v := s.node.fsm.View(); return v.Epoch(), v.Index() }
+	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes})
+	router := d.Router()
+	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
+	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent}).Mount(router)
+	s.http = door.Server(d.Handler(router), s.log)
+
+	s.api = seams.APIListener
+	if s.api == nil {
+		l, err := net.Listen("tcp", cfg.APIListen)
+		if err != nil {
+			return fmt.Errorf("api_listen: %w", err)
+		}
+		s.api = l
+	}
+	s.closeLater("API listener", func() error { return ignoreClosed(s.api.Close()) })
+	if cfg.APITLS.CertFile == "" {
+		return nil
+	}
+	pair, pool, err := loadTLS(cfg.APITLS)
+	if err != nil {
+		return fmt.Errorf("api_tls: %w", err)
+	}
+	conf := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	if pool != nil {
+		conf.ClientCAs, conf.ClientAuth = pool, tls.VerifyClientCertIfGiven
+	}
+	s.api = tls.NewListener(s.api, conf)
+	return nil
+}
+
+// Run serves until ctx ends or the node has to stop, then closes everything.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.api) }()
+	s.log.Info("the node is up", "api", s.node.cfg.APIAddr, "peers", s.node.cfg.PeerAddr, "version", s.node.version)
+	var err error
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping")
+	case err = <-s.fatal:
+		s.log.Error("the node stops", "error", err)
+	case err = <-served:
+		err = fmt.Errorf("serving the API: %w", err)
+	}
+	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if shutdown := s.http.Shutdown(grace); shutdown != nil {
+		s.http.Close()
+	}
+	return errors.Join(err, s.close())
+}
+
+// stop ends Run with err; only the first call counts.
+func (s *Server) stop(err error) {
+	select {
+	case s.fatal <- err:
+	default:
+	}
+}
+
+func (s *Server) closeLater(name string, close func() error) {
+	s.closers = append(s.closers, closer{name, close})
+}
+
+// close closes what was opened, last first.
+func (s *Server) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i].close(); err != nil {
+			errs = append(errs, fmt.Errorf("closing the %s: %w", s.closers[i].name, err))
+		}
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// CheckFiles reads the files that cfg names, as New would.
+func CheckFiles(cfg Config) error {
+	var errs []error
+	if _, _, err := loadTLS(cfg.PeerTLS); err != nil {
+		errs = append(errs, fmt.Errorf("peer_tls: %w", err))
+	}
+	if cfg.APITLS.CertFile != "" {
+		if _, _, err := loadTLS(cfg.APITLS); err != nil {
+			errs = append(errs, fmt.Errorf("api_tls: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// loadTLS reads a certificate with its key, and the pool when a CA file is named.
+func loadTLS(f TLSFiles) (tls.Certificate, *x509.CertPool, error) {
+	pair, err := transport.LoadPair(f.CertFile, f.KeyFile)
+	if err != nil || f.CAFile == "" {
+		return pair, nil, err
+	}
+	pool, err := transport.LoadPool(f.CAFile)
+	return pair, pool, err
+}
+
+func expectedPeers(cfg Config) []replica.Peer {
+	peers := make([]replica.Peer, 0, len(cfg.Peers))
+	for _, p := range cfg.Peers {
+		peers = append(peers, replica.Peer{Name: p.Name, Addr: p.Addr})
+	}
+	return peers
+}
+
+func gossipSeeds(cfg Config) []string {
+	var seeds []string
+	for _, p := range cfg.Peers {
+		if p.Name != cfg.Name {
+			seeds = append(seeds, p.Name+"="+p.Addr)
+		}
+	}
+	return seeds
+}
+
+// bound returns the revocation bound that this node knows; a sealed node knows the default only.
+func (n *node) bound() time.Duration {
+	if v := n.catalog.View(); v != nil {
+		return v.RevocationBound()
+	}
+	return kms.DefaultRevocationBound
+}
+
+func newLogger(c LogConfig) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated
+	options := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}
