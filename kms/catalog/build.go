@@ -1,0 +1,474 @@
+package catalog
+
+import (
+	"errors"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tidwall/btree"
+
+	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/secret"
+)
+
+// indexed are the kinds that the catalog keeps opened, in an order in which each needs only those
+// before it. Policies are read with their keys; material on first use.
+var indexed = [...]fsm.Kind{
+	fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential, fsm.KindKey, fsm.KindAlias, fsm.KindPolicy, fsm.KindSetting,
+}
+
+// builder holds the working trees. It belongs to one goroutine.
+type builder struct {
+	session   *session
+	partition string
+	log       *slog.Logger
+	inherit   *View // keys keep the opened materials they had here; nil at the first load
+
+	accounts    map[string]*account
+	credentials *btree.Map[string, *auth.Credential]
+	tenants     *btree.Map[string, *tenant] // as published
+	settings    *btree.Map[string, *Setting]
+	unreadable  *btree.Map[string, struct{}]
+	dirty       map[string]*account // accounts to publish
+}
+
+// account is the working state of one account.
+type account struct {
+	tenant
+	id          string // the one string of it that all its entries share
+	policy      string // the default key policy, likewise
+	identities  map[string]*identity
+	credentials map[string]*credential // by access key id
+	touched     map[*region]struct{}   // regions to publish
+	published   map[*region]*region    // what was published of each last
+}
+
+func newBuilder(s *session, partition string, log *slog.Logger, inherit *View) *builder {
+	return &builder{
+		session: s, partition: partition, log: log, inherit: inherit,
+		accounts:    map[string]*account{},
+		credentials: btree.NewMap[string, *auth.Credential](treeDegree),
+		tenants:     btree.NewMap[string, *tenant](treeDegree),
+		settings:    btree.NewMap[string, *Setting](treeDegree),
+		unreadable:  btree.NewMap[string, struct{}](treeDegree),
+		dirty:       map[string]*account{},
+	}
+}
+
+// load takes every record of the state.
+func (b *builder) load(state *fsm.View) error {
+	for _, kind := range indexed {
+		if kind == fsm.KindPolicy {
+			continue
+		}
+		refs := make([]fsm.Ref, 0, state.Count(kind))
+		state.Ascend(kind, "", func(id fsm.ID, _ fsm.Record) bool {
+			refs = append(refs, fsm.Ref{Kind: kind, ID: id})
+			return true
+		})
+		if err := b.take(state, refs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// update takes the records that changed, as the state has them now.
+func (b *builder) update(state *fsm.View, changes []fsm.Change) error {
+	var refs []fsm.Ref
+	for _, c := range changes {
+		for _, r := range c.Refs {
+			if slices.Contains(indexed[:], r.Kind) {
+				refs = append(refs, r)
+			}
+		}
+	}
+	slices.SortStableFunc(refs, func(x, y fsm.Ref) int {
+		return slices.Index(indexed[:], x.Kind) - slices.Index(indexed[:], y.Kind)
+	})
+	return b.take(state, refs)
+}
+
+// found is a record as it was read.
+type found struct {
+	ref    fsm.Ref
+	record fsm.Record
+	body   any
+	policy Policy // of a key
+	err    error
+}
+
+// take reads records, on every core when they are many, and puts them into the trees in order. The
+// error is CodeSealed.
+func (b *builder) take(state *fsm.View, refs []fsm.Ref) error {
+	const chunk = 512 // bounds the memory of a load
+	for part := range slices.Chunk(refs, chunk*runtime.GOMAXPROCS(0)) {
+		all := make([]found, len(part))
+		b.read(state, part, all)
+		for i := range all {
+			f := &all[i]
+			if errors.Is(f.err, kms.Errorf(kms.CodeSealed, "")) {
+				return f.err
+			}
+			b.put(f)
+		}
+	}
+	return nil
+}
+
+func (b *builder) read(state *fsm.View, refs []fsm.Ref, into []found) {
+	const few = 16
+	workers := min(runtime.GOMAXPROCS(0), (len(refs)+few-1)/few)
+	if workers <= 1 {
+		for i, r := range refs {
+			into[i] = b.open(state, r)
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w * len(refs) / workers; i < (w+1)*len(refs)/workers; i++ {
+				into[i] = b.open(state, refs[i])
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// open reads one record, and a key's policy with it.
+func (b *builder) open(state *fsm.View, ref fsm.Ref) found {
+	f := found{ref: ref}
+	var ok bool
+	if f.record, ok = state.GetAny(ref.Kind, ref.ID); !ok {
+		f.err = ErrNotFound // a tombstone that was dropped
+		return f
+	}
+	f.body, f.err = records.open(b.session.barrier, ref, f.record)
+	if k, isKey := f.body.(*kms.Key); isKey && f.err == nil && !f.record.Deleted {
+		ref := IDs{b.session.barrier}.Policy(k.Scope, k.ID)
+		f.policy.Record = ref.ID
+		if r, ok := state.Get(ref.Kind, ref.ID); ok {
+			f.policy.Revision = r.Revision
+			f.policy.Document = b.document(ref, r)
+		}
+	}
+	return f
+}
+
+// document returns the policy document of a record, "" when it does not open.
+func (b *builder) document(ref fsm.Ref, r fsm.Record) string {
+	body, err := records.open(b.session.barrier, ref, r)
+	if err != nil {
+		b.alarm(ref, err)
+		return ""
+	}
+	return body.(*kms.Policy).Document
+}
+
+func (b *builder) alarm(ref fsm.Ref, err error) {
+	b.log.Error("a record does not open: its object is unavailable on this node", "record", ref.String(), "error", err)
+}
+
+// put puts what was read into the trees.
+func (b *builder) put(f *found) {
+	switch {
+	case errors.Is(f.err, ErrNotFound), f.err != nil && f.record.Deleted:
+		b.dropRecord(f.ref)
+		b.unreadable.Delete(refKey(f.ref))
+		return
+	case f.err != nil:
+		b.alarm(f.ref, f.err)
+		b.dropRecord(f.ref)
+		b.unreadable.Set(refKey(f.ref), struct{}{})
+		return
+	}
+	b.unreadable.Delete(refKey(f.ref))
+	switch body := f.body.(type) {
+	case *kms.Account:
+		b.putAccount(f, body)
+	case *kms.Identity:
+		b.putIdentity(f, body)
+	case *kms.Credential:
+		b.putCredential(f, body)
+	case *kms.Key:
+		b.putKey(f, body)
+	case *kms.Alias:
+		b.putAlias(f, body)
+	case *kms.Policy:
+		b.putPolicy(f, body)
+	case *kms.Setting:
+		b.putSetting(f, body)
+	}
+}
+
+// account returns the working state of an account and marks it to be published.
+func (b *builder) account(id string) *account {
+	a := b.accounts[id]
+	if a == nil {
+		a = &account{
+			id: id, policy: auth.DefaultKeyPolicy(b.partition, id),
+			identities: map[string]*identity{}, credentials: map[string]*credential{},
+			touched: map[*region]struct{}{}, published: map[*region]*region{},
+		}
+		b.accounts[id] = a
+	}
+	b.dirty[id] = a
+	return a
+}
+
+// region returns the working state of an account's region and marks it to be published.
+func (a *account) region(name string) *region {
+	r := a.tenant.region(name)
+	if r == nil {
+		r = newRegion(kms.Scope{Account: a.id, Region: name})
+		a.regions = append(a.regions, r)
+	}
+	a.touched[r] = struct{}{}
+	return r
+}
+
+func (b *builder) putAccount(f *found, body *kms.Account) {
+	a := b.account(body.ID)
+	a.account = nil
+	if !f.record.Deleted {
+		body.ID = a.id
+		a.account = &Account{Account: *body, Record: f.ref.ID, Revision: f.record.Revision}
+	}
+	b.putPrincipals(a)
+}
+
+func (b *builder) putIdentity(f *found, body *kms.Identity) {
+	a := b.account(body.Account)
+	delete(a.identities, body.ID)
+	if !f.record.Deleted {
+		a.identities[body.ID] = &identity{*body, f.ref.ID, f.record.Revision}
+	}
+	b.putPrincipals(a)
+}
+
+func (b *builder) putCredential(f *found, body *kms.Credential) {
+	a := b.account(body.Account)
+	delete(a.credentials, body.AccessKeyID)
+	if f.record.Deleted {
+		b.credentials.Delete(body.AccessKeyID)
+		return
+	}
+	c := &credential{*body, f.ref.ID, f.record.Revision}
+	a.credentials[body.AccessKeyID] = c
+	b.putPrincipal(a, c)
+}
+
+// putPrincipals publishes an account's access keys again: each tells what identity and account say.
+func (b *builder) putPrincipals(a *account) {
+	for _, c := range a.credentials {
+		b.putPrincipal(a, c)
+	}
+}
+
+func (b *builder) putPrincipal(a *account, c *credential) {
+	who := a.identities[c.Identity]
+	if who == nil || a.account == nil {
+		b.credentials.Delete(c.AccessKeyID)
+		return
+	}
+	b.credentials.Set(c.AccessKeyID, &auth.Credential{
+		AccessKeyID: c.AccessKeyID,
+		Secret:      secret.Bytes(c.Secret),
+		Disabled:    c.Disabled || who.Disabled || a.account.Disabled,
+		Principal: auth.Principal{
+			Account: a.id, ARN: "arn:" + b.partition + ":iam::" + a.id + ":root", UserID: who.ID, Type: who.Type,
+			AccessKeyID: c.AccessKeyID, Operator: a.account.Operator,
+			Refs: []auth.Ref{
+				{Kind: uint8(fsm.KindCredential), ID: string(c.record), Revision: c.revision},
+				{Kind: uint8(fsm.KindIdentity), ID: string(who.record), Revision: who.revision},
+				{Kind: uint8(fsm.KindAccount), ID: string(a.account.Record), Revision: a.account.Revision},
+			},
+		},
+	})
+}
+
+func (b *builder) putKey(f *found, body *kms.Key) {
+	a := b.account(body.Scope.Account)
+	r := a.region(body.Scope.Region)
+	raw, err := kms.KeyIDBytes(body.ID)
+	if err != nil {
+		return // checked when it was decoded
+	}
+	pivot := keyPivot(raw)
+	if f.record.Deleted {
+		if old, ok := r.keys.Delete(pivot); ok {
+			b.session.dropHandles(old.key.handles)
+		}
+		return
+	}
+	k := &Key{Key: *body, Raw: raw, Record: f.ref.ID, Revision: f.record.Revision, Policy: f.policy}
+	k.Scope, k.State, k.Spec, k.Usage, k.Origin = r.scope, shared(k.State), shared(k.Spec), shared(k.Usage), shared(k.Origin)
+	k.ARN = kms.ARN(b.partition, k.Scope, "key/"+k.ID)
+	k.ID = k.ARN[len(k.ARN)-len(k.ID):]
+	a.share(&k.Policy)
+	b.notePolicy(&k.Policy)
+	k.handles = b.handlesOf(r, k)
+	pivot.key = k
+	r.keys.Set(pivot)
+}
+
+// handlesOf returns the opened materials that a key has already, or a place for them.
+func (b *builder) handlesOf(r *region, k *Key) *handles {
+	if old, ok := r.keys.Get(keyPivot(k.Raw)); ok {
+		return old.key.handles
+	}
+	if b.inherit != nil {
+		if from := b.inherit.region(k.Scope); from != nil {
+			if old, ok := from.keys.Get(keyPivot(k.Raw)); ok {
+				return old.key.handles
+			}
+		}
+	}
+	return new(handles)
+}
+
+// share makes the default policies of an account one string.
+func (a *account) share(p *Policy) {
+	if p.Document == a.policy {
+		p.Document = a.policy
+	}
+}
+
+// notePolicy keeps count of keys that are unavailable for want of a policy.
+func (b *builder) notePolicy(p *Policy) {
+	ref := fsm.Ref{Kind: fsm.KindPolicy, ID: p.Record}
+	if p.Document == "" {
+		b.unreadable.Set(refKey(ref), struct{}{})
+	} else if b.unreadable.Len() > 0 {
+		b.unreadable.Delete(refKey(ref))
+	}
+}
+
+// shared returns the constant of the same spelling, so that keys share it.
+func shared[T ~string](s T) T {
+	switch s {
+	case T(kms.StateEnabled):
+		return T(kms.StateEnabled)
+	case T(kms.StateDisabled):
+		return T(kms.StateDisabled)
+	case T(kms.SymmetricDefault):
+		return T(kms.SymmetricDefault)
+	case T(kms.EncryptDecrypt):
+		return T(kms.EncryptDecrypt)
+	case T(kms.OriginAWSKMS):
+		return T(kms.OriginAWSKMS)
+	}
+	return s
+}
+
+// putPolicy changes the policy of a key that is there; one that is not reads it when it comes.
+func (b *builder) putPolicy(f *found, body *kms.Policy) {
+	a := b.account(body.Scope.Account)
+	r := a.region(body.Scope.Region)
+	raw, err := kms.KeyIDBytes(body.KeyID)
+	if err != nil {
+		return
+	}
+	pivot := keyPivot(raw)
+	old, ok := r.keys.Get(pivot)
+	if !ok {
+		return
+	}
+	k := *old.key
+	k.Policy = Policy{Record: f.ref.ID, Revision: f.record.Revision}
+	if !f.record.Deleted {
+		k.Policy.Document = body.Document
+		a.share(&k.Policy)
+	}
+	b.notePolicy(&k.Policy)
+	pivot.key = &k
+	r.keys.Set(pivot)
+}
+
+func (b *builder) putAlias(f *found, body *kms.Alias) {
+	a := b.account(body.Scope.Account)
+	r := a.region(body.Scope.Region)
+	if old, ok := r.aliases.Get(body.Name); ok {
+		r.byTarget.Delete(targetPivot(old.Target, old.Name))
+		r.aliases.Delete(body.Name)
+	}
+	if f.record.Deleted {
+		return
+	}
+	target, err := kms.KeyIDBytes(body.KeyID)
+	if err != nil {
+		b.alarm(f.ref, err)
+		b.unreadable.Set(refKey(f.ref), struct{}{})
+		return
+	}
+	body.Scope = r.scope
+	alias := &Alias{Alias: *body, Target: target, Record: f.ref.ID, Revision: f.record.Revision}
+	r.aliases.Set(body.Name, alias)
+	item := targetPivot(target, body.Name)
+	item.alias = alias
+	r.byTarget.Set(item)
+}
+
+func (b *builder) putSetting(f *found, body *kms.Setting) {
+	if f.record.Deleted {
+		b.settings.Delete(body.Name)
+		return
+	}
+	b.settings.Set(body.Name, &Setting{Setting: *body, Record: f.ref.ID, Revision: f.record.Revision})
+}
+
+// publish returns the trees as they are as an immutable view.
+func (b *builder) publish(state *fsm.View) *View {
+	for id, a := range b.dirty {
+		t := &tenant{account: a.account, regions: make([]*region, len(a.regions))}
+		for i, r := range a.regions {
+			if _, changed := a.touched[r]; changed {
+				a.published[r] = r.copy()
+			}
+			t.regions[i] = a.published[r]
+		}
+		clear(a.touched)
+		b.tenants.Set(id, t)
+	}
+	clear(b.dirty)
+	return &View{
+		session: b.session, state: state,
+		tenants:     b.tenants.Copy(),
+		credentials: b.credentials.Copy(),
+		settings:    b.settings.Copy(),
+		unreadable:  b.unreadable.Copy(),
+		bound:       b.bound(),
+	}
+}
+
+// bound returns the revocation bound. A value that cannot be read is the shortest: it is never
+// longer than what somebody set.
+func (b *builder) bound() time.Duration {
+	s, ok := b.settings.Get(kms.SettingRevocationBound)
+	if !ok && !b.isUnreadable(func() fsm.Ref { return IDs{b.session.barrier}.Setting(kms.SettingRevocationBound) }) {
+		return kms.DefaultRevocationBound
+	}
+	if !ok {
+		return kms.MinRevocationBound
+	}
+	d, err := kms.ParseRevocationBound(s.Value)
+	if err != nil {
+		return kms.MinRevocationBound
+	}
+	return d
+}
+
+// isUnreadable asks for the id of a record only when some record is unreadable.
+func (b *builder) isUnreadable(ref func() fsm.Ref) bool {
+	if b.unreadable.Len() == 0 {
+		return false
+	}
+	_, damaged := b.unreadable.Get(refKey(ref()))
+	return damaged
+}

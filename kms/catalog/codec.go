@@ -1,0 +1,138 @@
+package catalog
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/seal"
+	"github.com/lockstep-kms/lockstep/secret"
+)
+
+// schema is the version of every record body this release writes and reads.
+const schema = 1
+
+// Material is the body of a material record. KeyID and Version tie it to its key, beside the key's
+// own record, which names it.
+type Material struct {
+	Schema  uint8         `cbor:"0,keyasint"` // 1
+	KeyID   [16]byte      `cbor:"1,keyasint"`
+	Version uint32        `cbor:"2,keyasint"`
+	Plain   kms.Sensitive `cbor:"3,keyasint"`
+}
+
+// codec is how record bodies become bytes: CBOR with integer keys (RFC 8949, core deterministic
+// encoding), read strictly.
+type codec struct {
+	enc cbor.EncMode
+	dec cbor.DecMode
+}
+
+// records is the one codec. It is immutable.
+var records = newCodec()
+
+func newCodec() codec {
+	enc, err := cbor.CoreDetEncOptions().EncMode()
+	if err != nil {
+		panic(err) // constant options
+	}
+	dec, err := cbor.DecOptions{
+		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
+		IndefLength:       cbor.IndefLengthForbidden,
+		TagsMd:            cbor.TagsForbidden,
+		UTF8:              cbor.UTF8RejectInvalid,
+		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
+		MaxNestedLevels:   8,
+		MaxArrayElements:  4096,
+		MaxMapPairs:       4096,
+	}.DecMode()
+	if err != nil {
+		panic(err) // constant options
+	}
+	return codec{enc, dec}
+}
+
+// newBody returns an empty body of a kind of sealed record.
+func newBody(kind fsm.Kind) (any, bool) {
+	switch kind {
+	case fsm.KindAccount:
+		return new(kms.Account), true
+	case fsm.KindIdentity:
+		return new(kms.Identity), true
+	case fsm.KindCredential:
+		return new(kms.Credential), true
+	case fsm.KindKey:
+		return new(kms.Key), true
+	case fsm.KindMaterial:
+		return new(Material), true
+	case fsm.KindAlias:
+		return new(kms.Alias), true
+	case fsm.KindPolicy:
+		return new(kms.Policy), true
+	case fsm.KindSetting:
+		return new(kms.Setting), true
+	}
+	return nil, false
+}
+
+// decode reads the plaintext of a record of the kind.
+func (c codec) decode(kind fsm.Kind, plain []byte) (any, error) {
+	body, known := newBody(kind)
+	if !known {
+		return nil, fmt.Errorf("no %v is readable in this release", kind)
+	}
+	if err := c.dec.Unmarshal(plain, body); err != nil {
+		return nil, err
+	}
+	if s := reflect.ValueOf(body).Elem().FieldByName("Schema").Uint(); s != schema {
+		return nil, fmt.Errorf("schema %d is not known to this release", s)
+	}
+	if k, ok := body.(*kms.Key); ok {
+		return body, checkKey(k)
+	}
+	return body, nil
+}
+
+// checkKey refuses what other code relies on not to happen.
+func checkKey(k *kms.Key) error {
+	if _, err := kms.KeyIDBytes(k.ID); err != nil {
+		return err
+	}
+	if len(k.Materials) == 0 {
+		return errors.New("the key has no material")
+	}
+	for i, m := range k.Materials {
+		if m.Version == 0 || i > 0 && m.Version <= k.Materials[i-1].Version {
+			return errors.New("the key's material versions do not ascend")
+		}
+	}
+	return nil
+}
+
+// open returns the body of a record, a tombstone's too.
+func (c codec) open(b *seal.Barrier, ref fsm.Ref, r fsm.Record) (any, error) {
+	plain, err := b.Open(uint8(ref.Kind), string(ref.ID), r.Revision, r.Body)
+	if err != nil {
+		return nil, err
+	}
+	defer secret.Wipe(plain)
+	return c.decode(ref.Kind, plain)
+}
+
+// Write seals body, a pointer to the record type of ref's kind, into the write of one record.
+// Revisions are chosen by the caller; see View.Put. The errors are the barrier's: CodeSealed once it
+// is wiped.
+func Write(b *seal.Barrier, ref fsm.Ref, revision uint64, body any, scopes ...fsm.ScopeID) (fsm.Write, error) {
+	plain, err := records.enc.Marshal(body)
+	if err != nil {
+		return fsm.Write{}, err
+	}
+	defer secret.Wipe(plain)
+	w := fsm.Write{Kind: ref.Kind, ID: ref.ID, Revision: revision, Scopes: scopes}
+	w.Body, w.Term, err = b.Seal(uint8(ref.Kind), string(ref.ID), revision, plain)
+	return w, err
+}

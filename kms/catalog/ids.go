@@ -1,0 +1,76 @@
+package catalog
+
+import (
+	"encoding/hex"
+
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/seal"
+)
+
+// IDs gives records and scopes their ids. An id is an HMAC of the names, so a name is unique
+// because its record is, and nobody without the index key can tell what a record is about. After the
+// barrier is wiped every id is the same and no record can be sealed under it.
+type IDs struct{ barrier *seal.Barrier }
+
+// NewIDs returns the ids of the barrier's cluster.
+func NewIDs(b *seal.Barrier) IDs { return IDs{b} }
+
+func (i IDs) ref(kind fsm.Kind, label string, parts ...string) fsm.Ref {
+	id := i.barrier.NameID(label, parts...)
+	return fsm.Ref{Kind: kind, ID: fsm.ID(id[:])}
+}
+
+// Account names an account's record.
+func (i IDs) Account(account string) fsm.Ref { return i.ref(fsm.KindAccount, "account", account) }
+
+// Identity names the record of an identity of an account.
+func (i IDs) Identity(account, id string) fsm.Ref {
+	return i.ref(fsm.KindIdentity, "identity", account, id)
+}
+
+// Credential names an access key's record.
+func (i IDs) Credential(accessKeyID string) fsm.Ref {
+	return i.ref(fsm.KindCredential, "credential", accessKeyID)
+}
+
+// Key names a key's record; keyID is its UUID.
+func (i IDs) Key(s kms.Scope, keyID string) fsm.Ref {
+	return i.ref(fsm.KindKey, "key", s.Account, s.Region, keyID)
+}
+
+// Policy names the record of a key's policy.
+func (i IDs) Policy(s kms.Scope, keyID string) fsm.Ref {
+	return i.ref(fsm.KindPolicy, "policy", s.Account, s.Region, keyID)
+}
+
+// Alias names an alias's record; name has the prefix "alias/".
+func (i IDs) Alias(s kms.Scope, name string) fsm.Ref {
+	return i.ref(fsm.KindAlias, "alias", s.Account, s.Region, name)
+}
+
+// Setting names a setting's record.
+func (i IDs) Setting(name string) fsm.Ref { return i.ref(fsm.KindSetting, "setting", name) }
+
+// Material names the record of key material by its 64 hex digits. Material that has no such id has
+// no record: the ref's id is empty.
+func (IDs) Material(materialID string) fsm.Ref {
+	raw, err := hex.DecodeString(materialID)
+	if err != nil {
+		raw = nil
+	}
+	return fsm.Ref{Kind: fsm.KindMaterial, ID: fsm.ID(raw)}
+}
+
+func (i IDs) scope(parts ...string) fsm.ScopeID {
+	id := i.barrier.NameID("scope", parts...)
+	return fsm.ScopeID(id[:16])
+}
+
+// KeysOf is the scope of an account's keys, those of all regions.
+func (i IDs) KeysOf(account string) fsm.ScopeID { return i.scope("keys", account) }
+
+// AliasesOf is the scope of a key's aliases.
+func (i IDs) AliasesOf(s kms.Scope, keyID string) fsm.ScopeID {
+	return i.scope("aliases", s.Account, s.Region, keyID)
+}

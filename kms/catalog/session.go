@@ -1,0 +1,205 @@
+package catalog
+
+import (
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/material"
+	"github.com/lockstep-kms/lockstep/seal"
+	"github.com/lockstep-kms/lockstep/secret"
+)
+
+// drainTime is how long sealing waits for those who hold the view.
+const drainTime = 5 * time.Second
+
+// session is the time between one Unseal and the next Seal.
+type session struct {
+	barrier *seal.Barrier
+	log     *slog.Logger
+	view    atomic.Pointer[View] // set before the session is published, never nil again
+
+	closed  atomic.Bool   // no new Hold
+	dropped atomic.Bool   // the time to drain is over: no answer may leave any more
+	held    atomic.Int64  // Holds
+	drained chan struct{} // capacity 1: told when held falls to 0 after closed
+
+	mu     sync.Mutex            // serializes first uses of material
+	wiped  bool                  // guarded by mu
+	opened map[*handles]struct{} // guarded by mu: those to wipe
+}
+
+func newSession(b *seal.Barrier, log *slog.Logger) *session {
+	return &session{barrier: b, log: log, drained: make(chan struct{}, 1), opened: map[*handles]struct{}{}}
+}
+
+// Hold keeps what a request reads from being wiped while the request runs. Release it soon: sealing
+// waits 5 s for all of them, and then tells them by Err to drop their answers.
+type Hold struct{ session *session }
+
+// Hold returns a hold on the opened state; CodeSealed or CodeNotInitialized when there is none.
+func (c *Catalog) Hold() (Hold, error) {
+	s := c.session.Load()
+	if s == nil {
+		return Hold{}, c.errSealed()
+	}
+	s.held.Add(1)
+	if s.closed.Load() {
+		Hold{s}.Release()
+		return Hold{}, c.errSealed()
+	}
+	return Hold{s}, nil
+}
+
+// View returns the latest opened state.
+func (h Hold) View() *View { return h.session.view.Load() }
+
+// Err returns CodeSealed once sealing stopped waiting for this hold: the answer must not leave.
+func (h Hold) Err() error {
+	if h.session.dropped.Load() {
+		return errSealed()
+	}
+	return nil
+}
+
+// Release ends the hold. It is called once.
+func (h Hold) Release() {
+	if h.session.held.Add(-1) == 0 && h.session.closed.Load() {
+		select {
+		case h.session.drained <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// drain waits until nobody holds the session, which is closed, or the time is over.
+func (s *session) drain(limit <-chan time.Time) {
+	for s.held.Load() > 0 {
+		select {
+		case <-s.drained:
+		case <-limit:
+			s.dropped.Store(true)
+			s.log.Warn("sealing waited for requests in vain: their answers are dropped", "requests", s.held.Load())
+			return
+		}
+	}
+}
+
+// wipe overwrites everything that was opened. Material waits for the operation that is using it.
+func (s *session) wipe() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wiped = true
+	for h := range s.opened {
+		h.wipe()
+	}
+	clear(s.opened)
+	s.view.Load().credentials.Scan(func(_ string, c *auth.Credential) bool {
+		c.Secret.Wipe()
+		return true
+	})
+	s.barrier.Wipe()
+}
+
+// dropHandles wipes the materials of a key that is gone, once nobody uses them.
+func (s *session) dropHandles(h *handles) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.opened, h)
+	h.wipe()
+}
+
+// handle is the opened material of one key version, or what kept it from opening.
+type handle struct {
+	version   uint32
+	revision  uint64 // of the material's record
+	symmetric *material.Symmetric
+	err       error
+	next      *handle
+}
+
+func (h *handles) wipe() {
+	for one := h.first.Load(); one != nil; one = one.next {
+		if one.symmetric != nil {
+			one.symmetric.Wipe()
+		}
+	}
+}
+
+// find returns the handle of a version; of one that did not open, the newest.
+func (h *handles) find(version uint32) *handle {
+	for one := h.first.Load(); one != nil; one = one.next {
+		if one.version == version {
+			return one
+		}
+	}
+	return nil
+}
+
+// Symmetric returns the opened material of a key version, which the key must have. It is opened at
+// its first use and stays open until the node is sealed. Errors: CodeUnavailable when the record
+// does not open, CodeSealed.
+func (v *View) Symmetric(k *Key, version uint32) (*material.Symmetric, error) {
+	if one := k.handles.find(version); one != nil && one.err == nil {
+		return one.symmetric, nil
+	}
+	return v.session.openMaterial(v.state, k, version)
+}
+
+func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*material.Symmetric, error) {
+	m, ok := k.MaterialVersion(version)
+	if !ok {
+		return nil, ErrNotFound
+	}
+	ref := IDs{}.Material(m.ID)
+	record, ok := state.Get(ref.Kind, ref.ID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.wiped {
+		return nil, errSealed()
+	}
+	one := k.handles.find(version)
+	if one != nil && (one.err == nil || one.revision == record.Revision) {
+		return one.symmetric, one.err
+	}
+	one = &handle{version: version, revision: record.Revision, next: k.handles.first.Load()}
+	if ok {
+		one.symmetric, one.err = s.readMaterial(ref, record, k, version)
+	} else {
+		one.err = ErrNotFound
+	}
+	if one.err != nil {
+		s.log.Error("key material does not open: the key version is unavailable on this node", "record", ref.String(), "error", one.err)
+		one.err = unavailable(one.err)
+		if kms.CodeOf(one.err) == kms.CodeSealed {
+			return nil, one.err
+		}
+	}
+	k.handles.first.Store(one)
+	s.opened[k.handles] = struct{}{}
+	return one.symmetric, one.err
+}
+
+// readMaterial opens a material record that must be that of this key version.
+func (s *session) readMaterial(ref fsm.Ref, r fsm.Record, k *Key, version uint32) (*material.Symmetric, error) {
+	body, err := records.open(s.barrier, ref, r)
+	if err != nil {
+		return nil, err
+	}
+	m := body.(*Material)
+	defer secret.Wipe(m.Plain)
+	if m.KeyID != k.Raw || m.Version != version {
+		return nil, fmt.Errorf("the material is that of version %d of key %s", m.Version, hex.EncodeToString(m.KeyID[:]))
+	}
+	return material.Open(m.Plain)
+}
+
+func errSealed() error {
+	return kms.Errorf(kms.CodeSealed, "This node is sealed.")
+}
