@@ -1,0 +1,180 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/kms"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lockstep": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true})
+}
+
+// lockstep runs one command line and returns the exit status and what it wrote.
+func lockstep(t *testing.T, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = run(context.Background(), args, streams{in: strings.NewReader(stdin), out: &out, err: &errs,
+		env: func(name string) string { return env[name] }})
+	if code != 0 && (!strings.HasPrefix(errs.String(), "lockstep: ") || strings.Count(errs.String(), "\n") != 1) {
+		t.Errorf("%q: standard error is not one line that begins with lockstep: %q", args, errs.String())
+	}
+	return code, out.String(), errs.String()
+}
+
+func leaves(cmd *cobra.Command, visit func(*cobra.Command)) {
+	if !cmd.HasSubCommands() {
+		visit(cmd)
+	}
+	for _, child := range cmd.Commands() {
+		leaves(child, visit)
+	}
+}
+
+func TestEveryOperationHasACommand(t *testing.T) {
+	have := map[string]bool{}
+	leaves(newRootCommand(systemStreams()), func(cmd *cobra.Command) {
+		for name := range strings.FieldsSeq(cmd.Annotations[operationKey]) {
+			have[name] = true
+		}
+	})
+	for _, op := range kms.Operations {
+		if !have[op.Name] {
+			t.Errorf("no command calls %s", op.Name)
+		}
+	}
+	for _, rt := range wire.SystemRoutes() {
+		if rt.Name != wire.OpenAPI && !have[rt.Name] {
+			t.Errorf("no command calls %s", rt.Name)
+		}
+	}
+}
+
+func TestEveryCommandExplainsItself(t *testing.T) {
+	leaves(newRootCommand(systemStreams()), func(cmd *cobra.Command) {
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: short help %q", cmd.CommandPath(), cmd.Short)
+		}
+		if cmd.Example == "" && cmd.HasParent() && cmd.Parent().Name() != "completion" && cmd.Name() != "help" && cmd.Parent().Name() != "dev" {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+		if ops := cmd.Annotations[operationKey]; ops != "" && cmd.InheritedFlags().Lookup("output") == nil && cmd.Flags().Lookup("output") == nil {
+			t.Errorf("%s has no -o", cmd.CommandPath())
+		}
+	})
+}
+
+// A command that is shown in an example must parse.
+func TestExamplesParse(t *testing.T) {
+	leaves(newRootCommand(systemStreams()), func(cmd *cobra.Command) {
+		for line := range strings.Lines(cmd.Example) {
+			_, line, found := strings.Cut(strings.TrimSpace(line), "lockstep ")
+			if !found {
+				continue
+			}
+			line, _, _ = strings.Cut(line, " |")
+			line, _, _ = strings.Cut(line, " <")
+			line, _, _ = strings.Cut(line, " >")
+			line, _, _ = strings.Cut(line, "   #")
+			args := strings.Fields(strings.ReplaceAll(line, `"`, ""))
+			root := newRootCommand(systemStreams())
+			found2, rest, err := root.Find(args)
+			if err != nil || found2.CommandPath() != cmd.CommandPath() {
+				t.Errorf("%q finds %v, %v", line, found2.CommandPath(), err)
+				continue
+			}
+			if err := found2.ParseFlags(rest); err != nil {
+				t.Errorf("%q: %v", line, err)
+			} else if err := found2.ValidateArgs(found2.Flags().Args()); err != nil {
+				t.Errorf("%q: %v", line, err)
+			}
+		}
+	})
+}
+
+func TestExitStatus(t *testing.T) {
+	nobody := map[string]string{"LOCKSTEP_ADDR": "http://127.0.0.1:1"}
+	tests := map[string]struct {
+		env  map[string]string
+		args string
+		code int
+		says string
+	}{
+		"no command":              {nil, "", 2, "a command is missing"},
+		"unknown command":         {nil, "frobnicate", 2, `no command "frobnicate"`},
+		"near miss":               {nil, "keys list", 2, `did you mean "key"?`},
+		"unknown below":           {nil, "key frobnicate", 2, "'lockstep key --help'"},
+		"group alone":             {nil, "operator", 2, "a command is missing"},
+		"unknown flag":            {nil, "key list --frob", 2, "unknown flag: --frob"},
+		"missing argument":        {nil, "key describe", 2, "KEY is missing"},
+		"second argument missing": {nil, "alias create alias/a", 2, "KEY is missing"},
+		"too many":                {nil, "key describe a b", 2, `too many: "b"`},
+		"bad output":              {nobody, "key list -o yaml", 2, "--output"},
+		"bad address":             {map[string]string{"LOCKSTEP_ADDR": "node1"}, "key list", 2, "node1"},
+		"bad wait":                {nobody, "key disable k --wait some", 2, "--wait"},
+		"wait-timeout alone":      {nobody, "key disable k --wait-timeout 1s", 2, "--wait all"},
+		"bad context":             {nobody, "encrypt k --context novalue", 2, "NAME=VALUE"},
+		"context twice":           {nobody, "encrypt k --context a=1 --context a=2", 2, "NAME=VALUE"},
+		"key without certificate": {map[string]string{"LOCKSTEP_CLIENT_KEY": "x"}, "key list", 2, "go together"},
+		"bad number":              {nobody, "random many", 2, "number of bytes"},
+		"nobody listens":          {nobody, "key list", 1, "connection refused"},
+		"no CA file":              {map[string]string{"LOCKSTEP_CACERT": "/nowhere/ca.pem"}, "key list", 1, "/nowhere/ca.pem"},
+		"not base64":              {nobody, "decrypt %%%", 1, "base64"},
+		"no input file":           {nobody, "encrypt k --in /nowhere/file", 1, "/nowhere/file"},
+		"status of nobody":        {nobody, "operator status", 1, "no node answers"},
+		"health of nobody":        {nobody, "health", 1, "connection refused"},
+		"no share":                {nobody, "operator unseal", 2, "no share"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			code, _, stderr := lockstep(t, tt.env, "", strings.Fields(tt.args)...)
+			if code != tt.code || !strings.Contains(stderr, tt.says) {
+				t.Errorf("%d %q", code, stderr)
+			}
+			if strings.Contains(stderr, "--help") != (code == 2) {
+				t.Errorf("the hint at --help: %q", stderr)
+			}
+		})
+	}
+}
+
+func TestVersionAsJSON(t *testing.T) {
+	code, stdout, _ := lockstep(t, nil, "", "version", "-o", "json")
+	var b buildInfo
+	if err := json.Unmarshal([]byte(stdout), &b); code != 0 || err != nil || b.Version == "" || b.Go == "" {
+		t.Errorf("%d %s %v", code, stdout, err)
+	}
+}
+
+// Keys of certificates must not be readable for others, whatever the umask.
+func TestCertificateFileModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "certs")
+	for _, args := range [][]string{
+		{"cert", "ca", "--out", dir},
+		{"cert", "node", "node-0", "--host", "node-0", "--ca", dir, "--out", dir},
+	} {
+		if code, _, stderr := lockstep(t, nil, "", args...); code != 0 {
+			t.Fatal(stderr)
+		}
+	}
+	for file, want := range map[string]os.FileMode{"ca.pem": 0o644, "ca-key.pem": 0o600, "node-0.pem": 0o644, "node-0-key.pem": 0o600} {
+		info, err := os.Stat(filepath.Join(dir, file))
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v %v", file, info, err)
+		}
+	}
+}
