@@ -54,6 +54,8 @@ type LogOptions struct {
 	OnTrouble   func(error)
 	OnRecovered func()
 	Logger      *slog.Logger // default: discard
+
+	noSync bool // for tests that restart many stores: nothing is durable
 }
 
 // Errors of the log store; each is wrapped together with what happened.
@@ -121,7 +123,8 @@ func OpenLog(dir string, o LogOptions) (*LogStore, error) {
 	}
 	var bolt *raftboltdb.BoltStore
 	err = guarded(func() (err error) {
-		bolt, err = raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
+		bolt, err = raftboltdb.New(raftboltdb.Options{Path: path, NoSync: o.noSync, BoltOptions: &bbolt.Options{
+			NoGrowSync:     o.noSync,
 			Timeout:        time.Second,
 			NoFreelistSync: true,
 			FreelistType:   bbolt.FreelistMapType,
