@@ -23,7 +23,7 @@ func (r *Replica) belong() {
 		case r.ctx.Err() != nil:
 		case err.Error() != told:
 			told = err.Error()
-			r.log.Info("this node has no place in the cluster yet", "because", told)
+			r.log.Info("this node looks for its place in the cluster", "because", told)
 		}
 		if !pause(r.ctx, interval) {
 			return
@@ -38,19 +38,18 @@ func (r *Replica) settleIn() error {
 	if len(r.servers()) == 0 {
 		return r.formOrJoin(ctx)
 	}
-	if n, _, known := node(r.fsm.View(), r.name); known && n.same(r.id.record()) && r.outcast.Load() == nil {
+	leader := r.leaderName()
+	n, _, known := node(r.fsm.View(), r.name)
+	switch {
+	case leader != "" && known && n.same(r.id.record()) && r.outcast.Load() == nil:
 		return nil
-	}
-	if r.reign.Load() != nil {
+	case r.reign.Load() != nil:
 		return r.join(ctx, r.self())
-	}
-	if leader := r.leaderName(); leader != "" && leader != r.name {
+	case leader != "" && leader != r.name:
 		_, err := call[empty](ctx, r, leader, methodJoin, empty{})
-		return err
+		return r.heedRefusal(err)
 	}
-	if r.outcast.Load() == nil {
-		return r.noLeader()
-	}
+	// Without a leader, as a node is when the others dropped it, the others say how it stands.
 	return r.joinAnywhere(ctx, r.askStatus(ctx))
 }
 
@@ -109,6 +108,15 @@ func (r *Replica) joinAnywhere(ctx context.Context, peers map[string]statusAnswe
 			return nil
 		}
 	}
+	return r.heedRefusal(err)
+}
+
+// heedRefusal remembers that the others refuse this node, for it to say so.
+func (r *Replica) heedRefusal(err error) error {
+	if KindOf(err) == KindRefused {
+		why := err.Error()
+		r.outcast.Store(&why)
+	}
 	return err
 }
 
@@ -129,7 +137,8 @@ func (r *Replica) askStatus(ctx context.Context) map[string]statusAnswer {
 	)
 	for name := range names {
 		wg.Go(func() {
-			if answer, err := call[statusAnswer](ctx, r, name, methodStatus, empty{}); err == nil {
+			answer, err := call[statusAnswer](ctx, r, name, methodStatus, empty{})
+			if r.heedRefusal(err) == nil {
 				mu.Lock()
 				answers[name] = answer
 				mu.Unlock()

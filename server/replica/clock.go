@@ -139,6 +139,9 @@ func (r *Replica) median(g *reign) int64 {
 // LogNow is the time in Unix milliseconds that a proposal made now would get, as far as known here.
 func (r *Replica) LogNow() int64 {
 	now := r.fsm.View().LogTime()
+	if g := r.reign.Load(); g != nil {
+		return max(now, r.median(g))
+	}
 	if line := r.timeline.Load(); line != nil {
 		now = max(now, line.at(r.clock.Boot()))
 	}

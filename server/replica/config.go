@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/lockstep-kms/lockstep/storage"
 	"github.com/lockstep-kms/lockstep/transport"
 )
@@ -46,6 +48,8 @@ type Config struct {
 	Timing Timing
 	Log    storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
 	Logger *slog.Logger
+	// ApplyHook, for tests, sees every entry before it is applied on this node and may change it.
+	ApplyHook func(*raft.Log)
 }
 
 // Timing holds every duration and count. The zero value is replaced by the defaults.

@@ -166,8 +166,11 @@ func (r *Replica) quarantine(why string) {
 	r.dropLease()
 }
 
-// quarantined says why this node is quarantined, or "".
+// quarantined says why this node is quarantined, or "". One whose state machine has stopped is too.
 func (r *Replica) quarantined() string {
+	if err := r.fsm.Err(); err != nil {
+		return "the state machine has stopped: " + err.Error()
+	}
 	if why := r.unfit.Load(); why != nil {
 		return *why
 	}

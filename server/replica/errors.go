@@ -60,5 +60,9 @@ func KindOf(err error) Kind {
 	if errors.As(err, &remote) {
 		return Kind(remote.Code)
 	}
+	var refused *transport.RefusedError // at the hello
+	if errors.As(err, &refused) && refused.Remote {
+		return Kind(refused.Code)
+	}
 	return ""
 }

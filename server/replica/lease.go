@@ -84,7 +84,7 @@ func (r *Replica) keepLease() {
 			err = r.settlePoll(p)
 		}
 		if err == nil && r.Lease() == nil || r.cfg.Opened.Sealed() {
-			interval = min(max(r.cfg.Bound()/10, minPoll), maxPoll)
+			interval = min(max(r.cfg.Bound()/10, minPoll), maxPoll, r.timing.Contact/4)
 		}
 		if !pause(r.ctx, interval) {
 			return

@@ -97,6 +97,18 @@ func (s sealedOff) Snapshot() (raft.FSMSnapshot, error) {
 	return s.FSM.Snapshot()
 }
 
+// ApplyBatch implements raft.BatchingFSM.
+func (s sealedOff) ApplyBatch(logs []*raft.Log) []any {
+	if hook := s.r.cfg.ApplyHook; hook != nil {
+		for i, l := range logs {
+			changed := *l
+			hook(&changed)
+			logs[i] = &changed
+		}
+	}
+	return s.FSM.ApplyBatch(logs)
+}
+
 // newRaftLogger gives Raft's lines to log, one level lower but for errors: most of what Raft warns
 // of is an election, which the replica tells itself.
 func newRaftLogger(log *slog.Logger) hclog.Logger {

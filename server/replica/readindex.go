@@ -168,11 +168,7 @@ func (r *Replica) poll(ctx context.Context) (polled, error) {
 		err = r.noLeader()
 	}
 	if err != nil {
-		if KindOf(err) == KindRefused {
-			why := err.Error()
-			r.outcast.Store(&why)
-		}
-		return polled{}, err
+		return polled{}, r.heedRefusal(err)
 	}
 	r.outcast.Store(nil)
 	r.timeline.Store(&timeline{wall: p.Median, boot: (p.sent + r.clock.Boot()) / 2})

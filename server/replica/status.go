@@ -38,15 +38,13 @@ func (r *Replica) Status() Status {
 		s.LeaderName = ""
 	}
 	s.Reason = r.unwell(s)
-	s.CanWrite = s.Member && s.LeaderName != "" && s.Quarantined == "" && s.DiskTrouble == "" && !s.Split && r.fsm.Err() == nil
+	s.CanWrite = s.Member && s.LeaderName != "" && s.Quarantined == "" && s.DiskTrouble == "" && !s.Split
 	return s
 }
 
 // unwell picks the gravest thing to say.
 func (r *Replica) unwell(s Status) string {
 	switch outcast := r.outcast.Load(); {
-	case r.fsm.Err() != nil:
-		return "the state machine has stopped: " + r.fsm.Err().Error()
 	case s.Quarantined != "":
 		return s.Quarantined
 	case s.Split:

@@ -1,0 +1,247 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/fsm"
+)
+
+func TestBootstrapInAnyOrder(t *testing.T) {
+	for _, order := range [][]string{{"node1", "node2", "node3"}, {"node3", "node2", "node1"}, {"node2", "node3", "node1"}} {
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, names(3)...)
+			c.start(order...)
+			c.settled()
+			ids := map[string]bool{}
+			for _, n := range c.nodes {
+				for _, s := range n.r.servers() {
+					ids[string(s.ID)] = true
+				}
+			}
+			if len(ids) != 3 {
+				t.Fatalf("the nodes see %d different ids, want 3", len(ids))
+			}
+			members, err := c.follower().r.Members(context.Background())
+			if err != nil || len(members) != 3 {
+				t.Fatalf("members: %v, %v", members, err)
+			}
+			for _, m := range members {
+				if !m.Voter || m.APIAddr != "http://"+m.Name || m.FeatureLevel != FeatureLevel {
+					t.Errorf("member %+v", m)
+				}
+			}
+		})
+	}
+}
+
+func TestProposeThroughFollower(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	c.settled()
+	f := c.follower()
+	txn := f.txn("a", []byte("one"))
+	first, err := f.r.Propose(context.Background(), txn)
+	if err != nil || first.Status != fsm.Applied {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	if rec, ok := f.opened.f.View().Get(fsm.KindSetting, "a"); !ok || string(rec.Body) != "one" {
+		t.Fatal("the proposer did not open what it was told")
+	}
+	second, err := f.r.Propose(context.Background(), txn)
+	if err != nil || second.Status != fsm.Repeated || second.Index != first.Index {
+		t.Fatalf("the second time: %+v, %v", second, err)
+	}
+	for _, n := range c.nodes {
+		if err := n.r.Confirm(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if n.opened.OpenedIndex() < first.Index {
+			t.Fatalf("%s confirmed at index %d, before %d", n.name, n.opened.OpenedIndex(), first.Index)
+		}
+	}
+}
+
+func TestLeaderKilledProposalsApplyOnce(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	done := make(chan string, 100_000)
+	for _, n := range c.nodes {
+		if n == leader {
+			continue
+		}
+		for w := range 4 {
+			wg.Go(func() {
+				for i := 0; ; i++ {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					id := fmt.Sprintf("%s-%d-%d", n.name, w, i)
+					txn := n.txn(id, []byte(id))
+					txn.Guards = []fsm.Guard{{Kind: fsm.KindSetting, ID: fsm.ID(id)}}
+					if !proposeUntilKnown(t, n, txn) {
+						return
+					}
+					done <- id
+				}
+			})
+		}
+	}
+	c.until("some writes", func() bool { return len(done) > 50 })
+	leader.kill()
+	before := len(done)
+	c.until("writes under the next leader", func() bool { return len(done) > before+200 })
+	close(stop)
+	wg.Wait()
+	close(done)
+	n := c.leader()
+	if err := n.r.Confirm(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for id := range done {
+		count++
+		if rec, ok := n.opened.f.View().Get(fsm.KindSetting, fsm.ID(id)); !ok || string(rec.Body) != id {
+			t.Fatalf("the acknowledged write %s is lost", id)
+		}
+	}
+	t.Logf("%d writes", count)
+}
+
+// proposeUntilKnown proposes the same transaction until its outcome is known; a second application
+// would show as a conflict with the first.
+func proposeUntilKnown(t *testing.T, n *testNode, txn *fsm.Txn) bool {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		out, err := n.r.Propose(context.Background(), txn)
+		switch {
+		case err == nil && (out.Status == fsm.Applied || out.Status == fsm.Repeated):
+			return true
+		case err == nil:
+			t.Errorf("%s: %+v", n.name, out)
+			return false
+		case KindOf(err) != KindOutcomeUnknown && KindOf(err) != KindNoQuorum:
+			t.Errorf("%s: %v", n.name, err)
+			return false
+		}
+	}
+	t.Error("the outcome never became known")
+	return false
+}
+
+func TestCutOffNode(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	c.settled()
+	f := c.follower()
+	if err := f.r.Confirm(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c.isolate(f.name, true)
+	wantKind(t, f.r.Confirm(context.Background()), KindCannotConfirm)
+	c.until("the lost leader is noticed", func() bool { return f.r.leaderName() == "" })
+	c.pass(testBound / 2)
+	if err := f.r.Lease(); err != nil {
+		t.Fatalf("the lease ended early: %v", err)
+	}
+	c.pass(testBound / 2)
+	wantKind(t, f.r.Lease(), KindNoLease)
+	_, err := f.r.Propose(context.Background(), f.txn("x", []byte("x")))
+	wantKind(t, err, KindNoQuorum)
+	if s := f.r.Status(); s.CanWrite || s.Reason == "" {
+		t.Fatalf("the status of a node that is cut off: %+v", s)
+	}
+	c.isolate(f.name, false)
+	c.until("the lease returns", func() bool { return f.r.Lease() == nil })
+	f.put("y")
+}
+
+func TestRestartedNodeHasNoLease(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	c.settled()
+	f := c.follower()
+	f.kill()
+	c.isolate(f.name, true)
+	f.start()
+	wantKind(t, f.r.Lease(), KindNoLease)
+	wantKind(t, f.r.Confirm(context.Background()), KindCannotConfirm)
+	wantKind(t, f.r.Lease(), KindNoLease)
+}
+
+// A leader that was deposed without noticing, here because its thread hangs in a write, must not
+// hand out read indices.
+func TestHungLeader(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	old := c.settled()
+	hang := make(chan struct{})
+	old.faults.set(hang, nil)
+	released := sync.OnceFunc(func() { old.faults.set(nil, nil); close(hang) })
+	defer released()
+	_, err := old.r.Propose(context.Background(), old.txn("stuck", []byte("stuck")))
+	wantKind(t, err, KindOutcomeUnknown, KindDisk)
+	next := c.leader(old.name)
+	out := next.put("after")
+	if old.r.Status().DiskTrouble == "" {
+		t.Fatal("the hung node does not say so")
+	}
+	_, err = old.r.Propose(context.Background(), old.txn("refused", []byte("refused")))
+	wantKind(t, err, KindDisk)
+	wantKind(t, old.r.Confirm(context.Background()), KindCannotConfirm)
+	c.pass(testBound)
+	wantKind(t, old.r.Lease(), KindNoLease)
+	released()
+	c.until("the hung node catches up", func() bool {
+		return old.r.Confirm(context.Background()) == nil && old.opened.OpenedIndex() >= out.Index && old.r.Lease() == nil
+	})
+	old.put("works again")
+}
+
+func TestFailingLeaderDisk(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	old := c.settled()
+	out := old.put("before")
+	old.faults.set(nil, fmt.Errorf("input/output error"))
+	_, err := old.r.Propose(context.Background(), old.txn("failed", []byte("failed")))
+	wantKind(t, err, KindOutcomeUnknown, KindDisk)
+	next := c.leader(old.name)
+	next.put("after")
+	if rec, ok := next.opened.f.View().Get(fsm.KindSetting, "before"); !ok || next.opened.OpenedIndex() < out.Index {
+		t.Fatalf("an acknowledged write is lost: %v", rec)
+	}
+	old.faults.set(nil, nil)
+	_, err = old.r.Propose(context.Background(), old.txn("latched", []byte("latched")))
+	wantKind(t, err, KindDisk)
+	old.stop()
+	old.start()
+	old.put("after restart")
+}
+
+func TestSealedLeaderHandsOver(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	leader.opened.sealed.Store(true)
+	next := c.leader(leader.name)
+	c.until("the sealed node follows", func() bool { return !leader.r.Status().Leader })
+	out := next.put("x")
+	c.until("the sealed node applies", func() bool { return leader.opened.f.View().Index() >= out.Index })
+	leader.opened.sealed.Store(false)
+	c.until("the lease returns", func() bool { return leader.r.Lease() == nil })
+
+	// When all are sealed somebody leads all the same.
+	for _, n := range c.nodes {
+		n.opened.sealed.Store(true)
+	}
+	c.leader().put("sealed")
+}

@@ -1,0 +1,203 @@
+package replica
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/lockstep-kms/lockstep/transport"
+)
+
+func TestWipedNodeIsReplaced(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	for _, n := range c.nodes {
+		n.timing.SnapshotThreshold, n.timing.TrailingLogs = 1, 1
+	}
+	c.start()
+	c.settled()
+	f := c.follower()
+	oldID := f.r.nodeID
+	for i := range 20 {
+		c.leader().put(string(rune('a' + i)))
+	}
+	f.kill()
+	f.wipe()
+	if err := c.leader().r.raft.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	f.start()
+	if f.r.nodeID == oldID {
+		t.Fatal("the wiped node kept its id")
+	}
+	c.settled()
+	for _, s := range c.leader().r.servers() {
+		if string(s.ID) == oldID {
+			t.Fatal("the dead incarnation is still a member")
+		}
+	}
+	if n, _, _ := node(c.leader().opened.f.View(), f.name); !n.isRetired(oldID) || n.NodeID != f.r.nodeID {
+		t.Fatalf("the record of the replaced node: %+v", n)
+	}
+	if err := f.r.Confirm(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	err := c.leader().r.id.Check(peerOf(f, oldID))
+	wantKind(t, err, KindRefused)
+}
+
+func peerOf(n *testNode, id string) transport.Peer {
+	hello := n.r.id.Hello()
+	hello.NodeID = id
+	hello.Name = n.name
+	return transport.Peer{Hello: hello, KeyHash: n.r.id.cfg.KeyHash}
+}
+
+func TestLiveIncarnationIsNotReplaced(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	f := c.follower()
+	twin := applicant{name: f.name, nodeID: "00000000000000000000000000000000", keyHash: f.r.id.cfg.KeyHash}
+	wantKind(t, leader.r.join(context.Background(), twin), KindRefused)
+	twin.name = leader.name
+	wantKind(t, leader.r.join(context.Background(), twin), KindRefused)
+}
+
+func TestRemovedNameStaysOutUntilAllowed(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	c.settled()
+	f := c.follower()
+	if _, err := f.r.Remove(context.Background(), f.name); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the removed node knows", func() bool { return f.r.outcast.Load() != nil || f.r.Lease() != nil })
+	// Empty or not, it stays out.
+	f.stop()
+	f.wipe()
+	f.start()
+	wantKind(t, c.leader().r.join(context.Background(), applicantOf(f)), KindRefused)
+	if n := len(c.leader().r.servers()); n != 2 {
+		t.Fatalf("%d servers, want 2", n)
+	}
+	if _, err := c.leader().r.Allow(context.Background(), f.name); err != nil {
+		t.Fatal(err)
+	}
+	c.settled()
+	f.put("back")
+	_, err := c.leader().r.Remove(context.Background(), "nobody")
+	wantKind(t, err, KindNotFound)
+}
+
+func TestLeaderIsRemoved(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	old := c.settled()
+	c.until("the leader is removed", func() bool {
+		_, err := c.follower().r.Remove(context.Background(), old.name)
+		return err == nil
+	})
+	next := c.leader(old.name)
+	if len(next.r.servers()) != 2 || next.r.isServer(old.r.nodeID) {
+		t.Fatalf("servers: %v", next.r.servers())
+	}
+	next.put("x")
+}
+
+func applicantOf(n *testNode) applicant {
+	return applicant{name: n.name, nodeID: n.r.nodeID, keyHash: n.r.id.cfg.KeyHash}
+}
+
+func TestUnexpectedNameNeedsAllow(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	fourth := c.add("node4")
+	fourth.peers = append(slices.Clone(c.peers), Peer{Name: "node4", Addr: fourth.addr})
+	fourth.start()
+	wantKind(t, leader.r.join(context.Background(), applicantOf(fourth)), KindRefused)
+	if _, err := fourth.r.Propose(context.Background(), fourth.txn("x", []byte("x"))); err == nil {
+		t.Fatal("a node outside the cluster wrote")
+	}
+	if _, err := leader.r.Allow(context.Background(), "node4"); err != nil {
+		t.Fatal(err)
+	}
+	c.until("the new node is a voter", func() bool { return len(leader.r.voters()) == 4 && fourth.r.Lease() == nil })
+	fourth.put("x")
+}
+
+func TestOtherListsFormNothing(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	odd := c.nodes["node2"]
+	odd.peers = append(slices.Clone(c.peers), Peer{Name: "node9", Addr: "127.0.0.1:1"})
+	c.start()
+	c.until("the difference is noticed", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return KindOf(c.nodes["node1"].r.formOrJoin(ctx)) == KindRefused
+	})
+	for _, n := range c.nodes {
+		if n.r.raft.LastIndex() != 0 {
+			t.Fatalf("%s has a log", n.name)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	f := c.follower()
+	good := peerOf(f, f.r.nodeID)
+	if err := leader.r.id.Check(good); err != nil {
+		t.Fatal(err)
+	}
+	otherKey := good
+	otherKey.KeyHash[0]++
+	wantKind(t, leader.r.id.Check(otherKey), KindRefused)
+	if err := leader.data.SetClusterID("00112233445566778899aabbccddeeff"); err != nil {
+		t.Fatal(err)
+	}
+	if err := leader.r.id.Check(good); err != nil { // does not know its cluster yet
+		t.Fatal(err)
+	}
+	other := good
+	other.ClusterID = "ffeeddccbbaa99887766554433221100"
+	wantKind(t, leader.r.id.Check(other), KindRefused)
+	wantKind(t, leader.r.id.Check(peerOf(f, leader.r.nodeID)), KindRefused)
+
+	// A stale view refuses nobody: the peer may have been allowed meanwhile.
+	leader.r.lease.fresh.Store(0)
+	never := func() bool { return false }
+	leader.r.id.fresh.Store(&never)
+	if err := leader.r.id.Check(otherKey); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPlan(t *testing.T) {
+	server := func(id, name string) raft.Server {
+		return raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(name)}
+	}
+	servers := []raft.Server{server("1", "a"), server("2", "b"), server("3", "c")}
+	for _, tt := range []struct {
+		name   string
+		record nodeRecord
+		want   int
+	}{
+		{"current", nodeRecord{Name: "b", NodeID: "2"}, 0},
+		{"replaced", nodeRecord{Name: "b", NodeID: "9"}, 1},
+		{"removed", nodeRecord{Name: "b", NodeID: "2", Removed: true}, 1},
+		{"allowed again", nodeRecord{Name: "b", NodeID: "2", Removed: true, Allowed: true}, 0},
+		{"only allowed", nodeRecord{Name: "b", Allowed: true}, 0},
+		{"unknown", nodeRecord{Name: "z", NodeID: "8"}, 0},
+	} {
+		changes := plan(servers, map[string]nodeRecord{tt.record.Name: tt.record})
+		if len(changes) != tt.want || tt.want == 1 && (changes[0].server.ID != "2" || !changes[0].remove) {
+			t.Errorf("%s: %v", tt.name, changes)
+		}
+	}
+}
