@@ -1,0 +1,299 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/integration/cluster"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/server"
+)
+
+// TestSealedNodeApplies keeps a node sealed while keys are made; unsealed later it serves them at once.
+func TestSealedNodeApplies(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	late := c.Followers()[0]
+	late.Stop()
+	late.Start()
+	var keys []string
+	for range 20 {
+		keys = append(keys, createKey(t, c.Leader().Client(), "made while one node is sealed"))
+	}
+	h, err := c.Leader().Client().Health(background(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually(20*time.Second, "the sealed node to apply", func(ctx context.Context) error {
+		own, err := late.Client().Health(ctx)
+		if err != nil {
+			return err
+		}
+		if !own.Sealed || own.CanServeCrypto {
+			t.Fatalf("the node is not sealed: %+v", own)
+		}
+		if own.AppliedIndex < h.AppliedIndex {
+			return notYet("it is at %d of %d", own.AppliedIndex, h.AppliedIndex)
+		}
+		return nil
+	})
+	_, err = late.Client().Encrypt(background(t), &kms.EncryptRequest{KeyID: keys[0], Plaintext: []byte("x")})
+	mustCode(t, err, kms.CodeSealed)
+	late.Unseal()
+	late.WaitServing()
+	for _, key := range keys {
+		if err := roundTrip(background(t), key, late.Client(), c.Leader().Client()); err != nil {
+			t.Fatalf("at once after the unseal: %v", err)
+		}
+	}
+}
+
+// TestSealingUnderLoad seals a node while it encrypts: every ciphertext that was answered decrypts.
+func TestSealingUnderLoad(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	key := createKey(t, c.Client(), "under load")
+	for range rounds(2, 20) {
+		n := c.Followers()[0]
+		var mu sync.Mutex
+		var answered [][]byte
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				cl := n.Client()
+				for {
+					ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+					e, err := cl.Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("under load")})
+					cancel()
+					if err != nil {
+						if code := kms.CodeOf(err); code != kms.CodeSealed && code != kms.CodeUnavailable {
+							t.Errorf("while sealing: %v", err)
+						}
+						return
+					}
+					mu.Lock()
+					answered = append(answered, e.CiphertextBlob)
+					mu.Unlock()
+				}
+			})
+		}
+		c.Eventually(10*time.Second, "load", func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(answered) < 100 {
+				return notYet("%d ciphertexts", len(answered))
+			}
+			return nil
+		})
+		if _, err := n.Client().Seal(background(t), &kms.SealRequest{}); err != nil {
+			t.Fatalf("seal: %v", err)
+		}
+		wg.Wait()
+		if h, err := n.Client().Health(background(t)); err != nil || !h.Sealed {
+			t.Fatalf("after seal: %+v, %v", h, err)
+		}
+		n.Unseal()
+		n.WaitServing()
+		back := c.Leader().Client()
+		for _, blob := range answered {
+			if d, err := back.Decrypt(background(t), &kms.DecryptRequest{CiphertextBlob: blob}); err != nil || string(d.Plaintext) != "under load" {
+				t.Fatalf("an answered ciphertext does not decrypt: %v", err)
+			}
+		}
+	}
+}
+
+// TestSealCluster seals every node through one.
+func TestSealCluster(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	a, err := c.Nodes[0].Client().Seal(background(t), &kms.SealRequest{Cluster: true})
+	if err != nil || len(a.Sealed) != 3 || len(a.Unreachable) != 0 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	for _, n := range c.Nodes {
+		if h, err := n.Client().Health(background(t)); err != nil || !h.Sealed || h.CanServeCrypto {
+			t.Errorf("%s: %+v, %v", n.Name, h, err)
+		}
+	}
+	c.Unseal()
+	createKey(t, c.Client(), "open again")
+}
+
+// TestNothingReadableAtRest plants canaries in everything a user can name or store, and looks for
+// them in every file of every data directory and every log, in several encodings. The access key,
+// the shares and the key material are canaries too.
+func TestNothingReadableAtRest(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Config: func(_ int, cfg *server.Config) {
+		cfg.Raft.SnapshotThreshold, cfg.Raft.SnapshotInterval = 8, 200*time.Millisecond // snapshots are files too
+	}})
+	ctx := background(t)
+	cl := c.Client()
+	canaries := map[string][]byte{}
+	plant := func(what string) string {
+		text := "canary-" + rand.Text()
+		canaries[what] = []byte(text)
+		return text
+	}
+	a, err := cl.CreateKey(ctx, &kms.CreateKeyRequest{Description: plant("description"), Tags: map[string]string{plant("tag key"): plant("tag value")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := a.Key.KeyID
+	if _, err := cl.CreateAlias(ctx, &kms.CreateAliasRequest{AliasName: "alias/" + plant("alias"), TargetKeyID: key}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cl.CreateAccount(ctx, &kms.CreateAccountRequest{Name: plant("account name")}); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		e, err := cl.Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte(plant("plaintext")), EncryptionContext: map[string]string{"c": plant("context")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = e
+		createKey(t, cl, plant("description of another"))
+	}
+	canaries["key id"] = []byte(key)
+	canaries["secret access key"] = []byte(c.SecretAccessKey)
+	canaries["access key id"] = []byte(c.AccessKeyID)
+	for i, s := range c.Shares {
+		canaries[fmt.Sprintf("share %d", i)] = []byte(s)
+	}
+	id, _ := kms.KeyIDBytes(key)
+	canaries["key id, raw"] = id[:]
+
+	snapshots := 0
+	for _, n := range c.Nodes {
+		if err := n.Stop(); err != nil {
+			t.Errorf("%s: %v", n.Name, err)
+		}
+		err := filepath.WalkDir(n.DataDir(), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			if strings.Contains(path, "snapshot") {
+				snapshots++
+			}
+			search(t, path, canaries)
+			if info, err := d.Info(); err == nil && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has mode %s", path, info.Mode())
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		search(t, filepath.Join(n.Dir, "server.log"), only(canaries, "plaintext", "secret access key", "share", "description", "alias", "tag", "context", "account name"))
+		search(t, filepath.Join(n.Dir, "audit.jsonl"), only(canaries, "plaintext", "secret access key", "share"))
+	}
+	if snapshots == 0 {
+		t.Error("no snapshot file was searched")
+	}
+}
+
+// only returns the canaries whose name begins with one of the prefixes.
+func only(canaries map[string][]byte, prefixes ...string) map[string][]byte {
+	out := map[string][]byte{}
+	for what, canary := range canaries {
+		for _, p := range prefixes {
+			if strings.HasPrefix(what, p) {
+				out[what] = canary
+			}
+		}
+	}
+	return out
+}
+
+func search(t *testing.T, path string, canaries map[string][]byte) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, canary := range canaries {
+		for encoding, form := range map[string][]byte{
+			"plain": canary, "hex": []byte(hex.EncodeToString(canary)), "base64": []byte(base64.StdEncoding.EncodeToString(canary)),
+		} {
+			if bytes.Contains(raw, form) {
+				t.Errorf("%s holds the %s, %s", filepath.Base(path), what, encoding)
+			}
+		}
+	}
+}
+
+// TestMemoryIsProtected reads a node process's status as the kernel shows it: pages are locked, and
+// another process of the same user may not look inside.
+func TestMemoryIsProtected(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Nodes: 1, Processes: true})
+	pid := c.Nodes[0].PID()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := regexp.MustCompile(`(?m)^VmLck:\s+(\d+) kB`).FindSubmatch(status)
+	if locked == nil {
+		t.Fatalf("no VmLck in\n%s", status)
+	}
+	if kb, _ := strconv.Atoi(string(locked[1])); kb == 0 {
+		t.Error("an unsealed node has no locked pages")
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`(?m)^Max core file size\s+0\s+0\s`).Match(limits) {
+		t.Errorf("core dumps are possible:\n%s", limits)
+	}
+	// The kernel gives the files of a process that is not dumpable to root.
+	if os.Getuid() != 0 {
+		if f, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid)); err == nil {
+			f.Close()
+			t.Error("another process of this user can open the node's memory")
+		}
+	}
+}
+
+// TestUnsealAttempts covers the life of an attempt: its id is told only to who submits, cancel needs it.
+func TestUnsealAttempts(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Nodes: 1, Sealed: true})
+	n := c.Nodes[0].Client()
+	ctx := background(t)
+	a, err := n.Unseal(ctx, client.UnsealRequest{Share: kms.SensitiveString(c.Shares[0])})
+	if err != nil || a.AttemptID == "" || a.Progress != 1 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	s, err := n.SealStatus(ctx)
+	if err != nil || s.AttemptLabel == "" || len(s.AttemptLabel) != 4 || strings.Contains(a.AttemptID, s.AttemptLabel) && len(a.AttemptID) <= 8 {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	if _, err := n.CancelUnseal(ctx, "0123456789abcdef0123456789abcdef"); err == nil {
+		t.Error("a wrong attempt id cancelled the attempt")
+	}
+	if s, _ := n.SealStatus(ctx); s.Progress != 1 {
+		t.Errorf("progress is %d", s.Progress)
+	}
+	if _, err := n.CancelUnseal(ctx, a.AttemptID); err != nil {
+		t.Errorf("cancel: %v", err)
+	}
+	if s, _ := n.SealStatus(ctx); s.Progress != 0 {
+		t.Errorf("after cancel progress is %d", s.Progress)
+	}
+}
