@@ -18,6 +18,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -25,9 +26,16 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/lockstep-kms/lockstep/bench/lab"
 )
 
-const module = "github.com/lockstep-kms/lockstep"
+// plaintext is 32 bytes in base64, and body the request that every target gets.
+const (
+	plaintext         = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	encryptionContext = `"encryption_context":{"purpose":"bench"}`
+	body              = `{"plaintext":"` + plaintext + `",` + encryptionContext + `}`
+)
 
 // options are the command's flags.
 type options struct {
@@ -67,58 +75,98 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	programs := []string{"/bench/floor", "/bench/load"}
+	programs := []string{"bench/floor", "bench/load"}
 	if o.envFile == "" {
-		programs = append(programs, "/cmd/lockstep")
+		programs = append(programs, "cmd/lockstep")
 	}
-	if err := build(ctx, dir, programs); err != nil {
+	if err := lab.Build(ctx, dir, programs...); err != nil {
 		return err
 	}
-	floor, err := startFloor(ctx, dir)
+	floor, address, err := lab.StartListener(ctx, filepath.Join(dir, "floor"))
 	if err != nil {
 		return err
 	}
-	defer floor.stop()
-	if o.envFile == "" {
-		o.envFile = filepath.Join(dir, "dev.env")
-		dev, err := startDev(ctx, dir, o)
-		if err != nil {
-			return err
-		}
-		defer dev.stop()
-	}
-	c, err := openCluster(ctx, o.envFile)
+	defer floor.Stop()
+	cluster, err := openCluster(ctx, dir, o)
 	if err != nil {
 		return err
 	}
-	return compare(ctx, o, c, []target{
-		{name: "echo", url: floor.url + "/v1/keys/k/echo", pid: floor.pid()},
-		{name: minimal, url: floor.url + "/v1/keys/k/encrypt", pid: floor.pid()},
-		{name: "lockstep", url: c.follower.url + "/v1/keys/" + c.key + "/encrypt", pid: c.follower.pid, credentials: c.credentials()},
+	defer cluster.Close()
+	s, err := prepare(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	root := cluster.Root()
+	return compare(ctx, o, s, []target{
+		{name: "echo", url: "http://" + address + "/v1/keys/k/echo", pid: floor.PID()},
+		{name: minimal, url: "http://" + address + "/v1/keys/k/encrypt", pid: floor.PID()},
+		{name: "lockstep", url: s.follower.URL + "/v1/keys/" + s.key + "/encrypt", pid: s.follower.PID, credential: &root},
 	}, func(t target) (measurement, error) { return load(ctx, dir, o, t) })
 }
 
-// build makes the module's programs in dir, all with the same settings.
-func build(ctx context.Context, dir string, programs []string) error {
-	args := []string{"build", "-o", dir + string(filepath.Separator)}
-	for _, path := range programs {
-		args = append(args, module+path)
+func openCluster(ctx context.Context, dir string, o options) (*lab.Cluster, error) {
+	if o.envFile != "" {
+		return lab.OpenDev(o.envFile)
 	}
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("go build, inside the module: %w", err)
+	return lab.StartDev(ctx, lab.DevOptions{Dir: dir, BasePort: o.basePort})
+}
+
+// setting is what is measured of a cluster.
+type setting struct {
+	cluster  *lab.Cluster
+	follower lab.Node
+	key      string // id of a key made for this run
+}
+
+// prepare finds a follower, makes a key through it, and proves before anything is measured that what
+// the follower encrypts another node decrypts.
+func prepare(ctx context.Context, c *lab.Cluster) (*setting, error) {
+	leader, err := c.Leader(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	followers := c.Others(leader)
+	if len(followers) == 0 {
+		return nil, errors.New("the cluster has no follower")
+	}
+	s := &setting{cluster: c, follower: followers[0]}
+	if s.key, err = c.CreateKey(ctx, s.follower); err != nil {
+		return nil, err
+	}
+	var encrypted struct {
+		Ciphertext string `json:"ciphertext"`
+	}
+	if err := c.Call(ctx, http.MethodPost, s.follower.URL+"/v1/keys/"+s.key+"/encrypt", body, &encrypted); err != nil {
+		return nil, err
+	}
+	var decrypted struct {
+		Plaintext string `json:"plaintext"`
+	}
+	if err := c.Call(ctx, http.MethodPost, c.Nodes[leader].URL+"/v1/decrypt", `{"ciphertext":"`+encrypted.Ciphertext+`",`+encryptionContext+`}`, &decrypted); err != nil {
+		return nil, err
+	}
+	if decrypted.Plaintext != plaintext {
+		return nil, errors.New("what the follower encrypted came back changed from another node")
+	}
+	return s, nil
+}
+
+// stillFollower is an error when the measured node leads by now: the figures would not be one thing.
+func (s *setting) stillFollower(ctx context.Context) error {
+	h, err := s.cluster.Health(ctx, s.follower)
+	if err == nil && h.Leader {
+		err = errors.New("the measured follower became the leader; run again")
+	}
+	return err
 }
 
 // minimal is the target that ratios refer to.
 const minimal = "minimal"
 
 // compare measures every target in every round.
-func compare(ctx context.Context, o options, c *cluster, targets []target, measure func(target) (measurement, error)) error {
+func compare(ctx context.Context, o options, s *setting, targets []target, measure func(target) (measurement, error)) error {
 	all := newTable(targets)
-	fmt.Print(environment(o))
+	fmt.Printf("%s, %d connections, %d rounds of %v after %v warm-up\n\n", lab.Environment(), o.connections, o.rounds, o.duration, o.warmUp)
 	for round := range o.rounds {
 		for i := range targets {
 			at := (round + i) % len(targets)
@@ -129,7 +177,7 @@ func compare(ctx context.Context, o options, c *cluster, targets []target, measu
 			all.add(at, m)
 			fmt.Printf("round %d  %s\n", round+1, row(targets[at].name, m))
 		}
-		if err := c.stillFollower(ctx); err != nil {
+		if err := s.stillFollower(ctx); err != nil {
 			return err
 		}
 	}
@@ -141,11 +189,13 @@ func compare(ctx context.Context, o options, c *cluster, targets []target, measu
 func load(ctx context.Context, dir string, o options, t target) (measurement, error) {
 	args := []string{"-url", t.url, "-pid", strconv.Itoa(t.pid), "-connections", strconv.Itoa(o.connections),
 		"-warm-up", o.warmUp.String(), "-duration", o.duration.String(), "-body", body}
-	if t.credentials != nil {
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "load"))
+	cmd.Env = os.Environ()
+	if t.credential != nil {
 		args = append(args, "-basic")
+		cmd.Env = append(cmd.Env, "LOCKSTEP_ACCESS_KEY_ID="+t.credential.ID, "LOCKSTEP_SECRET_ACCESS_KEY="+t.credential.Secret)
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "load"), args...)
-	cmd.Env = append(os.Environ(), t.credentials...)
+	cmd.Args = append(cmd.Args, args...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {

@@ -4,28 +4,22 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/lockstep-kms/lockstep/bench/lab"
 )
 
 // target is one thing to measure.
 type target struct {
-	name        string
-	url         string
-	pid         int      // of the server process
-	credentials []string // NAME=value for the load generator, nil for no authentication
+	name       string
+	url        string
+	pid        int             // of the server process
+	credential *lab.Credential // nil for no authentication
 }
 
-// measurement is what bench/load printed; times are microseconds.
-type measurement struct {
-	Requests  int     `json:"requests"`
-	PerSecond float64 `json:"requests_per_second"`
-	P50       float64 `json:"p50_us"`
-	P99       float64 `json:"p99_us"`
-	CPU       float64 `json:"server_cpu_us_per_request"`
-}
+// measurement is what bench/load printed.
+type measurement = lab.Result
 
 func parseMeasurement(line []byte) (measurement, error) {
 	var m measurement
@@ -66,7 +60,7 @@ func (t *table) String() string {
 		for round, m := range t.rounds[i] {
 			ratios[round] = m.CPU / t.rounds[base][round].CPU
 		}
-		fmt.Fprintf(&b, "CPU of %s / %s: %.2f (rounds %.2f to %.2f)\n", target.name, minimal, median(ratios), slices.Min(ratios), slices.Max(ratios))
+		fmt.Fprintf(&b, "CPU of %s / %s: %.2f (rounds %.2f to %.2f)\n", target.name, minimal, lab.Median(ratios), slices.Min(ratios), slices.Max(ratios))
 	}
 	return b.String()
 }
@@ -81,7 +75,7 @@ func medians(rounds []measurement) measurement {
 		for i, m := range rounds {
 			values[i] = field(m)
 		}
-		return median(values)
+		return lab.Median(values)
 	}
 	return measurement{
 		PerSecond: of(func(m measurement) float64 { return m.PerSecond }),
@@ -89,25 +83,4 @@ func medians(rounds []measurement) measurement {
 		P99:       of(func(m measurement) float64 { return m.P99 }),
 		CPU:       of(func(m measurement) float64 { return m.CPU }),
 	}
-}
-
-// median returns the middle of at least one value, the mean of the two middle ones when even.
-func median(values []float64) float64 {
-	s := slices.Sorted(slices.Values(values))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
-}
-
-// environment describes what the figures were measured on.
-func environment(o options) string {
-	cpu := "unknown CPU"
-	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(info)) {
-			if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-				cpu = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%s, %d CPUs (%s), %s/%s, %d connections, %d rounds of %v after %v warm-up\n\n",
-		runtime.Version(), runtime.NumCPU(), cpu, runtime.GOOS, runtime.GOARCH, o.connections, o.rounds, o.duration, o.warmUp)
 }

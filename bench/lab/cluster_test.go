@@ -1,9 +1,10 @@
-package main
+package lab
 
 import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,29 +21,31 @@ func program(t *testing.T, script string) string {
 
 func TestStartDev(t *testing.T) {
 	dir := program(t, `trap 'echo stopped > "$5/end"; exit 0' INT
-echo "$@" > "$5.args"; mkdir "$5"; echo ready > "$7"
+echo "$@" > "$5.args"; mkdir "$5"; printf 'LOCKSTEP_ADDR=http://a:1,http://b:2\nLOCKSTEP_NODE_PIDS=11,0\n' > "$7.new"; mv "$7.new" "$7"
 while :; do sleep 0.05; done`)
-	o := options{basePort: 18200, envFile: filepath.Join(dir, "dev.env")}
-	dev, err := startDev(context.Background(), dir, o)
+	c, err := StartDev(context.Background(), DevOptions{Dir: dir, BasePort: 18200})
 	if err != nil {
 		t.Fatal(err)
 	}
-	dev.stop()
+	c.Close()
 	data := filepath.Join(dir, "data")
 	args, err := os.ReadFile(data + ".args")
-	if want := "dev --base-port 18200 --data " + data + " --env-file " + o.envFile; err != nil || strings.TrimSpace(string(args)) != want {
+	if want := "dev --base-port 18200 --data " + data + " --env-file " + filepath.Join(dir, "dev.env"); err != nil || strings.TrimSpace(string(args)) != want {
 		t.Errorf("started with %q, want %q (%v)", args, want, err)
+	}
+	if want := []Node{{"http://a:1", 11}, {"http://b:2", 0}}; !slices.Equal(c.Nodes, want) {
+		t.Errorf("nodes %v, want %v", c.Nodes, want)
 	}
 	if _, err := os.Stat(filepath.Join(data, "end")); err != nil {
 		t.Errorf("it was not asked to stop: %v", err)
 	}
-	dev.stop() // of what has ended
+	c.Close() // of what has ended
 }
 
 func TestStartDevThatEnds(t *testing.T) {
 	dir := program(t, "exit 1")
-	dev, err := startDev(context.Background(), dir, options{envFile: filepath.Join(dir, "dev.env")})
-	if err == nil || dev != nil || !strings.Contains(err.Error(), "ended before it was ready") {
+	c, err := StartDev(context.Background(), DevOptions{Dir: dir, BasePort: 18200})
+	if err == nil || c != nil || !strings.Contains(err.Error(), "ended before it was ready") {
 		t.Errorf("got %v", err)
 	}
 }
