@@ -52,12 +52,14 @@ var imports = map[string][]string{
 	"integration/cluster":     {"*"},
 
 	// measuring programs
-	"bench/load":    {},
-	"bench/floor":   {},
-	"bench/compare": {"api/client"},
-	"bench/raft":    {"storage"},
-	"bench/create":  {"api/client"},
-	"bench/scale":   {"api/client"},
+	"bench/lab":      {},
+	"bench/load":     {"bench/lab"},
+	"bench/floor":    {},
+	"bench/compare":  {"bench/lab"},
+	"bench/raft":     {"bench/lab"},
+	"bench/create":   {"bench/lab"},
+	"bench/failover": {"bench/lab"},
+	"bench/scale":    {"bench/lab"},
 }
 
 // testOnly may be imported by tests and by each other, by nothing else.
