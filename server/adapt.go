@@ -37,7 +37,7 @@ func (r replicaOf) AwaitAll(ctx context.Context, index uint64) ([]string, error)
 }
 
 // kinds says which code each kind of the replica's errors has outside, and when a retry makes sense.
-// A test walks replica.Kinds.
+// A test reads the kinds from the replica's source.
 var kinds = map[replica.Kind]struct {
 	code  kms.Code
 	retry time.Duration

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // devOptions are the flags of 'lockstep dev'.
@@ -167,8 +168,11 @@ func (d *devCluster) initialize(ctx context.Context) error {
 		}
 		answer, err := c.Init(ctx, client.InitRequest{Shares: shares, Threshold: threshold})
 		if err == nil {
-			return d.saveSecrets(devSecrets{Shares: answer.Shares, Threshold: threshold,
-				AccessKeyID: answer.AccessKeyID, SecretAccessKey: string(answer.SecretAccessKey)})
+			secrets := devSecrets{Threshold: threshold, AccessKeyID: answer.AccessKeyID, SecretAccessKey: string(answer.SecretAccessKey)}
+			for _, share := range answer.Shares {
+				secrets.Shares = append(secrets.Shares, string(share))
+			}
+			return d.saveSecrets(secrets)
 		}
 		if err := d.pause(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("the cluster could not be initialized: %w", errors.Join(err, d.firstDeath()))
@@ -176,11 +180,13 @@ func (d *devCluster) initialize(ctx context.Context) error {
 	}
 }
 
-// unseal submits as many shares to node n as the threshold asks for.
+// unseal submits as many shares to node n as the threshold asks for. One that an earlier round gave
+// already is no obstacle.
 func (d *devCluster) unseal(ctx context.Context, n int) error {
 	c := d.client(n)
 	for _, share := range d.secrets.Shares[:d.secrets.Threshold] {
-		if _, err := c.Unseal(ctx, client.UnsealRequest{Share: share, Cluster: d.o.nodes > 1}); err != nil {
+		_, err := c.Unseal(ctx, client.UnsealRequest{Share: kms.SensitiveString(share), Cluster: d.o.nodes > 1})
+		if err != nil && kms.CodeOf(err) != kms.CodeShareDuplicate {
 			return err
 		}
 	}
