@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,7 +22,6 @@ import (
 
 const (
 	maxAnswer = 16 << 20               // bytes of an answer
-	downFor   = 5 * time.Second        // how long a node that failed is asked last
 	pauseMax  = 2 * time.Second        // between two rounds over the addresses
 	pauseMin  = 100 * time.Millisecond // the same
 )
@@ -163,14 +163,12 @@ func (c *Client) overNodes(ctx context.Context, t target, o *options, ask func(c
 			o.meta.Addr = n.base
 		}
 		if err == nil {
-			n.down.Store(0)
 			c.last.Store(int32(n.at))
 			return nil
 		}
 		if ctx.Err() != nil || !mayRepeat(err, t.again) {
 			return err
 		}
-		n.down.Store(time.Now().Add(downFor).UnixNano())
 	}
 	return err
 }
@@ -185,20 +183,10 @@ func (c *Client) limited(ctx context.Context, o *options, n *node, ask func(cont
 	return ask(ctx, n)
 }
 
-// order returns the nodes, the last one that answered first, those that failed lately last.
+// order returns the nodes, beginning with the one that answered last.
 func (c *Client) order() []*node {
 	last := int(c.last.Load())
-	now := time.Now().UnixNano()
-	up, down := make([]*node, 0, len(c.nodes)), []*node(nil)
-	for i := range c.nodes {
-		n := c.nodes[(last+i)%len(c.nodes)]
-		if n.down.Load() > now {
-			down = append(down, n)
-		} else {
-			up = append(up, n)
-		}
-	}
-	return append(up, down...)
+	return append(slices.Clone(c.nodes[last:]), c.nodes[:last]...)
 }
 
 // pause waits between two rounds for as long as the last error asks.

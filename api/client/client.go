@@ -57,8 +57,7 @@ type Client struct {
 // node is one address.
 type node struct {
 	base string
-	at   int          // position in Client.nodes
-	down atomic.Int64 // Unix nanoseconds until which another node is asked first
+	at   int // position in Client.nodes
 }
 
 // Error is a refusal or failure that a node answered. It unwraps to the *kms.Error.

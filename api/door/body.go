@@ -52,10 +52,9 @@ func (d *Door) ReadBody(w http.ResponseWriter, q *http.Request) (b Body, err err
 	if q.ContentLength > d.bodyLimit {
 		return b, d.tooLarge(w)
 	}
-	control := http.NewResponseController(w)
-	// Without a deadline a slow sender holds its buffer as long as it likes. A writer that has no
-	// deadlines (a recorder in a test) has no slow senders either.
-	_ = control.SetReadDeadline(time.Now().Add(d.bodyTimeout))
+	// Without a deadline a slow sender holds its buffer as long as it likes. net/http lifts it at the
+	// body's end. A writer that has no deadlines (a recorder in a test) has no slow senders either.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(d.bodyTimeout))
 	b.door = d
 	if first, ok := d.buffers.pool.Get().(*[firstBuffer]byte); ok {
 		b.Bytes = first[:0]
@@ -66,8 +65,6 @@ func (d *Door) ReadBody(w http.ResponseWriter, q *http.Request) (b Body, err err
 		b.Release()
 		return b, d.bodyError(w, err)
 	}
-	// The server watches the connection while the request is served; that has no deadline.
-	_ = control.SetReadDeadline(time.Time{})
 	return b, nil
 }
 

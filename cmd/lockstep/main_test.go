@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -149,6 +150,12 @@ func TestExitStatus(t *testing.T) {
 				t.Errorf("the hint at --help: %q", stderr)
 			}
 		})
+	}
+}
+
+func TestErrorsAreOneLine(t *testing.T) {
+	if got := oneLine(errors.Join(errors.New("first\r\n"), errors.New("second"))); got != "first; second" {
+		t.Errorf("%q", got)
 	}
 }
 
