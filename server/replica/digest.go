@@ -43,12 +43,14 @@ func (d digests) note(id string, index uint64, digest []byte) {
 }
 
 // judge decides over one checkpoint. A majority is one of all voters, heard of or not: a minority
-// that agrees with itself proves nothing.
-func (d digests) judge(index uint64, voters []string) verdict {
-	count := map[[32]byte]int{}
+// that agrees with itself proves nothing. It is a split only once nobody's report is awaited.
+func (d digests) judge(index uint64, voters []string, awaited func(id string) bool) verdict {
+	count, open := map[[32]byte]int{}, false
 	for _, id := range voters {
 		if digest, ok := d[index][id]; ok {
 			count[digest]++
+		} else {
+			open = open || awaited(id)
 		}
 	}
 	for digest, n := range count {
@@ -56,7 +58,7 @@ func (d digests) judge(index uint64, voters []string) verdict {
 			return verdict{Index: index, Majority: digest[:]}
 		}
 	}
-	return verdict{Index: index, Split: len(count) > 1}
+	return verdict{Index: index, Split: len(count) > 1 && !open}
 }
 
 // newest is the last checkpoint that anyone reported.
@@ -122,7 +124,19 @@ func (r *Replica) verdict(g *reign, id string, q pollRequest) verdict {
 	} else {
 		g.digests.note(id, q.CheckIndex, q.CheckDigest)
 	}
-	return g.digests.judge(q.CheckIndex, voters)
+	return g.digests.judge(q.CheckIndex, voters, r.awaited(g))
+}
+
+// awaited says of a voter whether its digest is still to come: it is alive and well. g.mu is held.
+func (r *Replica) awaited(g *reign) func(id string) bool {
+	now := r.clock.Boot()
+	return func(id string) bool {
+		c := g.members[id]
+		if c == nil {
+			return now-g.since <= r.timing.Contact
+		}
+		return now-c.last <= r.timing.Contact && c.report.Trouble == ""
+	}
 }
 
 // judge looks at the newest checkpoint as the leader: a split stops writes, until a majority shows.
@@ -130,7 +144,7 @@ func (r *Replica) judge(g *reign) {
 	voters := r.voterIDs()
 	g.mu.Lock()
 	index := g.digests.newest()
-	v := g.digests.judge(index, voters)
+	v := g.digests.judge(index, voters, r.awaited(g))
 	g.mu.Unlock()
 	if index != 0 {
 		r.heedSplit(v)

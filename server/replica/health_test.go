@@ -113,7 +113,7 @@ func TestJudge(t *testing.T) {
 		name     string
 		reports  map[string][]byte
 		majority []byte
-		split    bool
+		split    bool // when the others are not awaited
 	}{
 		{"nobody", nil, nil, false},
 		{"one", map[string][]byte{"a": one}, nil, false},
@@ -128,7 +128,10 @@ func TestJudge(t *testing.T) {
 		for id, digest := range tt.reports {
 			d.note(id, 7, digest)
 		}
-		v := d.judge(7, voters)
+		v := d.judge(7, voters, func(string) bool { return false })
+		if open := d.judge(7, voters, func(string) bool { return true }); len(tt.reports) < 3 && open.Split {
+			t.Errorf("%s: a split while a report is awaited", tt.name)
+		}
 		if v.Index != 7 || string(v.Majority) != string(tt.majority) || v.Split != tt.split {
 			t.Errorf("%s: %+v", tt.name, v)
 		}
