@@ -40,6 +40,11 @@ func TestLoad(t *testing.T) {
 	if r := run("/here"); r.Requests == 0 || r.Failed != 0 || r.PerSecond <= 0 || r.P50 <= 0 || r.P99 < r.P50 || varied.Load() < uint64(r.Requests) {
 		t.Errorf("%+v", r)
 	}
+	l.Limit, l.Duration = 10, time.Hour
+	if r := run("/here"); r.Requests != 10 {
+		t.Errorf("limited: %+v", r)
+	}
+	l.Limit, l.Duration = 0, 100*time.Millisecond
 	if r := run("/elsewhere"); r.Failed == 0 || r.Requests != 0 || r.Refused[http.StatusTeapot] != r.Failed || !strings.Contains(r.FirstError, "418") {
 		t.Errorf("other answers: %+v", r)
 	}

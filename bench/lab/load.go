@@ -17,6 +17,7 @@ type Load struct {
 	Connections int
 	WarmUp      time.Duration
 	Duration    time.Duration
+	Limit       int   // of requests, all measured; then WarmUp and Duration do not count
 	PIDs        []int // of processes whose CPU time is read
 
 	// Vary, when set, changes a connection's own copy of the request before each sending; n counts
@@ -69,11 +70,17 @@ func (l Load) Run() (*Result, error) {
 		w := &workers[i]
 		wg.Go(func() { w.run(&l, &phase, &count) })
 	}
-	time.Sleep(l.WarmUp)
+	if l.Limit == 0 {
+		time.Sleep(l.WarmUp)
+	}
 	before, cpuErr := cpuTimes(l.PIDs)
 	start := time.Now()
 	phase.Store(phaseMeasure)
-	time.Sleep(l.Duration)
+	if l.Limit == 0 {
+		time.Sleep(l.Duration)
+	} else {
+		wg.Wait()
+	}
 	phase.Store(phaseStop)
 	took := time.Since(start)
 	after, err := cpuTimes(l.PIDs)
@@ -115,8 +122,12 @@ func (w *worker) run(l *Load, phase *atomic.Int32, count *atomic.Uint64) {
 	defer conn.Close()
 	request := slices.Clone(l.Request)
 	for phase.Load() != phaseStop {
+		n := count.Add(1)
+		if l.Limit > 0 && n > uint64(l.Limit) {
+			return
+		}
 		if l.Vary != nil {
-			l.Vary(request, count.Add(1))
+			l.Vary(request, n)
 		}
 		start := time.Now()
 		status, body, err := conn.Do(request, requestLimit)
@@ -133,7 +144,7 @@ func (w *worker) run(l *Load, phase *atomic.Int32, count *atomic.Uint64) {
 			w.fail(fmt.Errorf("status %d: %.1024s", status, body))
 			continue
 		}
-		if phase.Load() == phaseMeasure {
+		if l.Limit > 0 || phase.Load() == phaseMeasure {
 			w.latencies = append(w.latencies, took)
 		}
 	}
