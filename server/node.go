@@ -108,7 +108,7 @@ func (n *node) SealStatus() sys.SealStatus {
 }
 
 func (n *node) status(c seal.Config, p seal.Progress) sys.SealStatus {
-	s := sys.SealStatus{Initialized: true, Sealed: n.catalog.Sealed(), Threshold: c.T, Shares: c.N,
+	s := sys.SealStatus{Initialized: true, Sealed: n.catalog.Sealed(), Threshold: int(c.Threshold), Shares: int(c.Shares),
 		Progress: p.Progress, AttemptLabel: p.AttemptLabel}
 	if !p.ExpiresAt.IsZero() {
 		at := p.ExpiresAt.UTC().Truncate(time.Second)
@@ -252,13 +252,13 @@ func (n *node) Unseal(ctx context.Context, share string, cluster bool, attempt s
 // submit gives this node one share; on a node that is unsealed it changes nothing.
 func (n *node) submit(ctx context.Context, c seal.Config, share, attempt string) (seal.Progress, error) {
 	if !n.catalog.Sealed() {
-		return seal.Progress{Threshold: c.T, Shares: c.N}, nil
+		return seal.Progress{Threshold: int(c.Threshold), Shares: int(c.Shares)}, nil
 	}
 	p, barrier, err := n.unsealer.Submit(c, share, attempt)
 	if err != nil {
 		return p, err
 	}
-	n.log.Info("a share was accepted", "progress", p.Progress, "threshold", c.T, "attempt", p.AttemptLabel)
+	n.log.Info("a share was accepted", "progress", p.Progress, "threshold", int(c.Threshold), "attempt", p.AttemptLabel)
 	if barrier == nil {
 		return p, nil
 	}

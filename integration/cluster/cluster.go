@@ -416,7 +416,7 @@ func (n *Node) Unseal() {
 			if h, err := n.Client().Health(ctx); err == nil && h.Initialized && !h.Sealed {
 				return nil
 			}
-			_, err := n.Client().Unseal(ctx, client.UnsealRequest{Share: share})
+			_, err := n.Client().Unseal(ctx, client.UnsealRequest{Share: kms.SensitiveString(share)})
 			if err != nil && kms.CodeOf(err) != kms.CodeShareDuplicate {
 				return err
 			}

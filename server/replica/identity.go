@@ -78,7 +78,7 @@ func admit(n nodeRecord, nodeID string, keyHash [32]byte) error {
 		return nil
 	case n.Removed:
 		return errorf(KindRefused, "node %s was removed; 'lockstep operator allow %s' lets it join again", n.Name, n.Name)
-	case n.NodeID == nodeID && !bytes.Equal(n.KeyHash, keyHash[:]):
+	case n.NodeID == nodeID && len(n.KeyHash) > 0 && !bytes.Equal(n.KeyHash, keyHash[:]):
 		return errorf(KindRefused, "the certificate of node %s has another key than before; 'lockstep operator allow %s' accepts it", n.Name, n.Name)
 	}
 	return nil

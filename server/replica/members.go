@@ -108,7 +108,7 @@ func (r *Replica) join(ctx context.Context, a applicant) error {
 		return errorf(KindInvalid, "%q is no name of a node", a.name)
 	}
 	v := r.fsm.View()
-	old, revision, known := node(v, a.name)
+	old, revision, known := r.member(v, a.name)
 	next, err := r.admission(g, old, known, a, v.LogTime())
 	if err != nil {
 		return err
@@ -130,24 +130,15 @@ func (r *Replica) join(ctx context.Context, a applicant) error {
 func (r *Replica) admission(g *reign, old nodeRecord, known bool, a applicant, logTime int64) (nodeRecord, error) {
 	next := a.record()
 	next.Retired = old.Retired
-	if !known {
-		if !r.id.expected(a.name) {
-			return nodeRecord{}, errorf(KindRefused, "node %s is not expected; 'lockstep operator allow %s' lets it join", a.name, a.name)
-		}
-		// A voter of the first configuration has no record yet, and is not replaced while alive either.
-		for _, s := range r.servers() {
-			if string(s.Address) == a.name && string(s.ID) != a.nodeID && r.inContact(g, string(s.ID)) {
-				return nodeRecord{}, stillAlive(a.name)
-			}
-		}
-		return next, nil
+	if !known && !r.id.expected(a.name) {
+		return nodeRecord{}, errorf(KindRefused, "node %s is not expected; 'lockstep operator allow %s' lets it join", a.name, a.name)
 	}
 	if err := admit(old, a.nodeID, a.keyHash); err != nil {
 		return nodeRecord{}, err
 	}
 	if old.NodeID != "" && old.NodeID != a.nodeID {
 		if !old.Removed && r.inContact(g, old.NodeID) {
-			return nodeRecord{}, stillAlive(a.name)
+			return nodeRecord{}, errorf(KindRefused, "another incarnation of node %s is alive; two nodes must not share a name", a.name)
 		}
 		old.retire(logTime)
 		next.Retired = old.Retired
@@ -155,8 +146,18 @@ func (r *Replica) admission(g *reign, old nodeRecord, known bool, a applicant, l
 	return next, nil
 }
 
-func stillAlive(name string) error {
-	return errorf(KindRefused, "another incarnation of node %s is alive; two nodes must not share a name", name)
+// member returns the record of a name, or what Raft's configuration says of a voter of the first
+// hour that has none yet.
+func (r *Replica) member(v *fsm.View, name string) (n nodeRecord, revision uint64, known bool) {
+	if n, revision, known = node(v, name); known {
+		return n, revision, true
+	}
+	for _, s := range r.servers() {
+		if string(s.Address) == name {
+			return nodeRecord{Schema: 1, Name: name, NodeID: string(s.ID)}, revision, true
+		}
+	}
+	return nodeRecord{Schema: 1, Name: name}, revision, false
 }
 
 // inContact reports whether a member was heard of lately, or could not have been: a new leader
@@ -177,7 +178,7 @@ func (r *Replica) inContact(g *reign, id string) bool {
 
 // write replaces a node record.
 func (r *Replica) write(ctx context.Context, v *fsm.View, n nodeRecord, revision uint64, event string) (uint64, error) {
-	outcome, err := r.Propose(ctx, nodeTxn(v, n, revision, event, r.LogNow()))
+	outcome, err := r.propose(ctx, nodeTxn(v, n, revision, event, r.LogNow()), true)
 	switch {
 	case err != nil:
 		return 0, err
@@ -228,7 +229,10 @@ func (r *Replica) change(ctx context.Context, g *reign, c change) error {
 		return raftError(await(ctx, r.raft.AddVoter(c.server.ID, c.server.Address, 0, r.timing.Propose)))
 	}
 	if string(c.server.ID) == r.nodeID { // a leader does not remove itself: its successor does
-		<-r.handOver("this node was removed")
+		select {
+		case <-r.handOver("this node was removed"):
+		case <-ctx.Done():
+		}
 		return errorf(KindNotLeader, "node %s hands leadership over before it is removed", r.name)
 	}
 	r.log.Info("a member is removed", "node", c.server.Address, "id", c.server.ID)
@@ -252,7 +256,7 @@ func raftError(err error) error {
 func (r *Replica) tend(g *reign) {
 	changes := plan(r.servers(), nodes(r.fsm.View()))
 	changes = append(changes, r.promotions(g)...)
-	if len(changes) == 0 || r.leaderRefuses() != nil || !g.tending.CompareAndSwap(false, true) {
+	if len(changes) == 0 || r.refusesProposals() != nil || !g.tending.CompareAndSwap(false, true) {
 		return
 	}
 	r.tasks.Go(func() {
@@ -318,11 +322,8 @@ func (r *Replica) admin(ctx context.Context, q adminRequest) (uint64, error) {
 		return 0, errorf(KindInvalid, "%q is no name of a node", q.Name)
 	}
 	v := r.fsm.View()
-	n, revision, known := node(v, q.Name)
+	n, revision, known := r.member(v, q.Name)
 	if !q.Remove {
-		if !known {
-			n = nodeRecord{Schema: 1, Name: q.Name}
-		}
 		if n.Allowed {
 			return v.Index(), nil
 		}

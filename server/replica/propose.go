@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ type pending struct {
 	wire   []byte // fsm.EncodeTxn
 	size   int    // in an entry
 	remote bool   // came from another node, which tries again itself
+	inner  bool   // concerns the membership: goes on while the states are split, for a split to be repaired
 	done   chan struct{}
 
 	outcome fsm.Outcome // set before done is closed
@@ -50,8 +52,8 @@ const (
 	abandoned
 )
 
-func newPending(t *fsm.Txn, wire []byte, remote bool) *pending {
-	return &pending{txn: t, wire: wire, size: fsm.TxnSize(t), remote: remote, done: make(chan struct{})}
+func newPending(t *fsm.Txn, wire []byte) *pending {
+	return &pending{txn: t, wire: wire, size: fsm.TxnSize(t), done: make(chan struct{})}
 }
 
 func (p *pending) finish(o fsm.Outcome, err error) {
@@ -126,6 +128,10 @@ func (q *queue) close() {
 // for a leader for Timing.Propose, and from the moment on that an attempt may have been logged for as
 // long again for the outcome. The error is an *Error.
 func (r *Replica) Propose(ctx context.Context, t *fsm.Txn) (fsm.Outcome, error) {
+	return r.propose(ctx, t, false)
+}
+
+func (r *Replica) propose(ctx context.Context, t *fsm.Txn, inner bool) (fsm.Outcome, error) {
 	if err := r.refusesProposals(); err != nil {
 		return fsm.Outcome{}, err
 	}
@@ -133,7 +139,8 @@ func (r *Replica) Propose(ctx context.Context, t *fsm.Txn) (fsm.Outcome, error) 
 	if err != nil {
 		return fsm.Outcome{}, errorf(KindInvalid, "not a transaction: %v", err)
 	}
-	p := newPending(t, wire, false)
+	p := newPending(t, wire)
+	p.inner = inner
 	if p.size > entryBytes {
 		return fsm.Outcome{}, errorf(KindTooLarge, "a change of %d bytes does not fit a log entry", p.size)
 	}
@@ -228,7 +235,12 @@ func (r *Replica) dispatch() {
 // send gives one batch on its way; false when there is nothing to send or nobody to send it to.
 func (r *Replica) send() bool {
 	if g := r.reign.Load(); g != nil {
-		batch := r.queue.take(entryBytes, fsm.MaxTxns, func(*pending) bool { return true })
+		split := r.split.Load()
+		if split {
+			outer := r.queue.take(math.MaxInt, math.MaxInt, func(p *pending) bool { return !p.inner })
+			r.settle(outer, errorf(KindSplit, "%s", splitReason), false)
+		}
+		batch := r.queue.take(entryBytes, fsm.MaxTxns, func(p *pending) bool { return p.inner || !split })
 		return len(batch) > 0 && r.pack(g, batch)
 	}
 	for _, p := range r.queue.take(forwardBytes, forwardTxns, func(p *pending) bool { return p.remote }) {
@@ -270,7 +282,7 @@ type flight struct {
 // pack writes a batch as one entry. Raft takes an entry only when its thread is not writing: what
 // arrives meanwhile becomes the next, larger one.
 func (r *Replica) pack(g *reign, batch []*pending) bool {
-	if err := r.leaderRefuses(); err != nil {
+	if err := r.refusesProposals(); err != nil {
 		r.settle(batch, err, false)
 		return true
 	}
@@ -291,14 +303,6 @@ func (r *Replica) pack(g *reign, batch []*pending) bool {
 		r.settle(batch, errorf(KindClosed, "the node is stopping"), true)
 		return false
 	}
-}
-
-// leaderRefuses says why this leader logs nothing now.
-func (r *Replica) leaderRefuses() error {
-	if r.split.Load() {
-		return errorf(KindSplit, "%s", splitReason)
-	}
-	return r.refusesProposals()
 }
 
 // settleFlights waits for Raft's answers, in order.
@@ -437,7 +441,8 @@ func (r *Replica) servePropose(ctx context.Context, _ transport.Peer, q proposeR
 			answer.Results[i] = proposeResult{Kind: KindInvalid, Msg: err.Error()}
 			continue
 		}
-		batch[i] = newPending(t, wire, true)
+		batch[i] = newPending(t, wire)
+		batch[i].remote = true
 		good = append(good, batch[i])
 	}
 	if err := r.queue.push(false, good...); err != nil {
@@ -495,7 +500,7 @@ func (p proposeResult) outcome() (fsm.Outcome, *Error) {
 
 // apply logs one command that is no transaction. Only the leader's own duties use it.
 func (r *Replica) apply(ctx context.Context, command []byte) (any, error) {
-	if err := r.leaderRefuses(); err != nil {
+	if err := r.refusesProposals(); err != nil {
 		return nil, err
 	}
 	future := r.raft.ApplyLog(raft.Log{Data: command}, enqueueLimit)

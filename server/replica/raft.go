@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -109,24 +110,30 @@ func (s sealedOff) ApplyBatch(logs []*raft.Log) []any {
 	return s.FSM.ApplyBatch(logs)
 }
 
-// newRaftLogger gives Raft's lines to log, one level lower but for errors: most of what Raft warns
-// of is an election, which the replica tells itself.
+// newRaftLogger gives Raft's lines to log: warnings and errors as Info, each text once in ten
+// seconds, since Raft repeats them as long as a peer is away; the rest as Debug.
 func newRaftLogger(log *slog.Logger) hclog.Logger {
 	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
-	logger.RegisterSink(raftSink{log})
+	logger.RegisterSink(&raftSink{log: log})
 	return logger
 }
 
-type raftSink struct{ log *slog.Logger }
+type raftSink struct {
+	log  *slog.Logger
+	last sync.Map // time.Time of the last line, by text; Raft has a fixed set of texts
+}
+
+const raftLogGap = 10 * time.Second
 
 // Accept implements hclog.SinkAdapter.
-func (s raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
+func (s *raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	switch level {
-	case hclog.Error:
-		to = slog.LevelWarn
-	case hclog.Warn:
-		to = slog.LevelInfo
+	if level >= hclog.Warn {
+		now := time.Now()
+		if last, said := s.last.Load(msg); !said || now.Sub(last.(time.Time)) >= raftLogGap {
+			to = slog.LevelInfo
+			s.last.Store(msg, now)
+		}
 	}
 	if !s.log.Enabled(context.Background(), to) {
 		return
@@ -143,9 +150,7 @@ func (s raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 // Raft, so that the others elect a leader; when only space is short, it stays in and refuses proposals.
 func (r *Replica) onTrouble(err error) {
 	r.trouble.Store(&err)
-	if !errors.Is(err, storage.ErrDiskLow) {
-		r.transport.CutRaft(true)
-	}
+	r.transport.CutRaft(!errors.Is(err, storage.ErrDiskLow))
 	r.log.Error("the log cannot be written; this node refuses proposals", "error", err)
 }
 

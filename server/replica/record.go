@@ -80,8 +80,8 @@ func decodeNode(body []byte) (nodeRecord, error) {
 	return n, nil
 }
 
-// node returns the record of the node called name; one that does not decode counts as absent, and
-// revision tells it from one that is.
+// node returns the record of the node called name. One that does not decode counts as absent, but
+// has a revision.
 func node(v *fsm.View, name string) (n nodeRecord, revision uint64, ok bool) {
 	rec, live := v.Get(fsm.KindNode, fsm.ID(name))
 	if !live {

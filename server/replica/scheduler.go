@@ -48,7 +48,7 @@ func (r *Replica) work(g *reign) {
 
 // mayWork reports whether this leader may do scheduled work.
 func (r *Replica) mayWork() bool {
-	if r.leaderRefuses() != nil || r.cfg.Opened.Sealed() {
+	if r.refusesProposals() != nil || r.split.Load() || r.cfg.Opened.Sealed() {
 		return false
 	}
 	if offset, known := r.clockOffset(); !known || offset.Abs() > clockTolerance {
