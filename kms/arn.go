@@ -2,7 +2,6 @@ package kms
 
 import (
 	"encoding/hex"
-	"fmt"
 	"strings"
 )
 
@@ -62,28 +61,46 @@ func validKeyID(s string) bool {
 // KeyIDBytes returns the 16 bytes of a key id (lower-case canonical UUID), as ciphertext headers
 // carry them.
 func KeyIDBytes(id string) (raw [16]byte, err error) {
-	bad := Errorf(CodeValidation, "Invalid keyId '%s'", Printable(id))
-	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' || strings.ToLower(id) != id {
-		return raw, bad
-	}
-	var flat [32]byte
-	n := 0
-	for i := range len(id) {
-		if id[i] == '-' && (i == 8 || i == 13 || i == 18 || i == 23) {
-			continue
+	ok := len(id) == uuidLength
+	for at, i := 0, 0; ok && i < len(raw); i++ {
+		if at == 8 || at == 13 || at == 18 || at == 23 {
+			ok = id[at] == '-'
+			at++
 		}
-		flat[n] = id[i]
-		n++
+		hi, lo := lowerHex(id[at]), lowerHex(id[at+1])
+		raw[i] = hi<<4 | lo
+		ok = ok && hi < 16 && lo < 16
+		at += 2
 	}
-	if _, err := hex.Decode(raw[:], flat[:]); err != nil {
-		return raw, bad
+	if !ok {
+		return [16]byte{}, Errorf(CodeValidation, "Invalid keyId '%s'", Printable(id))
 	}
 	return raw, nil
 }
 
+const uuidLength = 36
+
+// lowerHex returns the value of a lower-case hex digit, or 16.
+func lowerHex(c byte) byte {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0'
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10
+	}
+	return 16
+}
+
 // KeyIDFromBytes formats 16 bytes as a key id.
 func KeyIDFromBytes(b [16]byte) string {
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
+	var s [uuidLength]byte
+	hex.Encode(s[0:8], b[0:4])
+	hex.Encode(s[9:13], b[4:6])
+	hex.Encode(s[14:18], b[6:8])
+	hex.Encode(s[19:23], b[8:10])
+	hex.Encode(s[24:36], b[10:16])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
+	return string(s[:])
 }
 
 // ValidateAliasName checks a whole alias name, "alias/" included, against the rules of

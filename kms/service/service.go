@@ -1,19 +1,156 @@
-// Package service is the use cases.
 package service
 
 import (
 	"context"
+	"log/slog"
+	"slices"
+	"time"
 
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// Service is the one gate of every operation. It is safe for concurrent use.
-type Service struct{ cfg Config }
+// Limits.
+const (
+	defaultMaxKeys  = 100_000
+	maxAliasesOfKey = 50
+	maxAttempts     = 16              // decisions on one change before CodeConflict
+	indexWait       = 2 * time.Second // for Call.MinIndex
+	revokeWait      = 2 * time.Second // for the members, with WaitDefault
+)
+
+// Service is the one gate of every operation. It is safe for concurrent use and immutable after New.
+type Service struct {
+	Config
+	uses map[*kms.Operation]*use
+}
 
 // New returns a Service.
-func New(c Config) *Service { return &Service{cfg: c} }
+func New(c Config) *Service {
+	if c.Partition == "" {
+		c.Partition = "aws"
+	}
+	if len(c.Regions) == 0 {
+		c.Regions = []string{"us-east-1"}
+	}
+	if c.MaxKeys == 0 {
+		c.MaxKeys = defaultMaxKeys
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Service{Config: c, uses: uses()}
+}
 
-// Do authenticates, authorizes, decides, does and audits one call.
+// use is how one operation is served. Of read, change and act one is set.
+type use struct {
+	// check refuses what is wrong with the request whatever the state, and notes the parameters that
+	// the audit record shows: an allow-list, with no plaintext, ciphertext or secret on it.
+	check func(*request) error
+	// read authorizes, decides and answers on the request's view.
+	read func(*request) (any, error)
+	// change authorizes and decides what to write on the request's view.
+	change func(*request) (*change, error)
+	// replay authorizes and answers a change that an earlier request of the same id made.
+	replay func(*request, *records) (any, error)
+	// authorize and act are for what is done by the cluster itself. act returns the index of what it
+	// did, or 0.
+	authorize func(*request) error
+	act       func(context.Context, *request) (answer any, index uint64, err error)
+}
+
+// uses binds every operation.
+func uses() map[*kms.Operation]*use {
+	all := map[*kms.Operation]*use{}
+	cryptoUses(all)
+	keyUses(all)
+	aliasUses(all)
+	accountUses(all)
+	settingUses(all)
+	clusterUses(all)
+	return all
+}
+
+// reading binds an operation that answers from the view.
+func reading[Q any](check func(*request, *Q) error, read func(*request, *Q) (any, error)) *use {
+	return &use{
+		check: typed(check),
+		read:  func(r *request) (any, error) { return read(r, r.call.Request.(*Q)) },
+	}
+}
+
+// changing binds an operation that proposes a transaction.
+func changing[Q any](check func(*request, *Q) error, decide func(*request, *Q) (*change, error), replay func(*request, *records) (any, error)) *use {
+	return &use{
+		check:  typed(check),
+		change: func(r *request) (*change, error) { return decide(r, r.call.Request.(*Q)) },
+		replay: replay,
+	}
+}
+
+// acting binds an operation of the cluster.
+func acting[Q any](check func(*request, *Q) error, act func(context.Context, *request, *Q) (any, uint64, error)) *use {
+	return &use{
+		check:     typed(check),
+		authorize: (*request).allowAll,
+		act: func(ctx context.Context, r *request) (any, uint64, error) {
+			return act(ctx, r, r.call.Request.(*Q))
+		},
+	}
+}
+
+// typed refuses a request of another type, so that what runs after check may rely on it.
+func typed[Q any](check func(*request, *Q) error) func(*request) error {
+	return func(r *request) error {
+		q, ok := r.call.Request.(*Q)
+		if !ok || q == nil {
+			return kms.Errorf(kms.CodeInvalidRequest, "The request is not one of %s.", r.op.Name)
+		}
+		return check(r, q)
+	}
+}
+
+// unchecked is the check of requests in which nothing can be wrong.
+func unchecked[Q any](*request, *Q) error { return nil }
+
+// Do authenticates, authorizes, decides, does, audits and answers one call. Errors are *kms.Error;
+// beside one, a Result says which state the verdict was taken on, unless the node had none.
 func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
-	return nil, kms.Errorf(kms.CodeInternal, "The node cannot do this.")
+	if s.uses[c.Operation] == nil {
+		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
+	}
+	r := &request{Service: s, call: c, op: c.Operation, started: s.Now()}
+	r.parameters = r.noted[:0]
+	if q, ok := c.Request.(*kms.GenerateDataKeyRequest); ok && q != nil && q.WithoutPlaintext {
+		r.op = kms.OpGenerateDataKeyWithoutPlaintext
+	}
+	answer, err := r.run(ctx)
+	answer, err = r.leave(answer, err)
+	if r.held {
+		r.release()
+	}
+	if err != nil {
+		if r.epoch == 0 {
+			return nil, err
+		}
+		return &Result{Epoch: r.epoch, Index: r.index}, err
+	}
+	result := &Result{Answer: answer, Epoch: r.epoch, Index: r.index}
+	if r.op.Revokes {
+		result.Awaiting = r.await(ctx)
+	}
+	return result, nil
+}
+
+// regionOf returns the region of a call.
+func (s *Service) regionOf(c *Call) (string, error) {
+	if c.Region == "" {
+		return s.Regions[0], nil
+	}
+	if !slices.Contains(s.Regions, c.Region) {
+		return "", kms.Errorf(kms.CodeValidation, "The region %s is not served.", kms.Printable(c.Region))
+	}
+	return c.Region, nil
 }

@@ -1,0 +1,55 @@
+package service
+
+import (
+	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/kms"
+)
+
+// audit writes the record of the call as it ends with err.
+func (r *request) audit(err error) error {
+	rec := audit.Record{
+		Time:       r.started,
+		RequestID:  r.call.RequestID,
+		Source:     r.op.Source,
+		Name:       r.op.Name,
+		Region:     r.scope.Region,
+		SourceIP:   r.call.Source,
+		UserAgent:  r.call.UserAgent,
+		Parameters: r.parameters,
+		Resources:  r.resources[:r.found],
+		ReadOnly:   !r.op.Mutates,
+		Recipient:  r.scope.Account,
+		Node:       r.Node,
+		Epoch:      r.epoch,
+		Index:      r.index,
+	}
+	if p := r.principal; p != nil {
+		rec.Identity = audit.Identity{Type: p.Type, PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID}
+	}
+	if err != nil {
+		e := kms.AsError(err)
+		rec.ErrorCode, rec.ErrorMessage = string(e.Code), e.Message
+	} else {
+		rec.Response = r.response
+	}
+	return r.Audit.Append(&rec)
+}
+
+// note adds a parameter to the audit record unless it is empty.
+func (r *request) note(key, value string) {
+	if value != "" {
+		r.parameters = append(r.parameters, audit.Pair{Key: key, Value: value})
+	}
+}
+
+// noteMap adds an object to the audit record unless it is empty.
+func (r *request) noteMap(key string, object map[string]string) {
+	if len(object) > 0 {
+		r.parameters = append(r.parameters, audit.Pair{Key: key, Object: object})
+	}
+}
+
+// noteInt adds a number to the audit record.
+func (r *request) noteInt(key string, n int) {
+	r.parameters = append(r.parameters, audit.Int(key, int64(n)))
+}

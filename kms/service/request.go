@@ -1,0 +1,281 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+	"github.com/lockstep-kms/lockstep/kms/material"
+	"github.com/lockstep-kms/lockstep/secret"
+)
+
+// request is one call while it is served. It belongs to the goroutine of Do.
+type request struct {
+	*Service
+	call    *Call
+	op      *kms.Operation
+	use     *use
+	started time.Time
+
+	hold catalog.Hold
+	held bool
+	view *catalog.View // what this decision is taken on; changes between decisions only
+
+	epoch, index uint64 // for the answer
+
+	principal *auth.Principal
+	scope     kms.Scope // the caller's account and the call's region
+	confirmed bool      // view holds a read index asked for after the request arrived
+	checked   bool      // check has run
+	malformed error     // what check found
+
+	key, other kms.KeyRef      // parsed by check
+	header     material.Header // of the ciphertext, parsed by check
+	reads      []auth.Decision // of a change: what authorized it
+	applied    bool            // of a change: it is done
+
+	noted      [6]audit.Pair
+	parameters []audit.Pair // see use.check; in noted as long as they fit
+	response   []audit.Pair
+	resources  [2]audit.Resource // those that were found
+	found      int
+}
+
+func (r *request) release() {
+	r.held = false
+	r.hold.Release()
+}
+
+// run serves the call up to the audit record.
+func (r *request) run(ctx context.Context) (any, error) {
+	r.use = r.uses[r.op]
+	region, malformed := r.regionOf(r.call)
+	r.scope.Region, r.malformed = region, malformed
+	hold, err := r.Catalog.Hold()
+	if err != nil {
+		return nil, err
+	}
+	r.hold, r.held = hold, true
+	r.look()
+	if err := r.awaitIndex(ctx); err != nil {
+		return nil, err
+	}
+	switch {
+	case r.op.Crypto:
+		if err := r.Replica.Lease(); err != nil {
+			return nil, err
+		}
+		return r.decide(ctx, r.use.read)
+	case r.use.change != nil:
+		return r.change(ctx)
+	}
+	// Sealing must work without a quorum.
+	if !r.call.Stale && r.op != kms.OpSeal {
+		if err := r.confirm(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if r.use.read != nil {
+		return r.decide(ctx, r.use.read)
+	}
+	return r.act(ctx)
+}
+
+// look takes the latest view.
+func (r *request) look() {
+	r.view = r.hold.View()
+	r.epoch, r.index = r.view.Epoch(), r.view.Index()
+}
+
+// awaitIndex waits until the view holds what the caller has seen. An index of an earlier epoch is
+// held by every later one.
+func (r *request) awaitIndex(ctx context.Context) error {
+	c := r.call
+	if c.MinEpoch < r.epoch || c.MinEpoch == r.epoch && c.MinIndex <= r.index {
+		return nil
+	}
+	if c.MinEpoch == r.epoch {
+		ctx, cancel := context.WithTimeout(ctx, indexWait)
+		defer cancel()
+		err := r.Catalog.WaitOpened(ctx, c.MinIndex)
+		if err == nil {
+			r.look()
+			return nil
+		}
+		if ctx.Err() == nil {
+			return err
+		}
+	}
+	return kms.Errorf(kms.CodeIndexNotReached, "This node has not reached %d.%d yet; it is at %d.%d.", c.MinEpoch, c.MinIndex, r.epoch, r.view.Index())
+}
+
+// confirm takes a view that is not older than the request.
+func (r *request) confirm(ctx context.Context) error {
+	if err := r.Replica.Confirm(ctx); err != nil {
+		return err
+	}
+	r.look()
+	r.confirmed = true
+	return nil
+}
+
+// decide authenticates and decides; a refusal that a stale view could get wrong is taken back, and
+// both are done again on a confirmed view: only that verdict leaves.
+func (r *request) decide(ctx context.Context, verdict func(*request) (any, error)) (any, error) {
+	answer, err := r.attempt(verdict)
+	if r.confirmed || !kms.IsRefusal(err) || err == r.malformed {
+		return answer, err
+	}
+	if err := r.confirm(ctx); err != nil {
+		return nil, err
+	}
+	return r.attempt(verdict)
+}
+
+// attempt authenticates and decides once, on the current view.
+func (r *request) attempt(verdict func(*request) (any, error)) (any, error) {
+	r.found, r.reads = 0, r.reads[:0]
+	p, err := r.Authenticator.Authenticate(r.view, &r.call.Auth)
+	if err != nil {
+		return nil, err
+	}
+	r.principal, r.scope.Account = p, p.Account
+	if !r.checked {
+		r.checked = true
+		if r.malformed == nil {
+			r.malformed = r.use.check(r)
+		}
+	}
+	if r.malformed != nil {
+		return nil, r.malformed
+	}
+	return verdict(r)
+}
+
+// act authorizes what the cluster does by itself, and lets the cluster do it without holding the
+// view: sealing waits for those who hold it.
+func (r *request) act(ctx context.Context) (any, error) {
+	if err := r.Audit.Healthy(); err != nil {
+		return nil, err
+	}
+	_, err := r.decide(ctx, func(r *request) (any, error) { return nil, r.use.authorize(r) })
+	if err != nil {
+		return nil, err
+	}
+	r.release()
+	answer, index, err := r.use.act(ctx, r)
+	r.index = max(r.index, index)
+	r.applied = err == nil && r.op.Mutates
+	return answer, err
+}
+
+// leave lets an answer or a refusal go: not without its audit record, not past the lease, and not
+// from a node that was sealed meanwhile.
+func (r *request) leave(answer any, err error) (any, error) {
+	if err == nil {
+		err = r.stillValid()
+	}
+	if blocked := r.audit(err); blocked != nil {
+		wipeAnswer(answer)
+		return nil, r.auditBlocked(blocked)
+	}
+	if err == nil {
+		// Writing the record took time too.
+		if err = r.stillValid(); err != nil {
+			if blocked := r.audit(err); blocked != nil {
+				err = r.auditBlocked(blocked)
+			}
+		}
+	}
+	if err != nil {
+		wipeAnswer(answer)
+		return nil, kms.AsError(err)
+	}
+	return answer, nil
+}
+
+// stillValid returns what forbids an answer to leave now.
+func (r *request) stillValid() error {
+	if r.op.Crypto {
+		if err := r.Replica.Lease(); err != nil {
+			return err
+		}
+	}
+	if r.held {
+		return r.hold.Err()
+	}
+	return nil
+}
+
+func (r *request) auditBlocked(err error) error {
+	if !r.applied {
+		return kms.AsError(err)
+	}
+	e := kms.Errorf(kms.CodeAuditBlocked, "The change was made, but its audit record could not be written; the answer is withheld. The same idempotency key is answered it once records can be written again.")
+	e.RetryAfter = kms.AsError(err).RetryAfter
+	return e.WithCause(err)
+}
+
+// await waits for the members after rights were taken away, as long as the call says. It returns
+// nil when there is nothing to tell.
+func (r *request) await(ctx context.Context) []string {
+	var limit time.Duration
+	switch r.call.Wait {
+	case WaitNone:
+		return nil
+	case WaitDefault:
+		limit = revokeWait
+	case WaitAll:
+		limit = r.call.Timeout
+	}
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	awaiting, err := r.awaitAll(ctx)
+	if r.call.Wait != WaitAll || err == nil && len(awaiting) == 0 {
+		return nil
+	}
+	return append([]string{}, awaiting...)
+}
+
+// awaitAll asks the cluster, with WaitAll again and again while there is no leader to ask.
+func (r *request) awaitAll(ctx context.Context) ([]string, error) {
+	const pause = 100 * time.Millisecond
+	for {
+		awaiting, err := r.Replica.AwaitAll(ctx, r.index)
+		if err == nil || r.call.Wait != WaitAll || ctx.Err() != nil {
+			return awaiting, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+	}
+}
+
+// wipeAnswer overwrites the secrets of an answer that does not leave.
+func wipeAnswer(answer any) {
+	switch a := answer.(type) {
+	case *kms.DecryptAnswer:
+		secret.Wipe(a.Plaintext)
+	case *kms.GenerateDataKeyAnswer:
+		secret.Wipe(a.Plaintext)
+	case *kms.GenerateRandomAnswer:
+		secret.Wipe(a.Plaintext)
+	}
+}
+
+// notFound replaces the catalog's word for what is not there.
+func notFound(err error, format string, args ...any) error {
+	if errors.Is(err, catalog.ErrNotFound) {
+		return kms.Errorf(kms.CodeNotFound, format, args...)
+	}
+	return err
+}
