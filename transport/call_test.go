@@ -210,24 +210,47 @@ func TestDeadlineReachesTheHandler(t *testing.T) {
 	nodes := newNetwork(t).nodes("a", "b")
 	w := newWaiting()
 	nodes[1].Handle("wait", w.handle)
-	nodes[1].Handle("echo", echo)
-	if _, err := nodes[0].Call(within(t), "b", "echo", nil); err != nil {
+	far := time.Now().Add(time.Hour)
+	ctx, cancel := context.WithDeadline(context.Background(), far)
+	defer cancel()
+	close(w.release)
+	if _, err := nodes[0].Call(ctx, "b", "wait", nil); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	_, err := nodes[0].Call(ctx, "b", "wait", nil)
-	if !errors.Is(err, context.DeadlineExceeded) || NeverRan(err) {
-		t.Errorf("%v", err)
+	if deadline := <-w.started; deadline.Before(far.Add(-time.Minute)) || deadline.After(far.Add(time.Minute)) {
+		t.Errorf("the handler had until %v, not %v", deadline, far)
 	}
-	if deadline := <-w.started; deadline.IsZero() {
-		t.Error("the handler had no deadline")
-	}
-	<-w.ended
 	done, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := nodes[0].Call(done, "b", "echo", nil); !errors.Is(err, context.Canceled) || !NeverRan(err) {
+	if _, err := nodes[0].Call(done, "b", "wait", nil); !errors.Is(err, context.Canceled) || !NeverRan(err) {
 		t.Errorf("with an ended context: %v", err)
+	}
+}
+
+func TestDeadlineEndsCallAndHandler(t *testing.T) {
+	nodes := newNetwork(t).nodes("a", "b")
+	w := newWaiting()
+	nodes[1].Handle("wait", w.handle)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := nodes[0].Call(ctx, "b", "wait", nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	// A caller that does not cancel: the handler keeps the time itself, and answers so.
+	s, err := nodes[0].dial(within(t), "b", "", ChannelRPC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Write(appendRequest(nil, 1, request{method: "wait", timeout: time.Millisecond})); err != nil {
+		t.Fatal(err)
+	}
+	h, body, err := readFrame(s, 1000)
+	if err != nil || h.kind != frameFault {
+		t.Fatalf("%+v, %v", h, err)
+	}
+	if code, _, err := decodeFault(body); err != nil || code != CodeDeadline {
+		t.Errorf("answered %s, %v", code, err)
 	}
 }
 
@@ -332,22 +355,65 @@ func TestCallsInFlightAreBounded(t *testing.T) {
 	})
 }
 
+func TestServedBytesAreBounded(t *testing.T) {
+	n := newNetwork(t)
+	cfg := n.config("b")
+	cfg.MaxFrame = 1000
+	a, b := n.node("a"), n.start(cfg)
+	w := newWaiting()
+	b.Handle("wait", w.handle)
+	b.Handle("echo", echo)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var group sync.WaitGroup
+	for range servedFrames {
+		group.Go(func() { _, _ = a.Call(ctx, "b", "wait", make([]byte, 1000)) })
+	}
+	for range servedFrames {
+		<-w.started
+	}
+	call := func() error { _, err := a.Call(within(t), "b", "echo", make([]byte, 1000)); return err }
+	for {
+		// What the frames' overhead leaves free is taken by small requests first.
+		var remote *RemoteError
+		if err := call(); errors.As(err, &remote) && remote.Code == CodeBusy {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		group.Go(func() { _, _ = a.Call(ctx, "b", "wait", make([]byte, 500)) })
+		<-w.started
+	}
+	cancel()
+	group.Wait()
+	eventually(t, "there is room again", func() bool { return call() == nil })
+}
+
 func TestCloseEndsHandlersAndCalls(t *testing.T) {
 	nodes := newNetwork(t).nodes("a", "b")
-	w := newWaiting()
-	nodes[1].Handle("wait", w.handle)
+	started := make(chan struct{})
+	var ended atomic.Bool
+	nodes[1].Handle("slow to end", func(ctx context.Context, _ Peer, _ []byte) ([]byte, error) {
+		close(started)
+		<-ctx.Done()
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for range 10 {
+			<-tick.C
+		}
+		ended.Store(true)
+		return nil, ctx.Err()
+	})
 	result := make(chan error, 1)
 	go func() {
-		_, err := nodes[0].Call(context.Background(), "b", "wait", nil)
+		_, err := nodes[0].Call(context.Background(), "b", "slow to end", nil)
 		result <- err
 	}()
-	<-w.started
+	<-started
 	if err := nodes[1].Close(); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-w.ended:
-	default:
+	if !ended.Load() {
 		t.Error("Close returned before the handler")
 	}
 	err := <-result
@@ -429,30 +495,116 @@ func TestStaleConnectionIsRetried(t *testing.T) {
 	}
 }
 
+// mortal is a connection that fails after so many writes.
+type mortal struct {
+	net.Conn
+	writes *atomic.Int32
+	limit  int32
+}
+
+func (c mortal) Write(b []byte) (int, error) {
+	if c.writes.Add(1) > c.limit {
+		return 0, errors.New("connection reset by test")
+	}
+	return c.Conn.Write(b)
+}
+
 // When a fresh connection dies too, the call fails and says that it was never sent.
 func TestStaleConnectionIsRetriedOnce(t *testing.T) {
 	n := newNetwork(t)
 	b := n.node("b")
 	b.Handle("echo", echo)
-	var dials atomic.Int32
-	armed := new(atomic.Bool)
+	var dials, writes atomic.Int32
+	var limit atomic.Int32
+	limit.Store(1000)
 	cfg := n.config("a")
+	cfg.KeepAlive = time.Hour // no ping among the counted writes
 	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
 		var d net.Dialer
 		conn, err := d.DialContext(ctx, "tcp", addr)
-		dials.Add(1)
-		return deadWriter{conn, armed, 0}, err
+		if dials.Add(1) == 1 {
+			return mortal{conn, &writes, 1000}, err
+		}
+		return mortal{conn, new(atomic.Int32), limit.Load()}, err
 	}
 	a := n.start(cfg)
 	if _, err := a.Call(within(t), "b", "echo", nil); err != nil {
 		t.Fatal(err)
 	}
-	armed.Store(true)
-	if _, err := a.Call(within(t), "b", "echo", nil); !NeverRan(err) {
+	limit.Store(writes.Load() - 1) // later connections get through the handshake and no further
+	writes.Store(1000)
+	if _, err := a.Call(within(t), "b", "echo", nil); !NeverRan(err) || !errors.Is(err, ErrDisconnected) {
 		t.Errorf("%v", err)
 	}
 	if b.Stats().CallsServed != 1 || dials.Load() != 2 {
 		t.Errorf("%d served, %d dials", b.Stats().CallsServed, dials.Load())
+	}
+}
+
+// gated is a connection whose writes wait while the gate is shut.
+type gated struct {
+	net.Conn
+	gate *sync.RWMutex
+}
+
+func (c gated) Write(b []byte) (int, error) {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	return c.Conn.Write(b)
+}
+
+// A call given up while its request waits behind a stuck write was never sent, and never will be.
+func TestGivenUpInTheQueue(t *testing.T) {
+	n := newNetwork(t)
+	var gate sync.RWMutex
+	cfg := n.config("a")
+	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", addr)
+		return gated{conn, &gate}, err
+	}
+	a, b := n.start(cfg), n.node("b")
+	var served sync.Map
+	b.Handle("note", func(_ context.Context, _ Peer, payload []byte) ([]byte, error) {
+		served.Store(string(payload), true)
+		return nil, nil
+	})
+	call := func(ctx context.Context, what string) chan error {
+		result := make(chan error, 1)
+		go func() {
+			_, err := a.Call(ctx, "b", "note", []byte(what))
+			result <- err
+		}()
+		return result
+	}
+	if err := <-call(within(t), "before"); err != nil {
+		t.Fatal(err)
+	}
+	link := a.caller("b").current
+	queued := func(n int) bool { link.mu.Lock(); defer link.mu.Unlock(); return len(link.queue) == n }
+	gate.Lock()
+	first := call(within(t), "stuck")
+	eventually(t, "the first is being written", func() bool {
+		link.mu.Lock()
+		defer link.mu.Unlock()
+		return len(link.pending) == 1 && len(link.queue) == 0
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	second := call(ctx, "given up")
+	eventually(t, "the second waits", func() bool { return queued(1) })
+	cancel()
+	if err := <-second; !errors.Is(err, context.Canceled) || !NeverRan(err) {
+		t.Errorf("the second: %v", err)
+	}
+	gate.Unlock()
+	if err := <-first; err != nil {
+		t.Errorf("the first: %v", err)
+	}
+	if err := <-call(within(t), "after"); err != nil {
+		t.Error(err)
+	}
+	if _, ran := served.Load("given up"); ran {
+		t.Error("a call that was said never to have run ran")
 	}
 }
 

@@ -197,7 +197,16 @@ func (l *callLink) roundTrip(ctx context.Context, method string, payload []byte)
 		}
 		<-c.done
 	}
+	if deadline, ok := ctx.Deadline(); ok && isCode(c.err, CodeDeadline) && !time.Now().Before(deadline) {
+		// The peer's clock told before ours did; it is the caller's deadline all the same.
+		return nil, &CallError{Sent: true, Err: context.DeadlineExceeded}
+	}
 	return c.answer, c.err
+}
+
+func isCode(err error, code string) bool {
+	var remote *RemoteError
+	return errors.As(err, &remote) && remote.Code == code
 }
 
 // abandon gives a call up and tells the peer, if it may know of it. gone is false when the call has

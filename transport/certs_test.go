@@ -32,6 +32,15 @@ func TestCASaveAndLoad(t *testing.T) {
 	if err := ca.Save(dir); err == nil || !strings.Contains(err.Error(), "exists already") {
 		t.Errorf("a second save: %v", err)
 	}
+	if err := os.Remove(filepath.Join(dir, CACertFile)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.Save(dir); err == nil || !strings.Contains(err.Error(), CAKeyFile+" exists already") {
+		t.Errorf("a save over a key alone: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, CACertFile), ca.CertPEM(), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	loaded, err := LoadCA(dir)
 	if err != nil {
 		t.Fatal(err)

@@ -56,6 +56,9 @@ func TestFrameRefuses(t *testing.T) {
 			t.Errorf("%s: %v, %v", what, body, err)
 		}
 	}
+	if _, _, err := readFrame(bytes.NewReader(appendHeader(nil, frameAnswer, 1, maxFrameBody+1)), 100); !errors.Is(err, errFrameLength) {
+		t.Errorf("a length over every limit: %v", err)
+	}
 	in := bytes.NewReader(append(append(appendHeader(nil, frameAnswer, 9, 101), make([]byte, 101)...), appendHeader(nil, framePing, 0, 0)...))
 	if h, body, err := readFrame(in, 100); !errors.Is(err, errBodyTooLong) || h.id != 9 || body != nil {
 		t.Errorf("over the limit: %v %v %v", h, body, err)

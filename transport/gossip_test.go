@@ -58,6 +58,9 @@ func TestGossipLearnsAddresses(t *testing.T) {
 			if addr, ok := g.Addr(name); !ok || addr != n.seed(name) {
 				t.Errorf("node %d has %s at %q", i, name, addr)
 			}
+			if addr := g.where(name); addr != n.seed(name) {
+				t.Errorf("node %d would dial %s at %q", i, name, addr)
+			}
 		}
 		for j, m := range g.Members() {
 			name := string(rune('a' + j))
@@ -188,6 +191,11 @@ func TestGossipMembersAreBounded(t *testing.T) {
 	g := &Gossip{up: map[string]Member{}}
 	watch := gossipWatch{g: g}
 	good := gossipMeta{addr: "a:1"}.encode()
+	for _, node := range []*memberlist.Node{{Name: "Bad Name", Meta: good}, {Name: "n0", Meta: nil}, {Name: "n0", Meta: []byte("x")}} {
+		if watch.NotifyAlive(node) == nil {
+			t.Errorf("%q with meta %x was taken", node.Name, node.Meta)
+		}
+	}
 	for i := range 2 * maxMembers {
 		node := &memberlist.Node{Name: fmt.Sprint("n", i), Meta: good}
 		if watch.NotifyAlive(node) == nil {
@@ -196,11 +204,6 @@ func TestGossipMembersAreBounded(t *testing.T) {
 	}
 	if len(g.up) != maxMembers {
 		t.Errorf("%d members", len(g.up))
-	}
-	for _, node := range []*memberlist.Node{{Name: "Bad Name", Meta: good}, {Name: "n0", Meta: nil}, {Name: "n0", Meta: []byte("x")}} {
-		if watch.NotifyAlive(node) == nil {
-			t.Errorf("%q with meta %x was taken", node.Name, node.Meta)
-		}
 	}
 	if err := watch.NotifyAlive(&memberlist.Node{Name: "n0", Meta: good}); err != nil {
 		t.Errorf("a known member: %v", err)

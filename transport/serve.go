@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// maxServedBytes bounds the requests of one connection that are being run, by their size.
-const maxServedBytes = 64 << 20
+// servedFrames bounds the requests of one connection that are being run by their size: so many times
+// the frame limit.
+const servedFrames = 32
 
 // Handler serves a call. Its context ends with the caller's deadline, with the caller's cancel, with
 // the connection and with Close, and it must return then. It owns payload. An error that has a method
@@ -102,7 +103,7 @@ func (s *server) start(id uint64, q request, size int) (context.Context, error) 
 	if s.running[id] != nil {
 		return nil, errFrame
 	}
-	if len(s.running) >= s.owner.cfg.MaxCalls || s.bytes+size > maxServedBytes {
+	if len(s.running) >= s.owner.cfg.MaxCalls || s.bytes+size > servedFrames*s.limit {
 		return nil, errBusy
 	}
 	var (
