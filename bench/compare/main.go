@@ -53,7 +53,7 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 16, "keep-alive connections")
 	flag.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "load before each measurement")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "each measurement")
-	flag.IntVar(&o.basePort, "base-port", 18200, "API port of the cluster's first node")
+	flag.IntVar(&o.basePort, "base-port", 28000, "API port of the cluster's first node")
 	flag.StringVar(&o.envFile, "env-file", "", "use the running cluster that wrote this file instead of starting one")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

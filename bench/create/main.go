@@ -50,7 +50,7 @@ func main() {
 	flag.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "load before each measurement")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "each measurement")
 	flag.IntVar(&o.uses, "uses", 1000, "keys created on one node and used on another")
-	flag.IntVar(&o.basePort, "base-port", 18300, "API port of the cluster's first node")
+	flag.IntVar(&o.basePort, "base-port", 28200, "API port of the cluster's first node")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

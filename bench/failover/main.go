@@ -40,7 +40,7 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 4, "crypto connections to each survivor")
 	flag.DurationVar(&o.lead, "lead", time.Second, "crypto load before the kill")
 	flag.DurationVar(&o.trail, "trail", time.Second, "crypto load after the first write on both survivors")
-	flag.IntVar(&o.basePort, "base-port", 18400, "API port of the cluster's first node")
+	flag.IntVar(&o.basePort, "base-port", 28400, "API port of the cluster's first node")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

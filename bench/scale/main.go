@@ -42,7 +42,7 @@ func main() {
 	flag.StringVar(&o.keys, "keys", "10000,100000", "numbers of keys, comma-separated")
 	flag.DurationVar(&o.settle, "settle", 140*time.Second, "how long a node is left alone before its memory is read; the runtime collects garbage every 2 minutes")
 	flag.IntVar(&o.restarts, "restarts", 5, "restarts measured for every number of keys")
-	flag.IntVar(&o.basePort, "base-port", 18500, "API port of the cluster's first node")
+	flag.IntVar(&o.basePort, "base-port", 28600, "API port of the cluster's first node")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
