@@ -44,18 +44,13 @@ func (r *Replica) settleIn() error {
 	case leader != "" && known && n.same(r.id.record()) && r.outcast.Load() == nil:
 		return nil
 	case r.reign.Load() != nil:
-		return r.join(ctx, r.self())
+		return r.join(ctx, r.id.record())
 	case leader != "" && leader != r.name:
 		_, err := call[empty](ctx, r, leader, methodJoin, empty{})
 		return r.heedRefusal(err)
 	}
 	// Without a leader, as a node is when the others dropped it, the others say how it stands.
 	return r.joinAnywhere(ctx, r.askStatus(ctx))
-}
-
-func (r *Replica) self() applicant {
-	own := r.id.cfg
-	return applicant{own.Name, r.nodeID, own.KeyHash, own.APIAddr, own.PeerAddr, own.Version, FeatureLevel}
 }
 
 // formOrJoin is for a node without state. Only the first name of the list forms the cluster, and

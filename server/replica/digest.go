@@ -1,7 +1,8 @@
 package replica
 
 import (
-	"sync"
+	"bytes"
+	"fmt"
 
 	"github.com/lockstep-kms/lockstep/fsm"
 )
@@ -69,12 +70,6 @@ func (d digests) newest() (index uint64) {
 	return index
 }
 
-// ownChecks are the digests that this node reported lately.
-type ownChecks struct {
-	mu      sync.Mutex
-	digests map[uint64][32]byte // guarded by mu; by checkpoint index
-}
-
 // report is how this node is, for the leader.
 func (r *Replica) report() pollRequest {
 	bound := r.cfg.Bound()
@@ -89,17 +84,6 @@ func (r *Replica) report() pollRequest {
 		return q
 	}
 	q.CheckIndex, q.CheckDigest = index, digest[:]
-	r.checks.mu.Lock()
-	defer r.checks.mu.Unlock()
-	if r.checks.digests == nil {
-		r.checks.digests = map[uint64][32]byte{}
-	}
-	r.checks.digests[index] = digest
-	for i := range r.checks.digests {
-		if len(r.checks.digests) > keptCheckups && i < index {
-			delete(r.checks.digests, i)
-		}
-	}
 	return q
 }
 
@@ -160,15 +144,12 @@ func (r *Replica) heedSplit(v verdict) {
 	}
 }
 
-// heed acts on the leader's verdict: a node whose state is not the majority's quarantines itself.
-func (r *Replica) heed(v verdict) {
+// heed acts on the leader's verdict over the digest in q: a node whose state is not the majority's
+// quarantines itself.
+func (r *Replica) heed(q pollRequest, v verdict) {
 	r.heedSplit(v)
-	r.checks.mu.Lock()
-	own, reported := r.checks.digests[v.Index]
-	r.checks.mu.Unlock()
-	if v.Index != 0 && reported && len(v.Majority) == 32 && own != [32]byte(v.Majority) {
-		r.quarantine(errorf(KindQuarantined,
-			"at checkpoint %d the state of this node differs from the majority's; it serves nothing until its data directory is emptied and it has joined anew", v.Index).Msg)
+	if v.Index != 0 && v.Index == q.CheckIndex && v.Majority != nil && !bytes.Equal(v.Majority, q.CheckDigest) {
+		r.quarantine(fmt.Sprintf("at checkpoint %d the state of this node differs from the majority's; it serves nothing until its data directory is emptied and it has joined anew", v.Index))
 	}
 }
 

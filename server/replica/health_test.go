@@ -104,6 +104,19 @@ func TestDigestSplitStopsWrites(t *testing.T) {
 		_, err := n.r.Propose(context.Background(), n.txn("x", []byte("x")))
 		wantKind(t, err, KindSplit)
 	}
+
+	// An operator empties one of the wrong nodes; it learns the right state, which has a majority then.
+	wiped, wrong := c.nodes["node1"], c.nodes["node2"]
+	if c.leader() == wiped {
+		wiped, wrong = wrong, wiped
+	}
+	wiped.kill()
+	wiped.wipe()
+	wiped.mangle = nil
+	wiped.start()
+	c.until("the other wrong node is quarantined", func() bool { return wrong.r.Status().Quarantined != "" })
+	c.until("writes go on", func() bool { s := wiped.r.Status(); return s.CanWrite && !s.Split })
+	wiped.put("again")
 }
 
 func TestJudge(t *testing.T) {

@@ -66,11 +66,11 @@ func (i *Identity) Check(p transport.Peer) error {
 	if !known {
 		return nil // may ask to join
 	}
-	return admit(n, p.NodeID, p.KeyHash)
+	return admit(n, p.NodeID, p.KeyHash[:])
 }
 
 // admit decides from the record of a name whether an incarnation may talk to the members.
-func admit(n nodeRecord, nodeID string, keyHash [32]byte) error {
+func admit(n nodeRecord, nodeID string, keyHash []byte) error {
 	switch {
 	case n.isRetired(nodeID):
 		return errorf(KindRefused, "this incarnation of node %s was replaced by another; empty its data directory to join anew", n.Name)
@@ -78,7 +78,7 @@ func admit(n nodeRecord, nodeID string, keyHash [32]byte) error {
 		return nil
 	case n.Removed:
 		return errorf(KindRefused, "node %s was removed; 'lockstep operator allow %s' lets it join again", n.Name, n.Name)
-	case n.NodeID == nodeID && len(n.KeyHash) > 0 && !bytes.Equal(n.KeyHash, keyHash[:]):
+	case n.NodeID == nodeID && len(n.KeyHash) > 0 && !bytes.Equal(n.KeyHash, keyHash):
 		return errorf(KindRefused, "the certificate of node %s has another key than before; 'lockstep operator allow %s' accepts it", n.Name, n.Name)
 	}
 	return nil

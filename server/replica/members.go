@@ -33,22 +33,19 @@ type Member struct {
 func (r *Replica) Members(ctx context.Context) ([]Member, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.timing.Confirm)
 	defer cancel()
-	members, err := atLeader(ctx, r,
-		func() ([]Member, error) {
-			g, err := r.leading()
-			if err != nil {
-				return nil, err
-			}
-			return r.membersSeen(g), nil
-		},
-		func(leader string) ([]Member, error) {
-			answer, err := call[membersAnswer](ctx, r, leader, methodMembers, empty{})
-			return answer.Members, err
-		})
+	members, err := atLeader(ctx, r, methodMembers, empty{}, r.serveMembers)
 	if err != nil {
 		return r.membersSeen(nil), nil
 	}
 	return members, nil
+}
+
+func (r *Replica) serveMembers(context.Context, empty) ([]Member, error) {
+	g, err := r.leading()
+	if err != nil {
+		return nil, err
+	}
+	return r.membersSeen(g), nil
 }
 
 // membersSeen lists the members with what the reign heard of them; nil: with what this node knows.
@@ -80,69 +77,50 @@ func (r *Replica) membersSeen(g *reign) []Member {
 	return all
 }
 
-// applicant is a node that asks to be taken in, as its certificate and hello say.
-type applicant struct {
-	name, nodeID      string
-	keyHash           [32]byte
-	apiAddr, peerAddr string
-	version           string
-	level             uint32
-}
-
-func (a applicant) record() nodeRecord {
-	return nodeRecord{
-		Schema: 1, Name: a.name, NodeID: a.nodeID, KeyHash: a.keyHash[:],
-		APIAddr: a.apiAddr, PeerAddr: a.peerAddr, Version: a.version, FeatureLevel: a.level,
-	}
-}
-
-// join, on the leader, writes the applicant's record and lets it in; for a member it notes what
-// changed. Everything in it can be done again when it stopped halfway: the record comes first, and
+// join, on the leader, takes the node in that next says it is; for a member it notes what changed. Everything in it can be done again when it stopped halfway: the record comes first, and
 // tend brings Raft's configuration in line with the records.
-func (r *Replica) join(ctx context.Context, a applicant) error {
+func (r *Replica) join(ctx context.Context, applicant nodeRecord) error {
 	g, err := r.leading()
 	if err != nil {
 		return err
 	}
-	if !transport.ValidName(a.name) {
-		return errorf(KindInvalid, "%q is no name of a node", a.name)
+	if !transport.ValidName(applicant.Name) {
+		return errorf(KindInvalid, "%q is no name of a node", applicant.Name)
 	}
 	v := r.fsm.View()
-	old, revision, known := r.member(v, a.name)
-	next, err := r.admission(g, old, known, a, v.LogTime())
+	old, revision, known := r.member(v, applicant.Name)
+	next, err := r.admission(g, old, known, applicant, v.LogTime())
 	if err != nil {
 		return err
 	}
 	if !next.same(old) {
 		event := "node.changed"
-		if old.NodeID != next.NodeID || old.Removed {
+		if revision == 0 || old.NodeID != next.NodeID || old.Removed {
 			event = "node.joined"
 		}
 		if _, err := r.write(ctx, v, next, revision, event); err != nil {
 			return err
 		}
-		r.log.Info("node record written", "node", a.name, "id", a.nodeID, "event", event)
+		r.log.Info("node record written", "node", next.Name, "id", next.NodeID, "event", event)
 	}
 	return r.enlist(ctx, g, next)
 }
 
 // admission decides over an applicant: the record it gets, or why it is refused.
-func (r *Replica) admission(g *reign, old nodeRecord, known bool, a applicant, logTime int64) (nodeRecord, error) {
-	next := a.record()
-	next.Retired = old.Retired
-	if !known && !r.id.expected(a.name) {
-		return nodeRecord{}, errorf(KindRefused, "node %s is not expected; 'lockstep operator allow %s' lets it join", a.name, a.name)
+func (r *Replica) admission(g *reign, old nodeRecord, known bool, next nodeRecord, logTime int64) (nodeRecord, error) {
+	if !known && !r.id.expected(next.Name) {
+		return nodeRecord{}, errorf(KindRefused, "node %s is not expected; 'lockstep operator allow %s' lets it join", next.Name, next.Name)
 	}
-	if err := admit(old, a.nodeID, a.keyHash); err != nil {
+	if err := admit(old, next.NodeID, next.KeyHash); err != nil {
 		return nodeRecord{}, err
 	}
-	if old.NodeID != "" && old.NodeID != a.nodeID {
+	if old.NodeID != "" && old.NodeID != next.NodeID {
 		if !old.Removed && r.inContact(g, old.NodeID) {
-			return nodeRecord{}, errorf(KindRefused, "another incarnation of node %s is alive; two nodes must not share a name", a.name)
+			return nodeRecord{}, errorf(KindRefused, "another incarnation of node %s is alive; two nodes must not share a name", next.Name)
 		}
 		old.retire(logTime)
-		next.Retired = old.Retired
 	}
+	next.Retired = old.Retired
 	return next, nil
 }
 
@@ -300,12 +278,7 @@ func (r *Replica) Remove(ctx context.Context, name string) (index uint64, err er
 func (r *Replica) askAdmin(ctx context.Context, q adminRequest) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*r.timing.Propose)
 	defer cancel()
-	index, err := atLeader(ctx, r,
-		func() (uint64, error) { return r.admin(ctx, q) },
-		func(leader string) (uint64, error) {
-			answer, err := call[adminAnswer](ctx, r, leader, methodAdmin, q)
-			return answer.Index, err
-		})
+	index, err := atLeader(ctx, r, methodAdmin, q, r.admin)
 	if err != nil && KindOf(err) == KindNotLeader {
 		return 0, r.noLeader()
 	}

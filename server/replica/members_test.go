@@ -60,9 +60,10 @@ func TestLiveIncarnationIsNotReplaced(t *testing.T) {
 	c.start()
 	leader := c.settled()
 	f := c.follower()
-	twin := applicant{name: f.name, nodeID: "00000000000000000000000000000000", keyHash: f.r.id.cfg.KeyHash}
+	twin := f.r.id.record()
+	twin.NodeID = "00000000000000000000000000000000"
 	wantKind(t, leader.r.join(context.Background(), twin), KindRefused)
-	twin.name = leader.name
+	twin.Name = leader.name
 	wantKind(t, leader.r.join(context.Background(), twin), KindRefused)
 }
 
@@ -79,7 +80,7 @@ func TestRemovedNameStaysOutUntilAllowed(t *testing.T) {
 	f.stop()
 	f.wipe()
 	f.start()
-	wantKind(t, c.leader().r.join(context.Background(), applicantOf(f)), KindRefused)
+	wantKind(t, c.leader().r.join(context.Background(), f.r.id.record()), KindRefused)
 	if n := len(c.leader().r.servers()); n != 2 {
 		t.Fatalf("%d servers, want 2", n)
 	}
@@ -107,10 +108,6 @@ func TestLeaderIsRemoved(t *testing.T) {
 	next.put("x")
 }
 
-func applicantOf(n *testNode) applicant {
-	return applicant{name: n.name, nodeID: n.r.nodeID, keyHash: n.r.id.cfg.KeyHash}
-}
-
 func TestUnexpectedNameNeedsAllow(t *testing.T) {
 	c := newCluster(t, names(3)...)
 	c.start()
@@ -118,7 +115,7 @@ func TestUnexpectedNameNeedsAllow(t *testing.T) {
 	fourth := c.add("node4")
 	fourth.peers = append(slices.Clone(c.peers), Peer{Name: "node4", Addr: fourth.addr})
 	fourth.start()
-	wantKind(t, leader.r.join(context.Background(), applicantOf(fourth)), KindRefused)
+	wantKind(t, leader.r.join(context.Background(), fourth.r.id.record()), KindRefused)
 	if _, err := fourth.r.Propose(context.Background(), fourth.txn("x", []byte("x"))); err == nil {
 		t.Fatal("a node outside the cluster wrote")
 	}

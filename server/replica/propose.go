@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -155,6 +156,9 @@ func (r *Replica) propose(ctx context.Context, t *fsm.Txn, inner bool) (fsm.Outc
 	defer cancel()
 	if err := r.waitView(ctx, outcome.Index); err != nil {
 		return outcome, errorf(KindOutcomeUnknown, "the change was decided at index %d, which this node has not reached", outcome.Index)
+	}
+	if first, applied := r.fsm.View().Txn(t.ID); applied && outcome.Refs == nil {
+		outcome.Refs = first.Refs // the leader does not send what this node knows by now
 	}
 	return outcome, nil
 }
@@ -388,13 +392,13 @@ func asError(err error) *Error {
 func (r *Replica) forward(leader string, batch []*pending) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.timing.Propose)
 	defer cancel()
-	request := proposeRequest{Txns: make([][]byte, len(batch))}
+	wires := make([][]byte, len(batch))
 	for i, p := range batch {
-		request.Txns[i] = p.wire
+		wires[i] = p.wire
 	}
-	answer, err := call[proposeAnswer](ctx, r, leader, methodPropose, request)
-	if err == nil && len(answer.Results) != len(batch) {
-		err = errorf(KindInvalid, "the leader answered %d of %d transactions", len(answer.Results), len(batch))
+	results, err := call[[]proposeResult](ctx, r, leader, methodPropose, wires)
+	if err == nil && len(results) != len(batch) {
+		err = fmt.Errorf("the leader answered %d of %d transactions", len(results), len(batch))
 	}
 	if err != nil {
 		r.settle(batch, err, !transport.NeverRan(err) && !refusedWhole(err))
@@ -402,7 +406,7 @@ func (r *Replica) forward(leader string, batch []*pending) {
 	}
 	var again []*pending
 	for i, p := range batch {
-		outcome, err := answer.Results[i].outcome()
+		outcome, err := results[i].outcome()
 		switch {
 		case err == nil:
 			p.finish(outcome, nil)
@@ -425,20 +429,20 @@ func refusedWhole(err error) bool {
 
 // servePropose is the leader's side of forward. The answer to what is not finished when the caller's
 // time is up is that the outcome is unknown.
-func (r *Replica) servePropose(ctx context.Context, _ transport.Peer, q proposeRequest) (proposeAnswer, error) {
+func (r *Replica) servePropose(ctx context.Context, wires [][]byte) ([]proposeResult, error) {
 	if _, err := r.leading(); err != nil {
-		return proposeAnswer{}, err
+		return nil, err
 	}
-	if len(q.Txns) > forwardTxns {
-		return proposeAnswer{}, errorf(KindTooLarge, "%d transactions in one call", len(q.Txns))
+	if len(wires) > forwardTxns {
+		return nil, errorf(KindTooLarge, "%d transactions in one call", len(wires))
 	}
-	answer := proposeAnswer{Results: make([]proposeResult, len(q.Txns))}
-	batch := make([]*pending, len(q.Txns))
+	results := make([]proposeResult, len(wires))
+	batch := make([]*pending, len(wires)) // nil where results has the answer already
 	var good []*pending
-	for i, wire := range q.Txns {
+	for i, wire := range wires {
 		t, err := fsm.DecodeTxn(wire)
 		if err != nil {
-			answer.Results[i] = proposeResult{Kind: KindInvalid, Msg: err.Error()}
+			results[i] = proposeResult{Kind: KindInvalid, Msg: err.Error()}
 			continue
 		}
 		batch[i] = newPending(t, wire)
@@ -446,7 +450,7 @@ func (r *Replica) servePropose(ctx context.Context, _ transport.Peer, q proposeR
 		good = append(good, batch[i])
 	}
 	if err := r.queue.push(false, good...); err != nil {
-		return proposeAnswer{}, err
+		return nil, err
 	}
 	for i, p := range batch {
 		if p == nil {
@@ -454,12 +458,12 @@ func (r *Replica) servePropose(ctx context.Context, _ transport.Peer, q proposeR
 		}
 		select {
 		case <-p.done:
-			answer.Results[i] = resultOf(p.outcome, p.err)
+			results[i] = resultOf(p.outcome, p.err)
 		case <-ctx.Done():
-			answer.Results[i] = r.resultOfLate(p)
+			results[i] = r.resultOfLate(p)
 		}
 	}
-	return answer, nil
+	return results, nil
 }
 
 // resultOfLate answers for a transaction that is not done in time.
@@ -480,22 +484,14 @@ func resultOf(o fsm.Outcome, err error) proposeResult {
 		e := asError(err)
 		return proposeResult{Kind: e.Kind, Msg: e.Msg}
 	}
-	p := proposeResult{Status: uint8(o.Status), Index: o.Index, Detail: o.Detail}
-	for _, ref := range o.Refs {
-		p.Refs = append(p.Refs, resultRef{ref.Kind, []byte(ref.ID)})
-	}
-	return p
+	return proposeResult{Status: o.Status, Index: o.Index, Detail: o.Detail}
 }
 
 func (p proposeResult) outcome() (fsm.Outcome, *Error) {
 	if p.Kind != "" {
 		return fsm.Outcome{}, &Error{Kind: p.Kind, Msg: p.Msg}
 	}
-	o := fsm.Outcome{Status: fsm.Status(p.Status), Index: p.Index, Detail: p.Detail}
-	for _, ref := range p.Refs {
-		o.Refs = append(o.Refs, fsm.Ref{Kind: ref.Kind, ID: fsm.ID(ref.ID)})
-	}
-	return o, nil
+	return fsm.Outcome{Status: p.Status, Index: p.Index, Detail: p.Detail}, nil
 }
 
 // apply logs one command that is no transaction. Only the leader's own duties use it.

@@ -172,7 +172,7 @@ func (r *Replica) poll(ctx context.Context) (polled, error) {
 	}
 	r.outcast.Store(nil)
 	r.timeline.Store(&timeline{wall: p.Median, boot: (p.sent + r.clock.Boot()) / 2})
-	r.heed(p.Verdict)
+	r.heed(q, p.Verdict)
 	return p, nil
 }
 

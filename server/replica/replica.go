@@ -46,11 +46,10 @@ type Replica struct {
 	waiters  atomic.Int64          // of Confirm
 
 	lease     leaseKeeper
-	trouble   atomic.Pointer[error]  // of the log; nil when none
-	unfit     atomic.Pointer[string] // why this node is quarantined; latched
-	split     atomic.Bool            // the digests have no majority
-	outcast   atomic.Pointer[string] // why the leader does not count this node as a member; nil when it does
-	checks    ownChecks
+	trouble   atomic.Pointer[error]    // of the log; nil when none
+	unfit     atomic.Pointer[string]   // why this node is quarantined; latched
+	split     atomic.Bool              // the digests have no majority
+	outcast   atomic.Pointer[string]   // why the leader does not count this node as a member; nil when it does
 	timeline  atomic.Pointer[timeline] // the voters' median clock; nil before the first poll
 	longBound longest                  // longest revocation bound that a lease may still have
 	handed    atomic.Int64             // boot time of the last attempt to hand leadership over

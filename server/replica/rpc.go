@@ -52,30 +52,12 @@ type termAnswer struct {
 	Wall   int64  `cbor:"3,keyasint"` // ms
 }
 
-type proposeRequest struct {
-	Txns [][]byte `cbor:"1,keyasint"` // fsm.EncodeTxn
-}
-
-type proposeAnswer struct {
-	Results []proposeResult `cbor:"1,keyasint"` // one for each transaction
-}
-
 type proposeResult struct {
-	Status uint8       `cbor:"1,keyasint,omitempty"`
-	Index  uint64      `cbor:"2,keyasint,omitempty"`
-	Detail string      `cbor:"3,keyasint,omitempty"`
-	Refs   []resultRef `cbor:"4,keyasint,omitempty"`
-	Kind   Kind        `cbor:"5,keyasint,omitempty"` // set when there is no outcome
-	Msg    string      `cbor:"6,keyasint,omitempty"`
-}
-
-type resultRef struct {
-	Kind fsm.Kind `cbor:"1,keyasint"`
-	ID   []byte   `cbor:"2,keyasint"`
-}
-
-type openedRequest struct {
-	Index uint64 `cbor:"1,keyasint"`
+	Status fsm.Status `cbor:"1,keyasint,omitempty"`
+	Index  uint64     `cbor:"2,keyasint,omitempty"`
+	Detail string     `cbor:"3,keyasint,omitempty"`
+	Kind   Kind       `cbor:"4,keyasint,omitempty"` // set when there is no outcome
+	Msg    string     `cbor:"5,keyasint,omitempty"`
 }
 
 type openedAnswer struct {
@@ -83,21 +65,9 @@ type openedAnswer struct {
 	Sealed bool   `cbor:"2,keyasint"`
 }
 
-type awaitAnswer struct {
-	Awaiting []string `cbor:"1,keyasint"`
-}
-
-type membersAnswer struct {
-	Members []Member `cbor:"1,keyasint"`
-}
-
 type adminRequest struct {
 	Remove bool   `cbor:"1,keyasint"` // otherwise allow
 	Name   string `cbor:"2,keyasint"`
-}
-
-type adminAnswer struct {
-	Index uint64 `cbor:"1,keyasint"`
 }
 
 type empty struct{}
@@ -137,54 +107,42 @@ func handle[Q, A any](r *Replica, method string, h func(context.Context, transpo
 
 // register connects the handlers; Raft runs.
 func (r *Replica) register() {
-	handle(r, methodStatus, func(_ context.Context, _ transport.Peer, _ empty) (statusAnswer, error) {
-		return r.status(), nil
-	})
-	handle(r, methodTerm, func(_ context.Context, _ transport.Peer, _ empty) (termAnswer, error) {
-		return r.ownTerm(), nil
-	})
+	handle(r, methodStatus, func(_ context.Context, _ transport.Peer, _ empty) (statusAnswer, error) { return r.status(), nil })
+	handle(r, methodTerm, func(_ context.Context, _ transport.Peer, _ empty) (termAnswer, error) { return r.ownTerm(), nil })
 	handle(r, methodJoin, func(ctx context.Context, p transport.Peer, _ empty) (empty, error) {
-		return empty{}, r.join(ctx, applicant{p.Name, p.NodeID, p.KeyHash, p.APIAddr, p.PeerAddr, p.Version, p.FeatureLevel})
+		return empty{}, r.join(ctx, nodeRecord{
+			Schema: 1, Name: p.Name, NodeID: p.NodeID, KeyHash: p.KeyHash[:],
+			APIAddr: p.APIAddr, PeerAddr: p.PeerAddr, Version: p.Version, FeatureLevel: p.FeatureLevel,
+		})
 	})
 	handle(r, methodPoll, func(ctx context.Context, p transport.Peer, q pollRequest) (pollAnswer, error) {
 		return r.servePoll(ctx, p.NodeID, q)
 	})
-	handle(r, methodPropose, r.servePropose)
-	handle(r, methodOpened, func(ctx context.Context, _ transport.Peer, q openedRequest) (openedAnswer, error) {
-		return r.ownOpened(ctx, q.Index)
-	})
-	handle(r, methodAwait, func(ctx context.Context, p transport.Peer, q openedRequest) (awaitAnswer, error) {
-		return r.serveAwait(ctx, q.Index)
-	})
-	handle(r, methodMembers, func(_ context.Context, _ transport.Peer, _ empty) (membersAnswer, error) {
-		g, err := r.leading()
-		if err != nil {
-			return membersAnswer{}, err
-		}
-		return membersAnswer{r.membersSeen(g)}, nil
-	})
-	handle(r, methodAdmin, func(ctx context.Context, _ transport.Peer, q adminRequest) (adminAnswer, error) {
-		index, err := r.admin(ctx, q)
-		return adminAnswer{index}, err
-	})
+	handle(r, methodPropose, anyPeer(r.servePropose))
+	handle(r, methodOpened, anyPeer(r.ownOpened))
+	handle(r, methodAwait, anyPeer(r.serveAwait))
+	handle(r, methodMembers, anyPeer(r.serveMembers))
+	handle(r, methodAdmin, anyPeer(r.admin))
 }
 
-// atLeader runs local when this node leads and remote, given the leader's name, when another does,
-// until one succeeds or says something final, or ctx ends.
-func atLeader[T any](ctx context.Context, r *Replica, local func() (T, error), remote func(leader string) (T, error)) (T, error) {
+// anyPeer is for handlers that do not mind who asks.
+func anyPeer[Q, A any](h func(context.Context, Q) (A, error)) func(context.Context, transport.Peer, Q) (A, error) {
+	return func(ctx context.Context, _ transport.Peer, q Q) (A, error) { return h(ctx, q) }
+}
+
+// atLeader runs local when this node leads and otherwise asks the leader for method, until one
+// succeeds or says something final, or ctx ends.
+func atLeader[Q, A any](ctx context.Context, r *Replica, method string, q Q, local func(context.Context, Q) (A, error)) (A, error) {
 	for {
-		var v T
+		var a A
 		err := error(r.noLeader())
 		if r.reign.Load() != nil {
-			v, err = local()
+			a, err = local(ctx, q)
 		} else if leader := r.leaderName(); leader != "" && leader != r.name {
-			v, err = remote(leader)
+			a, err = call[A](ctx, r, leader, method, q)
 		}
-		if err == nil || !elsewhere(err) {
-			return v, err
-		}
-		if !pause(ctx, leaderRetry) {
-			return v, err
+		if err == nil || !elsewhere(err) || !pause(ctx, leaderRetry) {
+			return a, err
 		}
 	}
 }

@@ -13,12 +13,7 @@ import (
 // AwaitAll returns once every member has opened index, is sealed, or is past its last possible lease.
 // When ctx ends first it returns the names of the members still awaited, and no error.
 func (r *Replica) AwaitAll(ctx context.Context, index uint64) (awaiting []string, err error) {
-	awaiting, err = atLeader(ctx, r,
-		func() ([]string, error) { return r.awaitAll(ctx, index) },
-		func(leader string) ([]string, error) {
-			answer, err := call[awaitAnswer](ctx, r, leader, methodAwait, openedRequest{index})
-			return answer.Awaiting, err
-		})
+	awaiting, err = atLeader(ctx, r, methodAwait, index, r.awaitAll)
 	switch {
 	case err == nil:
 		return awaiting, nil
@@ -46,15 +41,14 @@ func sorted(names []string) []string {
 }
 
 // serveAwait answers a follower a little before its deadline, so that the names still reach it.
-func (r *Replica) serveAwait(ctx context.Context, index uint64) (awaitAnswer, error) {
+func (r *Replica) serveAwait(ctx context.Context, index uint64) ([]string, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, left-min(left/5, 50*time.Millisecond))
 		defer cancel()
 	}
-	awaiting, err := r.awaitAll(ctx, index)
-	return awaitAnswer{awaiting}, err
+	return r.awaitAll(ctx, index)
 }
 
 // holder is an incarnation that may still serve what it opened before.
@@ -178,7 +172,7 @@ func (r *Replica) asksOpened(ctx context.Context, h holder, index uint64) bool {
 		if h.id == r.nodeID {
 			answer, err = r.ownOpened(ctx, index)
 		} else {
-			answer, err = call[openedAnswer](ctx, r, h.name, methodOpened, openedRequest{index})
+			answer, err = call[openedAnswer](ctx, r, h.name, methodOpened, index)
 		}
 		if err == nil && answer.NodeID == h.id {
 			return true

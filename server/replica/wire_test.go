@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/transport"
 )
 
@@ -20,10 +19,9 @@ func FuzzMessages(f *testing.F) {
 		pollRequest{Bound: 60000, Sealed: true, Applied: 7, Trouble: "t", CheckIndex: 3, CheckDigest: make([]byte, 32), Quarantined: true},
 		pollAnswer{Index: 9, Median: 10, Verdict: verdict{Index: 3, Majority: make([]byte, 32), Split: true}},
 		termAnswer{NodeID: "a", Term: 4, Wall: 5},
-		proposeRequest{Txns: [][]byte{{1, 2}, {3}}},
-		proposeAnswer{Results: []proposeResult{{Status: 1, Index: 2, Refs: []resultRef{{fsm.KindKey, []byte("x")}}}, {Kind: KindSplit, Msg: "m"}}},
-		openedRequest{Index: 5}, openedAnswer{NodeID: "a", Sealed: true}, awaitAnswer{Awaiting: []string{"a"}},
-		membersAnswer{Members: []Member{{ID: "1", Name: "a"}}}, adminRequest{Remove: true, Name: "a"}, adminAnswer{Index: 1},
+		[][]byte{{1, 2}, {3}}, []proposeResult{{Status: 1, Index: 2}, {Kind: KindSplit, Msg: "m"}},
+		uint64(5), openedAnswer{NodeID: "a", Sealed: true}, []string{"a"},
+		[]Member{{ID: "1", Name: "a"}}, adminRequest{Remove: true, Name: "a"},
 		nodeRecord{Schema: 1, Name: "a", NodeID: "1", KeyHash: make([]byte, 32), Retired: []retired{{"2", 3}}},
 	} {
 		f.Add(encode(v))
@@ -33,20 +31,15 @@ func FuzzMessages(f *testing.F) {
 		again[pollRequest](t, b)
 		again[pollAnswer](t, b)
 		again[termAnswer](t, b)
-		again[proposeRequest](t, b)
-		again[proposeAnswer](t, b)
-		again[openedRequest](t, b)
+		again[[][]byte](t, b)
+		again[[]proposeResult](t, b)
+		again[uint64](t, b)
 		again[openedAnswer](t, b)
-		again[awaitAnswer](t, b)
-		again[membersAnswer](t, b)
+		again[[]string](t, b)
+		again[[]Member](t, b)
 		again[adminRequest](t, b)
 		if n, err := decodeNode(b); err == nil && (n.Name == "" || len(n.KeyHash) != 0 && len(n.KeyHash) != 32) {
 			t.Fatalf("a record without a name or with a malformed key hash: %+v", n)
-		}
-		if a, err := decode[proposeAnswer](b); err == nil {
-			for _, r := range a.Results {
-				_, _ = r.outcome()
-			}
 		}
 	})
 }
