@@ -93,17 +93,19 @@ func (d *Door) Answer(w http.ResponseWriter, q *http.Request, status int, epoch,
 	d.Write(w, status, epoch, index, body)
 }
 
-// Write writes a JSON body that is already encoded.
+// Write writes a JSON body that is already encoded, and a newline for those who read it in a terminal.
 func (d *Door) Write(w http.ResponseWriter, status int, epoch, index uint64, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = d.json
 	h["Cache-Control"] = d.noStore
 	h[wire.HeaderIndex] = []string{FormatIndex(epoch, index)}
-	if len(body) > 2048 { // up to here net/http counts by itself
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) >= 2048 { // up to here net/http counts by itself
+		h["Content-Length"] = []string{strconv.Itoa(len(body) + 1)}
 	}
 	w.WriteHeader(status)
-	w.Write(body) // the client is gone if this fails, and nobody is left to tell
+	// If these fail the client is gone and nobody is left to tell.
+	w.Write(body)
+	w.Write(d.newline)
 }
 
 // FormatIndex returns "EPOCH.INDEX".

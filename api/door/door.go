@@ -43,12 +43,13 @@ type Door struct {
 	buffers     buffers
 	json        []string // header value, shared and never changed
 	noStore     []string // header value, shared and never changed
+	newline     []byte
 }
 
 // New returns a Door.
 func New(c Config) *Door {
 	d := &Door{index: c.Index, log: c.Logger, bodyLimit: c.BodyLimit, bodyTimeout: c.BodyTimeout,
-		json: []string{"application/json"}, noStore: []string{"no-store"}}
+		json: []string{"application/json"}, noStore: []string{"no-store"}, newline: []byte("\n")}
 	if d.index == nil {
 		d.index = func() (uint64, uint64) { return 0, 0 }
 	}

@@ -313,7 +313,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &fake{result: &service.Result{Answer: tt.answer, Epoch: 1, Index: 2, Awaiting: tt.awaiting}}
 			w := send(handler(f, Config{}), "GET", "/v1/keys", "")
-			if w.Code != tt.status || w.Body.String() != tt.want {
+			if w.Code != tt.status || w.Body.String() != tt.want+"\n" {
 				t.Errorf("%d %s", w.Code, w.Body)
 			}
 		})
@@ -374,6 +374,8 @@ func FuzzRequest(f *testing.F) {
 	f.Add("PUT", "/v1/aliases/a%2Fb", "", "", []byte(`{"target_key_id":"k"}`))
 	f.Add("GET", "/v1/keys/%2e%2e/x", "", "", []byte(nil))
 	f.Add("GET", "/v1/keys/a%2Fb\"", "stale=1", "", []byte(nil))
+	s := &fake{}
+	h := handler(s, Config{})
 	f.Fuzz(func(t *testing.T, method, path, query, minIndex string, body []byte) {
 		target := "http://host" + path
 		if query != "" {
@@ -386,9 +388,9 @@ func FuzzRequest(f *testing.F) {
 		if minIndex != "" {
 			q.Header.Set(wire.HeaderMinIndex, minIndex)
 		}
-		s := &fake{}
+		s.call = nil
 		w := httptest.NewRecorder()
-		handler(s, Config{}).ServeHTTP(w, q)
+		h.ServeHTTP(w, q)
 		if w.Code >= 300 && w.Code < 400 || w.Code >= 500 {
 			t.Fatalf("%d %s", w.Code, w.Body)
 		}

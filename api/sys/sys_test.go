@@ -114,7 +114,7 @@ func TestHealth(t *testing.T) {
 	}
 	w := do(&fake{health: tests["serving"].health}, request("GET", "/v1/sys/health", ""))
 	const want = `{"initialized":true,"sealed":false,"leader":false,"leader_name":"","can_serve_crypto":true,"can_write":true,"reason":"","applied_index":5,"lag_seconds":0.25,"version":"","name":"node-0"}`
-	if w.Body.String() != want {
+	if w.Body.String() != want+"\n" {
 		t.Errorf("got %s", w.Body)
 	}
 }
@@ -124,7 +124,7 @@ func TestSealStatus(t *testing.T) {
 	w := do(&fake{status: SealStatus{Initialized: true, Sealed: true, Threshold: 3, Shares: 5, Progress: 1, AttemptLabel: "7QFX", ExpiresAt: &at}},
 		request("GET", "/v1/sys/seal-status", ""))
 	const want = `{"initialized":true,"sealed":true,"threshold":3,"shares":5,"progress":1,"attempt_label":"7QFX","expires_at":"2026-01-02T03:04:05Z"}`
-	if w.Code != 200 || w.Body.String() != want {
+	if w.Code != 200 || w.Body.String() != want+"\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -132,7 +132,7 @@ func TestSealStatus(t *testing.T) {
 func TestInit(t *testing.T) {
 	f := &fake{}
 	w := do(f, request("POST", "/v1/sys/init", `{"shares":5,"threshold":3,"init_token":"token","again":true,"recipients":["age1x"]}`))
-	if w.Code != 200 || w.Body.String() != `{"shares":["s1","s2"],"access_key_id":"AKIA","secret_access_key":"secret"}` {
+	if w.Code != 200 || w.Body.String() != `{"shares":["s1","s2"],"access_key_id":"AKIA","secret_access_key":"secret"}`+"\n" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	if f.init.Shares != 5 || f.init.Threshold != 3 || f.init.InitToken != "token" || !f.init.Again || len(f.init.Recipients) != 1 {
@@ -175,7 +175,7 @@ func TestUnseal(t *testing.T) {
 	f := &fake{status: SealStatus{Initialized: true, Sealed: true, Threshold: 3, Shares: 5, Progress: 1}}
 	w := do(f, request("POST", "/v1/sys/unseal", `{"share":"lockstep1abc","cluster":true,"attempt_id":"x"}`))
 	const want = `{"initialized":true,"sealed":true,"threshold":3,"shares":5,"progress":1,"attempt_id":"id-of-the-attempt"}`
-	if w.Code != 200 || w.Body.String() != want || f.share != "lockstep1abc" || !f.cluster || f.attempt != "x" {
+	if w.Code != 200 || w.Body.String() != want+"\n" || f.share != "lockstep1abc" || !f.cluster || f.attempt != "x" {
 		t.Errorf("%d %s %+v", w.Code, w.Body, f)
 	}
 }
