@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 )
 
 const (
-	maxMemberMeta = 256
+	maxMemberMeta = 250 // with the address within memberlist's 512
 	maxMembers    = 256
 	seedRetryMin  = 500 * time.Millisecond
 	seedRetryMax  = 15 * time.Second
@@ -26,7 +27,7 @@ const (
 type GossipConfig struct {
 	Name      string // this node's name
 	Advertise string // host:port under which this node is reached, at most 255 bytes
-	Meta      []byte // at most 256 bytes, shown to the others in Member.Meta
+	Meta      []byte // at most 250 bytes, shown to the others in Member.Meta
 	// Seeds lists nodes to begin with, as "name=host:port" or "host:port"; this node may be among
 	// them. It is asked again while any of them is not seen.
 	Seeds  func() []string
@@ -69,7 +70,7 @@ func NewGossip(t *Transport, cfg GossipConfig) (*Gossip, error) {
 	case len(cfg.Meta) > maxMemberMeta:
 		return nil, fmt.Errorf("gossip: meta is over %d bytes", maxMemberMeta)
 	}
-	if _, err := parseGossipMeta(own.encode()); err != nil {
+	if _, err := parseGossipMeta(own.encode()); err != nil || len(cfg.Advertise) > math.MaxUint8 {
 		return nil, fmt.Errorf("gossip: advertised address %q is not host:port", cfg.Advertise)
 	}
 	if cfg.Logger == nil {
@@ -293,14 +294,18 @@ func (m gossipMeta) encode() []byte {
 }
 
 func parseGossipMeta(b []byte) (gossipMeta, error) {
-	if len(b) < 2 || b[0] != gossipMetaVersion || len(b) < 2+int(b[1]) || len(b)-2-int(b[1]) > maxMemberMeta {
+	if len(b) < 2 || b[0] != gossipMetaVersion {
 		return gossipMeta{}, errors.New("malformed gossip meta")
 	}
-	addr := string(b[2 : 2+b[1]])
+	end := 2 + int(b[1])
+	if len(b) < end || len(b)-end > maxMemberMeta {
+		return gossipMeta{}, errors.New("malformed gossip meta")
+	}
+	addr := string(b[2:end])
 	if _, _, err := net.SplitHostPort(addr); err != nil || !printable(addr) {
 		return gossipMeta{}, errors.New("malformed address in gossip meta")
 	}
-	return gossipMeta{addr: addr, user: slices.Clone(b[2+len(addr):])}, nil
+	return gossipMeta{addr: addr, user: slices.Clone(b[end:])}, nil
 }
 
 // debugWriter takes memberlist's log lines.

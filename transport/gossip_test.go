@@ -174,14 +174,15 @@ func TestNewGossipRefuses(t *testing.T) {
 		"another name": {Name: "b", Advertise: "a:1"},
 		"no port":      {Name: "a", Advertise: "a"},
 		"no address":   {Name: "a"},
-		"long address": {Name: "a", Advertise: strings.Repeat("a", 255) + ":1"},
+		"long address": {Name: "a", Advertise: strings.Repeat("a", 254) + ":1"},
+		"wrapped":      {Name: "a", Advertise: "a:1" + strings.Repeat("1", 256)},
 		"long meta":    {Name: "a", Advertise: "a:1", Meta: make([]byte, maxMemberMeta+1)},
 	} {
 		if _, err := NewGossip(node, cfg); err == nil {
 			t.Errorf("%s was accepted", what)
 		}
 	}
-	longest := gossipMeta{addr: strings.Repeat("a", 248) + ":65535", user: make([]byte, maxMemberMeta)}
+	longest := gossipMeta{addr: strings.Repeat("a", 249) + ":65535", user: make([]byte, maxMemberMeta)}
 	if n := len(longest.encode()); n > memberlist.MetaMaxSize {
 		t.Errorf("meta of %d bytes is over memberlist's limit", n)
 	}
@@ -235,6 +236,9 @@ func FuzzGossipMeta(f *testing.F) {
 	f.Add([]byte{1, 0})
 	f.Add([]byte{2, 3, 'a', ':', '1'})
 	f.Add([]byte{1, 255, 'a'})
+	for _, n := range []int{253, 254, 255} {
+		f.Add(append([]byte{1, byte(n)}, (strings.Repeat("a", n-2) + ":1meta")...))
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := parseGossipMeta(b)
 		if err == nil && !bytes.Equal(m.encode(), b) {

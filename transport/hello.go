@@ -73,8 +73,9 @@ func decodeHello(b []byte) (Hello, error) {
 		if len(b) == 0 || len(b) < 1+int(b[0]) {
 			return Hello{}, errHelloFormat
 		}
-		*text = string(b[1 : 1+b[0]])
-		b = b[1+len(*text):]
+		end := 1 + int(b[0])
+		*text = string(b[1:end])
+		b = b[end:]
 		if !printable(*text) {
 			return Hello{}, errHelloText
 		}
@@ -103,7 +104,8 @@ func decodeFault(b []byte) (code, message string, err error) {
 	if len(b) == 0 || int(b[0]) > maxErrorCode || len(b) < 1+int(b[0]) {
 		return "", "", errors.New("malformed error answer")
 	}
-	return clean(b[1 : 1+b[0]]), clean(b[1+b[0]:]), nil
+	end := 1 + int(b[0])
+	return clean(b[1:end]), clean(b[end:]), nil
 }
 
 // clean makes a peer's text safe to log: what is not printable becomes a question mark.

@@ -48,6 +48,20 @@ func TestHelloGolden(t *testing.T) {
 	}
 }
 
+func TestHelloLongestTexts(t *testing.T) {
+	h := fullHello
+	for _, text := range h.texts() {
+		*text = strings.Repeat("x", maxHelloText)
+	}
+	encoded, err := encodeHello(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := decodeHello(encoded); err != nil || got != h {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestHelloRefusesUnprintable(t *testing.T) {
 	for _, text := range []string{"\n", "\x1b[31m", "\x00", "é", strings.Repeat("a", 256)} {
 		h := fullHello
