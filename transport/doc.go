@@ -13,6 +13,7 @@
 //
 // It does not promise that a message arrives, nor order between calls, nor that what gossip says is
 // true: gossip only hints where a node may be found, and the certificate decides whether it is there.
+// It wipes nothing: a payload lies for a while in buffers of this package and of crypto/tls.
 // A [Hello] is what the peer said when the connection was made; [Transport.Recheck] asks Check again
 // about all open connections after membership has changed.
 //
