@@ -125,18 +125,18 @@ func (n *node) SealedMembers(_ context.Context, cert *x509.Certificate) (*kms.Me
 	return &kms.MembersAnswer{Members: []kms.Member{{Name: "asked by " + cert.URIs[0].String()}}}, nil
 }
 
-func (n *node) handler() http.Handler {
+func handler(n sys.Node, s rest.Service) http.Handler {
 	d := door.New(door.Config{})
 	r := d.Router()
 	sys.New(sys.Config{Node: n, Door: d}).Mount(r)
-	rest.New(rest.Config{Service: n, Door: d}).Mount(r)
+	rest.New(rest.Config{Service: s, Door: d}).Mount(r)
 	return d.Handler(r)
 }
 
 // serve returns the environment of a client of n.
 func serve(t *testing.T, n *node) map[string]string {
 	t.Helper()
-	s := httptest.NewServer(n.handler())
+	s := httptest.NewServer(handler(n, n))
 	t.Cleanup(s.Close)
 	return map[string]string{"LOCKSTEP_ADDR": s.URL, "LOCKSTEP_ACCESS_KEY_ID": "AKIATEST", "LOCKSTEP_SECRET_ACCESS_KEY": "the-secret"}
 }
@@ -369,7 +369,7 @@ func TestTLSWithOurCertificates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := httptest.NewUnstartedServer((&node{sealed: true}).handler())
+	s := httptest.NewUnstartedServer(handler(&node{sealed: true}, &node{}))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.VerifyClientCertIfGiven}
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()

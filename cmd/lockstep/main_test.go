@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/wire"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/service/servicetest"
 )
 
 func TestMain(m *testing.M) {
@@ -23,6 +25,19 @@ func TestMain(m *testing.M) {
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script", RequireExplicitExec: true})
+}
+
+// Scripts with a real service behind the doors.
+func TestScriptsWithAService(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata/service", RequireExplicitExec: true, Setup: func(e *testscript.Env) error {
+		cluster := servicetest.New(t)
+		s := httptest.NewServer(handler(&node{}, cluster.Node(servicetest.Options{}).Service))
+		e.Defer(s.Close)
+		e.Setenv("LOCKSTEP_ADDR", s.URL)
+		e.Setenv("LOCKSTEP_ACCESS_KEY_ID", cluster.Root.AccessKeyID)
+		e.Setenv("LOCKSTEP_SECRET_ACCESS_KEY", cluster.Root.Secret)
+		return nil
+	}})
 }
 
 // lockstep runs one command line and returns the exit status and what it wrote.
