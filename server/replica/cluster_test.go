@@ -177,6 +177,26 @@ func TestRestartedNodeHasNoLease(t *testing.T) {
 	wantKind(t, f.r.Lease(), KindNoLease)
 }
 
+// Hearing from the leader is not enough: a node whose catalog lags loses its lease.
+func TestLeaseNeedsTheCatalog(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	c.settled()
+	f := c.follower()
+	f.opened.held.Store(f.opened.OpenedIndex())
+	c.leader().put("x")
+	wantKind(t, f.r.Confirm(context.Background()), KindCannotConfirm)
+	c.until("a poll after the write", func() bool {
+		_, err := f.r.polls.ask(context.Background())
+		return err == nil
+	})
+	sent := f.r.lease.now.Load().sent
+	c.pass(testBound)
+	wantKind(t, f.r.Lease(), KindNoLease)
+	f.opened.held.Store(0)
+	c.until("the lease returns", func() bool { return f.r.Lease() == nil && f.r.lease.now.Load().sent > sent })
+}
+
 // A leader that was deposed without noticing, here because its thread hangs in a write, must not
 // hand out read indices.
 func TestHungLeader(t *testing.T) {

@@ -166,7 +166,7 @@ func (s faultyStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Lo
 
 func fastTiming() Timing {
 	return Timing{
-		HeartbeatTimeout: 150 * time.Millisecond, ElectionTimeout: 150 * time.Millisecond, LeaderLease: 100 * time.Millisecond,
+		HeartbeatTimeout: 200 * time.Millisecond, ElectionTimeout: 200 * time.Millisecond, LeaderLease: 150 * time.Millisecond,
 		Join: 50 * time.Millisecond, Contact: 600 * time.Millisecond, Stable: 200 * time.Millisecond,
 		Checkpoint: time.Hour, Schedule: time.Hour, Calm: time.Millisecond, Duty: 50 * time.Millisecond,
 		SnapshotInterval: time.Hour, Propose: time.Second, Confirm: 500 * time.Millisecond,

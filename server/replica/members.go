@@ -279,7 +279,10 @@ func (r *Replica) askAdmin(ctx context.Context, q adminRequest) (uint64, error) 
 	ctx, cancel := context.WithTimeout(ctx, 2*r.timing.Propose)
 	defer cancel()
 	index, err := atLeader(ctx, r, methodAdmin, q, r.admin)
-	if err != nil && KindOf(err) == KindNotLeader {
+	switch {
+	case err != nil && q.Remove && q.Name == r.name && KindOf(err) == KindRefused:
+		return r.fsm.View().Index(), nil // the answer did not reach this node any more: it is out
+	case KindOf(err) == KindNotLeader:
 		return 0, r.noLeader()
 	}
 	return index, err

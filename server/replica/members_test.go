@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/transport"
 )
 
@@ -48,6 +49,40 @@ func TestWipedNodeIsReplaced(t *testing.T) {
 	wantKind(t, err, KindRefused)
 }
 
+// The first name of the list forms the cluster, but only once, even when it has forgotten everything.
+func TestWipedFirstNodeFormsNothing(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	c.settled()
+	c.leader().put("kept")
+	id := c.nodes["node2"].r.nodeID
+	for _, n := range c.nodes {
+		n.kill()
+	}
+	c.nodes["node1"].wipe()
+	c.start("node1", "node2")
+	first := c.nodes["node1"].r
+	c.until("node1 sees that node2 has state", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return first.askStatus(ctx)["node2"].HasState
+	})
+	if err := first.formOrJoin(context.Background()); err == nil || first.raft.LastIndex() != 0 {
+		t.Fatalf("a second cluster was formed: %v", err)
+	}
+	c.start("node3")
+	c.settled()
+	if !c.nodes["node1"].r.isServer(id) {
+		t.Fatal("node1 is in another cluster than node2")
+	}
+	if err := c.nodes["node1"].r.Confirm(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := c.nodes["node1"].opened.f.View().Get(fsm.KindSetting, "kept"); !ok {
+		t.Fatal("an acknowledged write is lost")
+	}
+}
+
 func peerOf(n *testNode, id string) transport.Peer {
 	hello := n.r.id.Hello()
 	hello.NodeID = id
@@ -80,7 +115,13 @@ func TestRemovedNameStaysOutUntilAllowed(t *testing.T) {
 	f.stop()
 	f.wipe()
 	f.start()
-	wantKind(t, c.leader().r.join(context.Background(), f.r.id.record()), KindRefused)
+	c.until("the leader refuses it", func() bool {
+		err := c.leader().r.join(context.Background(), f.r.id.record())
+		if err == nil {
+			t.Fatal("a removed node was taken in")
+		}
+		return KindOf(err) == KindRefused
+	})
 	if n := len(c.leader().r.servers()); n != 2 {
 		t.Fatalf("%d servers, want 2", n)
 	}

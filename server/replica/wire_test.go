@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/lockstep-kms/lockstep/transport"
 )
 
@@ -184,6 +186,30 @@ func TestRetries(t *testing.T) {
 		}
 		if KindOf(p.err) != tt.kind || p.unknown.Load() != tt.unknown {
 			t.Errorf("%s: error %v, unknown %v", tt.name, p.err, p.unknown.Load())
+		}
+	}
+}
+
+// Failed is not unknown: only what is listed is known to be in no log.
+func TestNeverLogged(t *testing.T) {
+	for err, want := range map[error]bool{
+		raft.ErrNotLeader: true, raft.ErrEnqueueTimeout: true, raft.ErrLeadershipTransferInProgress: true,
+		raft.ErrLeadershipLost: false, raft.ErrRaftShutdown: false, raft.ErrAbortedByRestore: false, errors.New("disk"): false,
+	} {
+		if neverLogged(err) != want {
+			t.Errorf("%v: never logged %v", err, !want)
+		}
+	}
+	for err, want := range map[error]bool{
+		&transport.RemoteError{Code: string(KindNotLeader)}:        true,
+		&transport.RemoteError{Code: string(KindThrottled)}:        true,
+		&transport.RemoteError{Code: transport.CodeDeadline}:       false,
+		&transport.RemoteError{Code: transport.CodeFailed}:         false,
+		&transport.RemoteError{Code: string(KindOutcomeUnknown)}:   false,
+		&transport.CallError{Sent: true, Err: errors.New("reset")}: false,
+	} {
+		if refusedWhole(err) != want {
+			t.Errorf("%v: refused whole %v", err, !want)
 		}
 	}
 }
