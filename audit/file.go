@@ -20,7 +20,8 @@ type Sink interface {
 const (
 	defaultDeadline = 2 * time.Second
 	maxPending      = 8 << 20 // bytes that may wait behind the write that is under way
-	keepBuffer      = 1 << 20 // a larger buffer is given back after use
+	keepBuffer      = 1 << 20 // bytes; a larger buffer is given back after use
+	keepBatches     = 4
 )
 
 // Errors of a FileSink; other errors are those of the file.
@@ -56,28 +57,44 @@ type FileSink struct {
 	path    string      // immutable
 	options FileOptions // immutable, with defaults filled in
 
-	out  file // owned by the drain goroutine; nil: to be opened
-	work chan struct{}
-	done chan struct{} // closed when the drain goroutine has ended
+	out   file          // owned by the drain goroutine; nil: to be opened
+	work  chan struct{} // buffered 1: wakes the drain goroutine
+	done  chan struct{} // closed when the drain goroutine has ended
+	alarm *time.Timer   // calls expire
 
 	mu      sync.Mutex
-	pending *batch    // guarded by mu: gathers lines, not nil while the sink is open
+	pending *batch    // guarded by mu: gathers lines, not nil
 	current *batch    // guarded by mu: is being written
-	idle    *batch    // guarded by mu: for reuse
+	spare   []byte    // guarded by mu: a buffer for the next batch
 	began   time.Time // guarded by mu: when the write of current began
+	armed   bool      // guarded by mu: the alarm will ring
 	hung    bool      // guarded by mu: current has passed its deadline
 	reopen  bool      // guarded by mu
 	closed  bool      // guarded by mu
 }
 
-// batch is the lines of one write. All fields but buf are guarded by FileSink.mu; buf is so while
-// the batch is pending and belongs to the drain goroutine while it is current.
+// batch is the lines of one write. Its appenders wait for settled and then read err.
 type batch struct {
-	buf     []byte
-	waiters int
-	settled bool
-	err     error // valid once settled
-	wake    sync.Cond
+	buf     []byte        // guarded by FileSink.mu while pending, then owned by the drain goroutine
+	settled chan struct{} // closed under FileSink.mu, once
+	err     error         // written before settled is closed
+}
+
+func (b *batch) isSettled() bool {
+	select {
+	case <-b.settled:
+		return true
+	default:
+		return false
+	}
+}
+
+// settle lets the appenders of b go with err, the first time; FileSink.mu is held.
+func (b *batch) settle(err error) {
+	if !b.isSettled() {
+		b.err = err
+		close(b.settled)
+	}
 }
 
 // OpenFile opens path for appending and starts the sink. A file that does not exist is created with
@@ -90,10 +107,11 @@ func OpenFile(path string, o FileOptions) (*FileSink, error) {
 		o.open = openAppend
 	}
 	s := &FileSink{path: path, options: o, work: make(chan struct{}, 1), done: make(chan struct{})}
-	s.pending = s.newBatch()
+	s.renewPending()
 	if err := s.openFile(); err != nil {
 		return nil, err
 	}
+	s.alarm = time.AfterFunc(time.Hour, s.expire)
 	go s.drain()
 	return s, nil
 }
@@ -106,73 +124,54 @@ func openAppend(path string) (file, error) {
 	return f, nil
 }
 
-func (s *FileSink) newBatch() *batch {
-	b := new(batch)
-	b.wake.L = &s.mu
-	return b
+// renewPending begins an empty batch; mu is held, or nobody else has s.
+func (s *FileSink) renewPending() {
+	s.pending = &batch{buf: s.spare[:0], settled: make(chan struct{})}
+	s.spare = nil
 }
 
 // Append implements Sink.
 func (s *FileSink) Append(line []byte) error {
+	b, err := s.enqueue(line)
+	if err != nil {
+		return err
+	}
+	<-b.settled
+	return b.err
+}
+
+// enqueue adds line to the pending batch and sees to it that it will be written.
+func (s *FileSink) enqueue(line []byte) (*batch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.pending
 	switch {
 	case s.closed:
-		return ErrClosed
+		return nil, ErrClosed
 	case s.hung:
-		return ErrHung
+		return nil, ErrHung
 	case len(b.buf)+len(line) >= maxPending:
-		return ErrFull
+		return nil, ErrFull
 	}
 	b.buf = append(append(b.buf, line...), '\n')
-	b.waiters++
 	if s.current == nil {
 		select {
 		case s.work <- struct{}{}:
 		default: // it is awake, or will be
 		}
 	}
-	for !b.settled {
-		b.wake.Wait()
-	}
-	err := b.err
-	if b.waiters--; b.waiters == 0 && b != s.current {
-		s.recycle(b)
-	}
-	return err
-}
-
-// recycle keeps b for the next batch; mu is held and nobody else has b.
-func (s *FileSink) recycle(b *batch) {
-	if cap(b.buf) > keepBuffer {
-		return
-	}
-	b.buf, b.settled, b.err = b.buf[:0], false, nil
-	s.idle = b
-}
-
-// settle lets the waiters of b go with err, once; mu is held.
-func (b *batch) settle(err error) {
-	if !b.settled {
-		b.settled, b.err = true, err
-		b.wake.Broadcast()
-	}
+	return b, nil
 }
 
 // drain is the goroutine that writes.
 func (s *FileSink) drain() {
 	defer close(s.done)
-	alarm := time.AfterFunc(time.Hour, s.expire)
-	defer alarm.Stop()
 	for range s.work {
 		for b, reopen := s.take(); b != nil; b, reopen = s.take() {
-			alarm.Reset(s.options.Deadline)
-			err := s.writeOut(b.buf, reopen)
-			alarm.Stop()
-			s.finish(b, err)
+			s.finish(b, s.writeOut(b.buf, reopen))
 		}
 	}
+	s.alarm.Stop()
 	if s.out != nil {
 		s.out.Close()
 	}
@@ -186,12 +185,13 @@ func (s *FileSink) take() (b *batch, reopen bool) {
 	if len(s.pending.buf) == 0 {
 		return nil, false
 	}
-	reopen, s.reopen = s.reopen, false
-	s.began = time.Now()
-	s.current, s.pending, s.idle = s.pending, s.idle, nil
-	if s.pending == nil {
-		s.pending = s.newBatch()
+	s.current, s.began = s.pending, time.Now()
+	s.renewPending()
+	if !s.armed {
+		s.armed = true
+		s.alarm.Reset(s.options.Deadline)
 	}
+	reopen, s.reopen = s.reopen, false
 	return s.current, reopen
 }
 
@@ -200,25 +200,30 @@ func (s *FileSink) finish(b *batch, err error) {
 	defer s.mu.Unlock()
 	b.settle(err)
 	s.current, s.hung = nil, false
-	if b.waiters == 0 {
-		s.recycle(b)
+	if cap(b.buf) <= keepBuffer {
+		s.spare = b.buf
 	}
 }
 
-// expire is the alarm: the write under way has passed its deadline. What waits behind it is given
-// up too, and is not written later: its callers were refused.
+// expire is called by the alarm, which is set at most once a deadline: it gives up a write that has
+// passed its deadline. What waits behind that is given up too, and is not written later: its
+// callers were refused.
 func (s *FileSink) expire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.current == nil || s.current.settled || time.Since(s.began) < s.options.Deadline {
-		return // the alarm was for the write before
+	s.armed = false
+	if s.current == nil || s.hung {
+		return
+	}
+	if left := s.options.Deadline - time.Since(s.began); left > 0 {
+		s.armed = true
+		s.alarm.Reset(left)
+		return
 	}
 	s.hung = true
 	s.current.settle(ErrHung)
-	if b := s.pending; b.waiters > 0 {
-		b.settle(ErrHung)
-		s.pending = s.newBatch()
-	}
+	s.pending.settle(ErrHung)
+	s.renewPending()
 }
 
 // writeOut writes one batch to the file. It is called by the drain goroutine.

@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -165,12 +164,9 @@ func appendPairs(b []byte, pairs []Pair) []byte {
 	return append(b, '}')
 }
 
-// keyPool holds the scratch slices in which appendObject sorts; the strings are dropped after use.
-var keyPool = sync.Pool{New: func() any { return new([]string) }}
-
 func appendObject(b []byte, m map[string]string) []byte {
-	scratch := keyPool.Get().(*[]string)
-	keys := (*scratch)[:0]
+	var few [8]string // a longer list is allocated
+	keys := few[:0]
 	for k := range m {
 		keys = append(keys, k)
 	}
@@ -183,9 +179,6 @@ func appendObject(b []byte, m map[string]string) []byte {
 		b = append(appendString(b, k), ':')
 		b = appendString(b, m[k])
 	}
-	clear(keys)
-	*scratch = keys
-	keyPool.Put(scratch)
 	return append(b, '}')
 }
 
@@ -211,34 +204,35 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
+// appendString appends s as a JSON string. Control characters and every character that some reader
+// takes for the end of a line are escaped.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	start := 0
 	for i := 0; i < len(s); {
-		c := s[i]
-		if plain[c] {
+		if plain[s[i]] {
 			i++
 			continue
 		}
-		size := 1
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if size = n; r != utf8.RuneError || n > 1 {
-				i += n
+		r, size := rune(s[i]), 1
+		if r >= utf8.RuneSelf {
+			r, size = utf8.DecodeRuneInString(s[i:])
+			if r > 0x9f && r != '\u2028' && r != '\u2029' && (r != utf8.RuneError || size > 1) {
+				i += size
 				continue
 			}
 		}
 		b = append(b, s[start:i]...)
 		i += size
 		start = i
-		switch {
-		case c >= utf8.RuneSelf:
+		switch r {
+		case utf8.RuneError:
 			b = append(b, "\ufffd"...)
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
+		case '"', '\\':
+			b = append(b, '\\', byte(r))
 		default:
 			const digits = "0123456789abcdef"
-			b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+			b = append(b, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
 		}
 	}
 	b = append(b, s[start:]...)

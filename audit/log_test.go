@@ -1,0 +1,243 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/kms"
+)
+
+// memory is a Sink in memory.
+type memory struct {
+	mu    sync.Mutex
+	fail  error         // guarded by mu
+	hang  chan struct{} // guarded by mu
+	lines []string      // guarded by mu
+}
+
+func (m *memory) Append(line []byte) error {
+	m.mu.Lock()
+	fail, hang := m.fail, m.hang
+	m.mu.Unlock()
+	if hang != nil {
+		<-hang
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fail == nil {
+		m.lines = append(m.lines, string(line))
+	}
+	return fail
+}
+
+func (m *memory) Close() error { return nil }
+
+func (m *memory) set(fail error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.fail = fail
+}
+
+func (m *memory) all() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return strings.Join(m.lines, "\n")
+}
+
+func newLog(t testing.TB, require int, sinks ...Sink) *Log {
+	t.Helper()
+	l, err := New(sinks, require, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func TestRequiredSinks(t *testing.T) {
+	broken := errors.New("no space left on device")
+	for sinks := 1; sinks <= 4; sinks++ {
+		for require := 1; require <= sinks; require++ {
+			for failing := 0; failing <= sinks; failing++ {
+				var all []Sink
+				for i := range sinks {
+					m := &memory{}
+					if i < failing {
+						m.fail = broken
+					}
+					all = append(all, m)
+				}
+				l := newLog(t, require, all...)
+				err := l.Append(sample())
+				name := fmt.Sprintf("%d of %d required, %d fail", require, sinks, failing)
+				if want := sinks-failing >= require; (err == nil) != want {
+					t.Errorf("%s: %v", name, err)
+				}
+				if err != nil && (kms.CodeOf(err) != kms.CodeAuditBlocked || !errors.Is(err, broken) || strings.Contains(err.Error(), "device")) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}
+	}
+	for _, require := range []int{-1, 0, 2} {
+		if _, err := New([]Sink{&memory{}}, require, nil); err == nil {
+			t.Errorf("%d of 1 sinks required", require)
+		}
+	}
+}
+
+func TestASlowSinkBeyondTheRequiredIsNotWaitedFor(t *testing.T) {
+	slow, quick := &memory{hang: make(chan struct{})}, &memory{}
+	l := newLog(t, 1, slow, quick)
+	for range 3 {
+		if err := l.Append(sample()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(slow.hang)
+	waitFor(t, "the slow sink has the same lines", func() bool { return slow.all() == quick.all() })
+}
+
+func TestHealthyRecoversByItself(t *testing.T) {
+	m := &memory{}
+	l := newLog(t, 1, m)
+	if err := l.Healthy(); err != nil || m.all() != "" {
+		t.Fatalf("a healthy log: %v, %q", err, m.all())
+	}
+	m.set(errors.New("full"))
+	if err := l.Append(sample()); kms.CodeOf(err) != kms.CodeAuditBlocked {
+		t.Fatal(err)
+	}
+	if err := l.Healthy(); kms.CodeOf(err) != kms.CodeAuditBlocked {
+		t.Errorf("while blocked: %v", err)
+	}
+	m.set(nil)
+	if err := l.Healthy(); err != nil {
+		t.Errorf("once mended: %v", err)
+	}
+	if line := m.all(); !strings.Contains(line, `"eventName":"AuditResumed"`) || !strings.Contains(line, "blockedSince") || !strings.Contains(line, `"node":"node-a"`) {
+		t.Errorf("the log says: %s", line)
+	}
+	if err := l.Healthy(); err != nil || strings.Count(m.all(), "\n") != 0 {
+		t.Errorf("afterwards: %v, %s", err, m.all())
+	}
+}
+
+func TestAppendRecoversByItself(t *testing.T) {
+	d := &disk{}
+	s, path := openSink(t, d, FileOptions{Deadline: never})
+	l := newLog(t, 1, s)
+	d.set(func() { d.fail = errors.New("full") })
+	for range 2 {
+		if err := l.Append(sample()); kms.CodeOf(err) != kms.CodeAuditBlocked {
+			t.Fatal(err)
+		}
+	}
+	d.set(func() { d.fail = nil })
+	if err := errors.Join(l.Append(sample()), l.Healthy()); err != nil {
+		t.Error(err)
+	}
+	if all := lines(t, path); len(all) != 1 {
+		t.Errorf("lines: %q", all)
+	}
+}
+
+func TestEventIDs(t *testing.T) {
+	m := &memory{}
+	l := newLog(t, 1, m)
+	seen := map[[16]byte]bool{}
+	for range 1000 {
+		var r Record
+		if err := l.Append(&r); err != nil {
+			t.Fatal(err)
+		}
+		if seen[r.EventID] || r.EventID[6]>>4 != 8 || r.EventID[8]>>6 != 2 {
+			t.Fatalf("event id %x", r.EventID)
+		}
+		seen[r.EventID] = true
+	}
+	r := Record{EventID: [16]byte{1}}
+	if err := l.Append(&r); err != nil || r.EventID != [16]byte{1} {
+		t.Errorf("a given event id became %x (%v)", r.EventID, err)
+	}
+}
+
+func TestAppendAllocations(t *testing.T) {
+	s, _ := openSink(t, nil, FileOptions{Deadline: never})
+	l, r := newLog(t, 1, s), sample()
+	n := testing.AllocsPerRun(200, func() {
+		r.EventID = [16]byte{}
+		if err := l.Append(r); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n > 4 { // a batch and its channel; the garbage collector may empty the pool
+		t.Errorf("%v allocations a record", n)
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, fsync := range []bool{false, true} {
+		name := "write"
+		if fsync {
+			name = "fsync"
+		}
+		for _, clients := range []int{1, 16, 64} {
+			b.Run(fmt.Sprintf("%s/clients=%d", name, clients), func(b *testing.B) {
+				s, err := OpenFile(filepath.Join(b.TempDir(), "audit.jsonl"), FileOptions{Fsync: fsync, Deadline: time.Minute})
+				if err != nil {
+					b.Fatal(err)
+				}
+				l := newLog(b, 1, s)
+				appendFrom(b, clients, func(r *Record) error { return l.Append(r) })
+			})
+		}
+	}
+}
+
+// BenchmarkAppendUnderLock is the plain way to do the same, to compare with: one write per record
+// under a mutex.
+func BenchmarkAppendUnderLock(b *testing.B) {
+	f, err := os.OpenFile(filepath.Join(b.TempDir(), "audit.jsonl"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	var mu sync.Mutex
+	var pool sync.Pool
+	appendFrom(b, 16, func(r *Record) error {
+		buf, _ := pool.Get().(*bytes.Buffer)
+		if buf == nil {
+			buf = new(bytes.Buffer)
+		}
+		defer pool.Put(buf)
+		buf.Reset()
+		buf.Write(append(r.AppendJSON(buf.AvailableBuffer()), '\n'))
+		mu.Lock()
+		defer mu.Unlock()
+		_, err := f.Write(buf.Bytes())
+		return err
+	})
+}
+
+func appendFrom(b *testing.B, clients int, do func(*Record) error) {
+	b.ReportAllocs()
+	b.SetParallelism(max(1, clients/2))
+	b.RunParallel(func(pb *testing.PB) {
+		r := sample()
+		for pb.Next() {
+			r.EventID = [16]byte{}
+			if err := do(r); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}

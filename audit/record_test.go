@@ -1,0 +1,158 @@
+package audit
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+func sample() *Record {
+	return &Record{
+		Time:      time.Date(2026, 11, 23, 20, 15, 0, 123456789, time.FixedZone("", 3600)),
+		EventID:   [16]byte{0, 1, 2, 3, 4, 5, 0x86, 7, 0x88, 9, 10, 11, 12, 13, 14, 15},
+		RequestID: "req-1", Source: "kms.amazonaws.com", Name: "Encrypt", Region: "us-east-1",
+		SourceIP: "192.0.2.1", UserAgent: `curl/8 "quoted" \ ` + "\x00\n\x7fé\xff€",
+		Identity: Identity{Type: "Root", PrincipalID: "111122223333", ARN: "arn:aws:iam::111122223333:root",
+			AccountID: "111122223333", AccessKeyID: "AKIAAAAAAAAAAAAAAAAA"},
+		Parameters: []Pair{
+			{Key: "keyId", Value: "alias/app"},
+			{Key: "encryptionContext", Object: map[string]string{"tenant": "7", "app": "shop", "": "\u2028"}},
+			Int("numberOfBytes", -32), Bool("dryRun", false),
+		},
+		Resources: []Resource{{ARN: "arn:aws:kms:us-east-1:111122223333:key/k1", AccountID: "111122223333", Type: "AWS::KMS::Key"}, {ARN: "arn:x"}},
+		ReadOnly:  true, Recipient: "111122223333", Node: "node-a", Epoch: 1, Index: 1<<64 - 1,
+	}
+}
+
+func TestGoldenRecords(t *testing.T) {
+	refused := &Record{Time: time.Unix(0, 0), Source: "lockstep", Name: "Seal", ErrorCode: "access_denied", ErrorMessage: "No.", Response: []Pair{}}
+	var got strings.Builder
+	for _, r := range []*Record{sample(), refused, {}} {
+		got.Write(r.AppendJSON(nil))
+		got.WriteByte('\n')
+	}
+	want, err := os.ReadFile("testdata/records.jsonl")
+	if err != nil || got.String() != string(want) {
+		t.Errorf("testdata/records.jsonl differs (%v); got\n%s", err, got.String())
+	}
+}
+
+// checkLine parses a line with encoding/json and compares what callers control.
+func checkLine(t testing.TB, r *Record) {
+	t.Helper()
+	line := r.AppendJSON(nil)
+	if !utf8.Valid(line) || strings.ContainsAny(string(line), "\n\r\x00\u0085\u2028\u2029") {
+		t.Fatalf("not one line of UTF-8: %q", line)
+	}
+	var got struct {
+		RequestID, EventSource, EventName, AWSRegion, SourceIPAddress, UserAgent, ErrorCode, ErrorMessage string
+		EventTime                                                                                         time.Time
+		UserIdentity                                                                                      struct{ Type, PrincipalID, ARN, AccountID, AccessKeyID string }
+		RequestParameters, ResponseElements                                                               map[string]any
+		Resources                                                                                         []Resource
+		RecipientAccountID                                                                                string
+		ReadOnly                                                                                          bool
+	}
+	if err := json.Unmarshal(line, &got); err != nil {
+		t.Fatalf("%v: %s", err, line)
+	}
+	text := func(what, got, given string) {
+		t.Helper()
+		if want := strings.ToValidUTF8(given, "\ufffd"); got != want && !sameText(got, given) {
+			t.Errorf("%s: got %q, want %q", what, got, want)
+		}
+	}
+	text("requestID", got.RequestID, r.RequestID)
+	text("eventName", got.EventName, r.Name)
+	text("sourceIPAddress", got.SourceIPAddress, r.SourceIP)
+	text("userAgent", got.UserAgent, cut(r.UserAgent))
+	text("errorMessage", got.ErrorMessage, cut(r.ErrorMessage))
+	text("arn", got.UserIdentity.ARN, r.Identity.ARN)
+	for i, resource := range r.Resources {
+		text("resource", got.Resources[i].ARN, resource.ARN)
+	}
+	for _, p := range r.Parameters {
+		if m, ok := got.RequestParameters[validKey(p.Key)].(map[string]any); ok {
+			for k, v := range p.Object {
+				if utf8.ValidString(k) {
+					text("object member", m[k].(string), v)
+				}
+			}
+		}
+	}
+	if (got.RequestParameters == nil) != (r.Parameters == nil) {
+		t.Errorf("requestParameters: %v for %v", got.RequestParameters, r.Parameters)
+	}
+}
+
+// sameText compares as encoding/json replaces bad bytes: each by one U+FFFD.
+func sameText(got, given string) bool { return got == string([]rune(given)) }
+
+func validKey(s string) string { return string([]rune(s)) }
+
+func TestEveryRecordIsOneLineOfJSON(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text := func(label string) string {
+			return string(rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(rt, label))
+		}
+		r := &Record{
+			Time: time.UnixMilli(rapid.Int64().Draw(rt, "time")), RequestID: text("request"), Name: text("name"), SourceIP: text("ip"),
+			UserAgent: strings.Repeat(text("agent"), 40), ErrorCode: text("code"), ErrorMessage: text("message"),
+			Identity: Identity{Type: text("type"), ARN: text("arn")}, Index: rapid.Uint64().Draw(rt, "index"),
+		}
+		for range rapid.IntRange(0, 3).Draw(rt, "pairs") {
+			r.Parameters = append(r.Parameters, Pair{Key: text("key"), Value: text("value")})
+		}
+		r.Parameters = append(r.Parameters, Int("int", rapid.Int64().Draw(rt, "int")), Pair{Key: "context",
+			Object: rapid.MapOf(rapid.String(), rapid.String()).Draw(rt, "context")})
+		r.Resources = append(r.Resources, Resource{ARN: text("resource")})
+		checkLine(t, r)
+	})
+}
+
+func TestObjectsAreSorted(t *testing.T) {
+	m := map[string]string{}
+	for c := 'z'; c >= 'a'; c-- {
+		m[string(c)] = "v"
+		line := string(appendObject(nil, m))
+		at := -1
+		for _, k := range slices.Sorted(maps.Keys(m)) {
+			next := strings.Index(line, `"`+k+`":`)
+			if next <= at {
+				t.Fatalf("%s", line)
+			}
+			at = next
+		}
+	}
+}
+
+func FuzzAppendString(f *testing.F) {
+	f.Add("plain")
+	f.Add("\x00\x1f\x7f\"\\\n\xff\xc3\u2028\ufffd")
+	f.Fuzz(func(t *testing.T, s string) {
+		checkLine(t, &Record{UserAgent: s, RequestID: s, Parameters: []Pair{{Key: s, Object: map[string]string{s: s}}}})
+	})
+}
+
+func TestRenderingDoesNotAllocate(t *testing.T) {
+	r, b := sample(), make([]byte, 0, 4096)
+	if n := testing.AllocsPerRun(100, func() { b = r.AppendJSON(b[:0]) }); n != 0 {
+		t.Errorf("%v allocations a record", n)
+	}
+}
+
+func BenchmarkAppendJSON(b *testing.B) {
+	r, buf := sample(), make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = r.AppendJSON(buf[:0])
+	}
+	b.SetBytes(int64(len(buf)))
+}
