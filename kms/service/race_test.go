@@ -1,0 +1,275 @@
+package service_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+	"github.com/lockstep-kms/lockstep/kms/service/servicetest"
+)
+
+// touch writes a record again as it is, behind the node's back: another node's change.
+func (w *world) touch(t *testing.T, ref func(catalog.IDs) fsm.Ref, change func(body any)) {
+	t.Helper()
+	b := w.Barrier()
+	defer b.Wipe()
+	r := ref(catalog.NewIDs(b))
+	state := w.State()
+	old, ok := state.Get(r.Kind, r.ID)
+	if !ok {
+		t.Errorf("there is no %v", r)
+		return
+	}
+	v := w.Catalog.View()
+	body, err := v.Open(r)
+	if err != nil {
+		t.Errorf("open %v: %v", r, err)
+		return
+	}
+	change(body)
+	write, err := catalog.Write(b, r, max(old.Revision, state.Index())+1, body, old.Scopes...)
+	if err != nil {
+		t.Errorf("seal %v: %v", r, err)
+		return
+	}
+	w.Commit(&fsm.Txn{ID: servicetest.NewTxnID(), Event: "test.touched", Based: state.LogTime(), Writes: []fsm.Write{write}})
+}
+
+var aliceScope = kms.Scope{Account: aliceID, Region: "us-east-1"}
+
+func (w *world) touchKey(t *testing.T, key string) {
+	w.touch(t, func(ids catalog.IDs) fsm.Ref { return ids.Key(aliceScope, key) }, func(any) {})
+}
+
+// A change conflicts with every record that its decision read, the ones it does not write too, and
+// is decided again on what is there then.
+func TestConflictsWithWhatWasOnlyRead(t *testing.T) {
+	disabled := func(body any) { body.(*kms.Account).Disabled = true }
+	policy := func(body any) { body.(*kms.Policy).Document = "{}" }
+	rows := []struct {
+		name   string
+		ref    func(ids catalog.IDs, key string, who servicetest.Credentials) fsm.Ref
+		change func(any)
+		op     *kms.Operation
+		code   kms.Code // of the second decision
+	}{
+		{"account", func(ids catalog.IDs, _ string, _ servicetest.Credentials) fsm.Ref { return ids.Account(aliceID) }, disabled, kms.OpCreateKey, kms.CodeUnauthenticated},
+		{"account, of a key", func(ids catalog.IDs, _ string, _ servicetest.Credentials) fsm.Ref { return ids.Account(aliceID) }, disabled, kms.OpDisableKey, kms.CodeUnauthenticated},
+		{"identity", func(ids catalog.IDs, _ string, _ servicetest.Credentials) fsm.Ref {
+			return ids.Identity(aliceID, aliceID)
+		},
+			func(body any) { body.(*kms.Identity).Disabled = true }, kms.OpCreateAlias, kms.CodeUnauthenticated},
+		{"credential", func(ids catalog.IDs, _ string, who servicetest.Credentials) fsm.Ref {
+			return ids.Credential(who.AccessKeyID)
+		}, func(body any) { body.(*kms.Credential).Disabled = true }, kms.OpCreateKey, kms.CodeUnauthenticated},
+		{"policy", func(ids catalog.IDs, key string, _ servicetest.Credentials) fsm.Ref {
+			return ids.Policy(aliceScope, key)
+		}, policy, kms.OpDisableKey, kms.CodeAccessDenied},
+		{"policy, of an alias's key", func(ids catalog.IDs, key string, _ servicetest.Credentials) fsm.Ref {
+			return ids.Policy(aliceScope, key)
+		}, policy, kms.OpCreateAlias, kms.CodeAccessDenied},
+		{"policy, of the key that is left", func(ids catalog.IDs, key string, _ servicetest.Credentials) fsm.Ref {
+			return ids.Policy(aliceScope, key)
+		}, policy, kms.OpDeleteAlias, kms.CodeAccessDenied},
+		{"key, touched", func(ids catalog.IDs, key string, _ servicetest.Credentials) fsm.Ref { return ids.Key(aliceScope, key) }, func(any) {}, kms.OpCreateAlias, ""},
+		{"alias, touched", func(ids catalog.IDs, _ string, _ servicetest.Credentials) fsm.Ref {
+			return ids.Alias(aliceScope, "alias/a")
+		}, func(any) {}, kms.OpUpdateAlias, ""},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			w := newWorld(t, servicetest.Options{})
+			key := w.CreateKey(w.alice)
+			_, err := w.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key})
+			want(t, "alias", err, "")
+			var once sync.Once
+			w.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
+				once.Do(func() {
+					w.touch(t, func(ids catalog.IDs) fsm.Ref { return row.ref(ids, key, w.alice) }, row.change)
+				})
+			}})
+			before := w.Counts().Proposals
+			_, err = w.Do(w.alice, row.op, requests(key, "alias/a", nil)[row.op])
+			want(t, row.op.Name, err, row.code)
+			proposals := w.Counts().Proposals - before
+			if row.code == "" && proposals != 2 || row.code != "" && proposals != 1 {
+				t.Errorf("%d proposals", proposals)
+			}
+		})
+	}
+}
+
+// Two writers of one alias: both decide that it is free, one gets it.
+func TestTwoWriters(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	other := w.Cluster.Node(servicetest.Options{})
+	key := w.CreateKey(w.alice)
+	want(t, "catch up", other.CatchUp(t.Context()), "")
+	var once sync.Once
+	other.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
+		once.Do(func() {
+			_, err := w.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}})
+	_, err := other.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key})
+	want(t, "the second one", err, kms.CodeAlreadyExists)
+}
+
+// A limit holds against writers who all saw room for one more.
+func TestLimitUnderRace(t *testing.T) {
+	w := newWorld(t, servicetest.Options{MaxKeys: 2})
+	w.CreateKey(w.alice)
+	other := w.Cluster.Node(servicetest.Options{MaxKeys: 2})
+	want(t, "catch up", other.CatchUp(t.Context()), "")
+	var once sync.Once
+	other.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) { once.Do(func() { w.CreateKey(w.alice) }) }})
+	_, err := other.Do(w.alice, kms.OpCreateKey, &kms.CreateKeyRequest{})
+	want(t, "the third key", err, kms.CodeLimitExceeded)
+}
+
+// Creating keys in one account conflicts with nothing.
+func TestConcurrentCreatesDoNotConflict(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	before := w.Counts().Proposals
+	const writers, each = 8, 20
+	var wg sync.WaitGroup
+	for range writers {
+		wg.Go(func() {
+			for range each {
+				if _, err := w.Do(w.alice, kms.OpCreateKey, &kms.CreateKeyRequest{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := w.Counts().Proposals - before; n != writers*each {
+		t.Errorf("%d proposals for %d keys", n, writers*each)
+	}
+	if n := len(w.keys(t, w.alice)); n != writers*each {
+		t.Errorf("%d keys", n)
+	}
+}
+
+// One idempotency key makes one change, whatever comes between, and is answered from what the first
+// request wrote.
+func TestIdempotency(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	key, other := w.CreateKey(w.alice), w.CreateKey(w.alice)
+	do := func(n *servicetest.Node, who servicetest.Credentials, op *kms.Operation, id string, request any) (any, error) {
+		call := servicetest.Call(who, op, request)
+		call.IdempotencyKey = id
+		result, err := n.Service.Do(t.Context(), call)
+		if err != nil {
+			return nil, err
+		}
+		return result.Answer, nil
+	}
+	second := w.Cluster.Node(servicetest.Options{})
+	rows := []struct {
+		who     servicetest.Credentials
+		op      *kms.Operation
+		request func() any
+		other   any // another request
+	}{
+		{w.alice, kms.OpCreateKey, func() any {
+			return &kms.CreateKeyRequest{Description: "x", Tags: map[string]string{"a": "1", "b": "2"}}
+		}, &kms.CreateKeyRequest{Description: "x", Tags: map[string]string{"a": "1"}}},
+		{w.alice, kms.OpCreateAlias, func() any { return &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key} },
+			&kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: other}},
+		{w.alice, kms.OpUpdateAlias, func() any { return &kms.UpdateAliasRequest{AliasName: "alias/a", TargetKeyID: other} },
+			&kms.UpdateAliasRequest{AliasName: "alias/b", TargetKeyID: other}},
+		{w.alice, kms.OpDisableKey, func() any { return &kms.KeyRequest{KeyID: "alias/a"} }, &kms.KeyRequest{KeyID: other}},
+		{w.alice, kms.OpEnableKey, func() any { return &kms.KeyRequest{KeyID: other} }, &kms.KeyRequest{KeyID: key}},
+		{w.alice, kms.OpDeleteAlias, func() any { return &kms.DeleteAliasRequest{AliasName: "alias/a"} }, &kms.DeleteAliasRequest{AliasName: "alias/b"}},
+		{w.Root, kms.OpCreateAccount, func() any { return &kms.CreateAccountRequest{Name: "n"} }, &kms.CreateAccountRequest{Name: "m"}},
+		{w.Root, kms.OpDisableAccount, func() any { return &kms.AccountRequest{AccountID: bobID} }, &kms.AccountRequest{AccountID: aliceID}},
+		{w.Root, kms.OpPutSetting, func() any { return &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "5s"} },
+			&kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "6s"}},
+	}
+	seen := map[*kms.Operation]bool{}
+	for _, row := range rows {
+		seen[row.op] = true
+		first, err := do(w.Node, row.who, row.op, "id", row.request())
+		want(t, row.op.Name, err, "")
+		for _, n := range []*servicetest.Node{w.Node, second} {
+			again, err := do(n, row.who, row.op, "id", row.request())
+			want(t, row.op.Name+" again", err, "")
+			if fmt.Sprintf("%+v", show(again)) != fmt.Sprintf("%+v", show(first)) {
+				t.Errorf("%s: first %+v, again %+v", row.op.Name, first, again)
+			}
+		}
+		_, err = do(w.Node, row.who, row.op, "id", row.other)
+		want(t, row.op.Name+", another request", err, kms.CodeIdempotencyMismatch)
+	}
+	for _, op := range kms.Operations {
+		if op.Mutates && !seen[op] && op != kms.OpSeal && op != kms.OpAllowMember && op != kms.OpRemoveMember {
+			t.Errorf("%s has no row", op.Name)
+		}
+	}
+	// Another principal's key of the same spelling is another key.
+	carol := w.CreateAccount("555555555555")
+	_, err := do(w.Node, carol, kms.OpCreateKey, "id", &kms.CreateKeyRequest{})
+	want(t, "another principal", err, "")
+	if n := len(w.keys(t, carol)); n != 1 {
+		t.Errorf("%d keys", n)
+	}
+}
+
+// show makes the secret of an answer comparable.
+func show(answer any) any {
+	if a, ok := answer.(*kms.CreateAccountAnswer); ok {
+		return string(a.SecretAccessKey) + fmt.Sprintf("%+v", a)
+	}
+	return answer
+}
+
+// A retry whose first request was applied but not answered finds it, in spite of what came after:
+// the alias exists, but it is the retry's own.
+func TestRetryAfterUnknownOutcome(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	key := w.CreateKey(w.alice)
+	call := servicetest.Call(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key})
+	call.IdempotencyKey = "id"
+	w.Break(servicetest.Faults{AfterPropose: func(*fsm.Txn) error {
+		return kms.Errorf(kms.CodeOutcomeUnknown, "The leader did not answer.")
+	}})
+	_, err := w.Service.Do(t.Context(), call)
+	want(t, "first", err, kms.CodeOutcomeUnknown)
+	w.Break(servicetest.Faults{})
+	n := w.behind(t)
+	_, err = w.Do(w.alice, kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"})
+	want(t, "delete", err, "")
+	for _, node := range []*servicetest.Node{w.Node, n} {
+		result, err := node.Service.Do(t.Context(), call)
+		want(t, "retry", err, "")
+		if a := result.Answer.(*kms.AliasAnswer).Alias; a.AliasName != "alias/a" || a.TargetKeyID != key {
+			t.Errorf("answered %+v", a)
+		}
+	}
+	_, err = w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/a"})
+	want(t, "the alias stays deleted", err, kms.CodeNotFound)
+}
+
+// A retry is an access: the rights to it are decided again.
+func TestRetryIsAuthorizedAgain(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	key := w.CreateKey(w.alice)
+	call := servicetest.Call(w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: key})
+	call.IdempotencyKey = "id"
+	_, err := w.Service.Do(t.Context(), call)
+	want(t, "first", err, "")
+	w.touch(t, func(ids catalog.IDs) fsm.Ref { return ids.Policy(aliceScope, key) }, func(body any) { body.(*kms.Policy).Document = "{}" })
+	_, err = w.Service.Do(t.Context(), call)
+	want(t, "retry after the policy changed", err, kms.CodeAccessDenied)
+	_, err = w.Do(w.Root, kms.OpDisableAccount, &kms.AccountRequest{AccountID: aliceID})
+	want(t, "disable", err, "")
+	_, err = w.Service.Do(t.Context(), call)
+	want(t, "retry after the account was disabled", err, kms.CodeUnauthenticated)
+}
