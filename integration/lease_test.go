@@ -2,13 +2,17 @@ package integration
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/api/client"
 	"github.com/lockstep-kms/lockstep/integration/cluster"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/server"
 )
 
 // bound sets the revocation bound and waits until every node uses it.
@@ -123,9 +127,28 @@ func TestWaitAll(t *testing.T) {
 // TestRestartedIsolatedNode restarts a node without contact and unseals it: it serves no crypto.
 func TestRestartedIsolatedNode(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t, cluster.Options{})
+	// A snapshot gives the restarted node its state without contact, so that it can be unsealed.
+	c := cluster.Start(t, cluster.Options{Config: func(_ int, cfg *server.Config) {
+		cfg.Raft.SnapshotThreshold, cfg.Raft.SnapshotInterval = 4, 50*time.Millisecond
+	}})
 	key := createKey(t, c.Client(), "before")
 	n := c.Followers()[0]
+	h, err := n.Client().Health(background(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually(20*time.Second, "a snapshot with the key", func(context.Context) error {
+		createKey(t, c.Client(), "another")
+		files, err := filepath.Glob(filepath.Join(n.DataDir(), "raft", "snapshots", "*.snap"))
+		for _, f := range files { // TERM-INDEX-TIME.snap
+			if part := strings.Split(filepath.Base(f), "-"); len(part) == 3 {
+				if index, err := strconv.ParseUint(part[1], 10, 64); err == nil && index >= h.AppliedIndex {
+					return nil
+				}
+			}
+		}
+		return notYet("the snapshots are %v, %v", files, err)
+	})
 	if err := roundTrip(background(t), key, n.Client(), n.Client()); err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +170,7 @@ func TestRestartedIsolatedNode(t *testing.T) {
 		}
 		return nil
 	})
-	_, err := n.Client().Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
+	_, err = n.Client().Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
 	mustCode(t, err, kms.CodeNoLease)
 	_, err = n.Client().GenerateRandom(ctx, &kms.GenerateRandomRequest{NumberOfBytes: new(32)})
 	mustCode(t, err, kms.CodeNoLease)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/hex"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/lockstep-kms/lockstep/seal"
 	"github.com/lockstep-kms/lockstep/secret"
 	"github.com/lockstep-kms/lockstep/server/replica"
+	"github.com/lockstep-kms/lockstep/storage"
 	"github.com/lockstep-kms/lockstep/transport"
 )
 
@@ -29,6 +31,7 @@ type node struct {
 	cfg       Config
 	version   string
 	log       *slog.Logger
+	dir       *storage.Dir
 	fsm       *fsm.FSM
 	catalog   *catalog.Catalog
 	replica   *replica.Replica
@@ -63,11 +66,43 @@ func (n *node) sealConfig() (seal.Config, uint64, error) {
 	return c, rec.Revision, err
 }
 
+// initialized reports whether the cluster has keys, also on a node that has just been started and
+// knows it only from its data directory.
+func (n *node) initialized(revision uint64) bool { return revision > 0 || n.dir.ClusterID() != "" }
+
+// errNoSealConfig says why there is nothing to unseal.
+func (n *node) errNoSealConfig() error {
+	if n.initialized(0) {
+		return kms.Errorf(kms.CodeUnavailable, "This node has not heard from the cluster since it was started; it can be unsealed once a leader is in contact.")
+	}
+	return kms.Errorf(kms.CodeNotInitialized, "The cluster is not initialized yet; run 'lockstep operator init'.")
+}
+
+// bindDirectory writes the cluster's id into the data directory as soon as the log tells it, so that
+// this directory is never used for another cluster. It ends then, or with ctx.
+func (n *node) bindDirectory(ctx context.Context) {
+	feed := n.fsm.Subscribe(1)
+	defer feed.Close()
+	for n.dir.ClusterID() == "" {
+		if c, revision, err := n.sealConfig(); err == nil && revision > 0 {
+			if err := n.dir.SetClusterID(hex.EncodeToString(c.ClusterID[:])); err != nil {
+				n.log.Error("the data directory could not be bound to the cluster", "error", err)
+				return
+			}
+			n.transport.Recheck()
+			return
+		}
+		if _, err := feed.Next(ctx); err != nil {
+			return
+		}
+	}
+}
+
 // Health implements sys.Node.
 func (n *node) Health() sys.Health {
 	st := n.replica.Status()
 	_, revision, configErr := n.sealConfig()
-	h := sys.Health{Name: n.cfg.Name, Version: n.version, Initialized: revision > 0, Sealed: n.catalog.Sealed(),
+	h := sys.Health{Name: n.cfg.Name, Version: n.version, Initialized: n.initialized(revision), Sealed: n.catalog.Sealed(),
 		Leader: st.Leader, LeaderName: st.LeaderName, CanWrite: st.CanWrite, AppliedIndex: st.Applied, LagSeconds: st.Lag.Seconds()}
 	lease := n.replica.Lease()
 	audit := n.auditErr()
@@ -102,7 +137,7 @@ func (n *node) Health() sys.Health {
 func (n *node) SealStatus() sys.SealStatus {
 	c, revision, err := n.sealConfig()
 	if revision == 0 || err != nil {
-		return sys.SealStatus{Initialized: revision > 0, Sealed: true}
+		return sys.SealStatus{Initialized: n.initialized(revision), Sealed: true}
 	}
 	return n.status(c, n.unsealer.Status(c))
 }
@@ -137,6 +172,8 @@ func (n *node) Init(ctx context.Context, who sys.Caller, r *sys.InitRequest) (*s
 		barrier *seal.Barrier
 	)
 	switch {
+	case revision == 0 && n.initialized(revision):
+		return nil, n.errNoSealConfig()
 	case revision == 0:
 		c, shares, barrier, err = seal.Initialize(params)
 	case !r.Again || old.Activated:
@@ -231,7 +268,7 @@ func (n *node) Unseal(ctx context.Context, share string, cluster bool, attempt s
 		return nil, err
 	}
 	if revision == 0 {
-		return nil, kms.Errorf(kms.CodeNotInitialized, "The cluster is not initialized yet; run 'lockstep operator init'.")
+		return nil, n.errNoSealConfig()
 	}
 	p, err := n.submit(ctx, c, share, attempt)
 	if cluster && (err == nil || kms.CodeOf(err) == kms.CodeShareDuplicate) {

@@ -34,7 +34,7 @@ func (n *node) handlePeers() {
 		defer secret.Wipe(payload)
 		c, revision, err := n.sealConfig()
 		if err == nil && revision == 0 {
-			err = kms.Errorf(kms.CodeNotInitialized, "This node has not heard of the initialization yet.")
+			err = n.errNoSealConfig()
 		}
 		if err == nil {
 			_, err = n.submit(ctx, c, string(payload), "")
@@ -44,7 +44,10 @@ func (n *node) handlePeers() {
 		}
 		return nil, nil
 	})
-	n.transport.Handle(methodSeal, func(context.Context, transport.Peer, []byte) ([]byte, error) {
+	n.transport.Handle(methodSeal, func(_ context.Context, p transport.Peer, _ []byte) ([]byte, error) {
+		if !n.replica.IsMember(p) {
+			return nil, rpcError{kms.Errorf(kms.CodeAccessDenied, "%s is no member of this cluster.", p.Name)}
+		}
 		n.sealLocal()
 		return nil, nil
 	})

@@ -106,6 +106,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	if err != nil {
 		return err
 	}
+	n.dir = dir
 	s.closeLater("data directory", dir.Close)
 	n.fsm = fsm.New(fsm.Options{Fatal: s.stop, Logger: s.log})
 	n.catalog = catalog.New(n.fsm, cfg.Partition, s.log)
@@ -142,6 +143,10 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 		AllowUnlocked: cfg.AllowUnlockedMemory, Logger: s.log})
 	s.closeLater("relay", func() error { n.relay.Close(); return nil })
 	n.handlePeers()
+	ctx, cancel := context.WithCancel(context.Background())
+	bound := make(chan struct{})
+	go func() { defer close(bound); n.bindDirectory(ctx) }()
+	s.closeLater("binding of the data directory", func() error { cancel(); <-bound; return nil })
 	gossip, err := transport.NewGossip(n.transport, transport.GossipConfig{Name: cfg.Name, Advertise: cfg.PeerAddr,
 		Seeds: func() []string { return gossipSeeds(cfg) }, Logger: s.log})
 	if err != nil {

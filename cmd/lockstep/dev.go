@@ -96,18 +96,18 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
-	if o.envFile != "" {
-		// The file says "ready"; one left from an earlier run must not.
-		if err := os.Remove(o.envFile); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("removing the old env file: %w", err)
-		}
-	}
 	begin := time.Now()
 	d, err := newDevCluster(o)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.close()) }()
+	if o.envFile != "" {
+		// The file says "ready"; one left from an earlier run must not.
+		if err := os.Remove(o.envFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("removing the old env file: %w", err)
+		}
+	}
 
 	fmt.Fprintf(out, "Starting %d nodes in %s\n", o.nodes, d.dir)
 	if err := d.startAll(); err != nil {

@@ -53,41 +53,54 @@ func (r *Replica) settleIn() error {
 	return r.joinAnywhere(ctx, r.askStatus(ctx))
 }
 
-// formOrJoin is for a node without state. Only the first name of the list forms the cluster, and
-// only when every node on the list is there, has the same list and no state: one that has state
-// shows that the cluster was formed already.
+// formOrJoin is for a node without state.
 func (r *Replica) formOrJoin(ctx context.Context) error {
 	peers := r.askStatus(ctx)
-	list, first := r.id.listHash(), true
-	servers := []raft.Server{{ID: raft.ServerID(r.nodeID), Address: raft.ServerAddress(r.name)}}
-	for _, p := range r.id.cfg.Peers {
-		if p.Name == r.name {
-			continue
-		}
-		first = first && r.name < p.Name
-		answer, ok := peers[p.Name]
-		switch {
-		case ok && answer.HasState:
-			return r.joinAnywhere(ctx, peers)
-		case ok && answer.List != list:
-			return errorf(KindRefused, "node %s expects other peers than this node does: the lists in the configurations must be equal", p.Name)
-		case ok:
-			servers = append(servers, raft.Server{ID: raft.ServerID(answer.NodeID), Address: raft.ServerAddress(p.Name)})
-		}
-	}
+	servers, err := formation(r.id.cfg.Peers, r.name, r.status(), peers)
 	switch {
+	case err != nil:
+		return err
+	case servers == nil:
+		return r.joinAnywhere(ctx, peers)
 	case r.id.cfg.Dir.ClusterID() != "":
 		return errorf(KindRefused, "this node was part of a cluster but has lost its log; it waits for a member to let it join again")
-	case len(servers) < len(r.id.cfg.Peers) || len(r.id.cfg.Peers) == 0:
-		return errorf(KindNoQuorum, "%d of %d expected nodes were found", len(servers), len(r.id.cfg.Peers))
-	case !first:
-		return errorf(KindNoQuorum, "the first node of the list forms the cluster")
 	}
 	r.log.Info("forming the cluster", "servers", servers)
 	if err := await(ctx, r.raft.BootstrapCluster(raft.Configuration{Servers: servers})); err != nil {
 		return errorf(KindNoQuorum, "forming the cluster: %v", err)
 	}
 	return nil
+}
+
+// formation decides whether the node called name, which has no state and whose own answer is own,
+// forms the cluster: its first servers. Only the first name of the list does, and only when every
+// node of the list is there, has the same list and no state. None and no error: one has state, which
+// shows that the cluster was formed already.
+func formation(list []Peer, name string, own statusAnswer, peers map[string]statusAnswer) ([]raft.Server, error) {
+	first := true
+	var servers []raft.Server
+	for _, p := range list {
+		answer, ok := peers[p.Name]
+		if p.Name == name {
+			answer, ok = own, true
+		} else if ok && answer.HasState {
+			return nil, nil
+		}
+		first = first && name <= p.Name
+		switch {
+		case ok && answer.List != own.List:
+			return nil, errorf(KindRefused, "node %s expects other peers than this node does: the lists in the configurations must be equal", p.Name)
+		case ok:
+			servers = append(servers, raft.Server{ID: raft.ServerID(answer.NodeID), Address: raft.ServerAddress(p.Name)})
+		}
+	}
+	switch {
+	case len(servers) < len(list) || len(list) == 0:
+		return nil, errorf(KindNoQuorum, "%d of %d expected nodes were found", len(servers), len(list))
+	case !first:
+		return nil, errorf(KindNoQuorum, "the first node of the list forms the cluster")
+	}
+	return servers, nil
 }
 
 // joinAnywhere asks the leader that the peers name to take this node in.

@@ -210,6 +210,10 @@ func (g *reign) note(id string, q pollRequest, now, contactTime time.Duration) {
 	if now-c.last > contactTime {
 		c.since = now
 	}
-	c.last, c.report = now, q
-	c.until = max(c.until, now+leaseOf(q)+drift(leaseOf(q)))
+	until := now + leaseOf(q) + drift(leaseOf(q))
+	if q.Sent <= c.report.Sent { // overtaken by a newer report, whose lease may be the longer one
+		until = max(until, c.until)
+	}
+	q.Sent = max(q.Sent, c.report.Sent)
+	c.last, c.report, c.until = now, q, until
 }

@@ -13,7 +13,8 @@ type leaseKeeper struct {
 	fresh atomic.Int64          // boot time at which the newest poll was sent whose index the state machine has applied; 0: none
 	seals atomic.Uint64         // counts the times this node reported itself sealed or was quarantined
 
-	mu sync.Mutex // held to change now and seals together
+	mu       sync.Mutex    // held to change now and seals together
+	reported time.Duration // guarded by mu: the bound of the newest report; no lease is longer
 }
 
 // lease says that everything acknowledged before sent is opened here.
@@ -63,7 +64,18 @@ func (r *Replica) renew(p polled) {
 		return
 	}
 	if old := k.now.Load(); old == nil || p.sent > old.sent {
-		k.now.Store(&lease{sent: p.sent, bound: p.bound})
+		k.now.Store(&lease{sent: p.sent, bound: min(p.bound, k.reported)})
+	}
+}
+
+// report notes the bound that is about to be reported, and shortens the lease to it: from now on the
+// leader waits no longer for this node than the report says.
+func (k *leaseKeeper) report(bound time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.reported = bound
+	if l := k.now.Load(); l != nil && l.bound > bound {
+		k.now.Store(&lease{sent: l.sent, bound: bound})
 	}
 }
 

@@ -83,6 +83,34 @@ func TestWipedFirstNodeFormsNothing(t *testing.T) {
 	}
 }
 
+func TestFormation(t *testing.T) {
+	list := []Peer{{Name: "b"}, {Name: "a"}, {Name: "c"}}
+	fresh := func(id string) statusAnswer { return statusAnswer{NodeID: id, List: "l"} }
+	state := statusAnswer{NodeID: "3", List: "l", HasState: true}
+	other := statusAnswer{NodeID: "3", List: "m"}
+	for _, tt := range []struct {
+		test, name string
+		peers      map[string]statusAnswer
+		forms      bool
+		kind       Kind
+	}{
+		{"all there", "a", map[string]statusAnswer{"b": fresh("2"), "c": fresh("3")}, true, ""},
+		{"not the first", "b", map[string]statusAnswer{"a": fresh("1"), "c": fresh("3")}, false, KindNoQuorum},
+		{"one missing", "a", map[string]statusAnswer{"b": fresh("2")}, false, KindNoQuorum},
+		{"one has state", "a", map[string]statusAnswer{"b": fresh("2"), "c": state}, false, ""},
+		{"one has state, one is missing", "a", map[string]statusAnswer{"c": state}, false, ""},
+		{"another list", "a", map[string]statusAnswer{"b": fresh("2"), "c": other}, false, KindRefused},
+	} {
+		servers, err := formation(list, tt.name, fresh("own"), tt.peers)
+		if (len(servers) == 3) != tt.forms || len(servers) != 3 && servers != nil || KindOf(err) != tt.kind {
+			t.Errorf("%s: %v, %v", tt.test, servers, err)
+		}
+	}
+	if servers, err := formation(nil, "a", fresh("1"), nil); servers != nil || err == nil {
+		t.Error("a cluster was formed of no expected peers")
+	}
+}
+
 func peerOf(n *testNode, id string) transport.Peer {
 	hello := n.r.id.Hello()
 	hello.NodeID = id

@@ -158,7 +158,9 @@ func (r *Replica) poll(ctx context.Context) (polled, error) {
 	defer cancel()
 	p := polled{sent: r.clock.Boot(), seals: r.lease.seals.Load()}
 	q := r.report()
+	q.Sent = int64(p.sent)
 	p.bound = leaseOf(q)
+	r.lease.report(p.bound)
 	var err error
 	if r.reign.Load() != nil {
 		p.pollAnswer, err = r.servePoll(ctx, r.nodeID, q)

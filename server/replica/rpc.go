@@ -38,6 +38,7 @@ type pollRequest struct {
 	CheckIndex  uint64 `cbor:"5,keyasint"` // its last checkpoint
 	CheckDigest []byte `cbor:"6,keyasint"`
 	Quarantined bool   `cbor:"7,keyasint"`
+	Sent        int64  `cbor:"8,keyasint"` // the member's boot time, ns: orders its reports
 }
 
 type pollAnswer struct {
@@ -108,7 +109,6 @@ func handle[Q, A any](r *Replica, method string, h func(context.Context, transpo
 // register connects the handlers; Raft runs.
 func (r *Replica) register() {
 	handle(r, methodStatus, func(_ context.Context, _ transport.Peer, _ empty) (statusAnswer, error) { return r.status(), nil })
-	handle(r, methodTerm, func(_ context.Context, _ transport.Peer, _ empty) (termAnswer, error) { return r.ownTerm(), nil })
 	handle(r, methodJoin, func(ctx context.Context, p transport.Peer, _ empty) (empty, error) {
 		return empty{}, r.join(ctx, nodeRecord{
 			Schema: 1, Name: p.Name, NodeID: p.NodeID, KeyHash: p.KeyHash[:],
@@ -118,16 +118,35 @@ func (r *Replica) register() {
 	handle(r, methodPoll, func(ctx context.Context, p transport.Peer, q pollRequest) (pollAnswer, error) {
 		return r.servePoll(ctx, p.NodeID, q)
 	})
-	handle(r, methodPropose, anyPeer(r.servePropose))
-	handle(r, methodOpened, anyPeer(r.ownOpened))
-	handle(r, methodAwait, anyPeer(r.serveAwait))
-	handle(r, methodMembers, anyPeer(r.serveMembers))
-	handle(r, methodAdmin, anyPeer(r.admin))
+	handle(r, methodTerm, members(r, func(context.Context, empty) (termAnswer, error) { return r.ownTerm(), nil }))
+	handle(r, methodPropose, members(r, r.servePropose))
+	handle(r, methodOpened, members(r, r.ownOpened))
+	handle(r, methodAwait, members(r, r.serveAwait))
+	handle(r, methodMembers, members(r, r.serveMembers))
+	handle(r, methodAdmin, members(r, r.admin))
 }
 
-// anyPeer is for handlers that do not mind who asks.
-func anyPeer[Q, A any](h func(context.Context, Q) (A, error)) func(context.Context, transport.Peer, Q) (A, error) {
-	return func(ctx context.Context, _ transport.Peer, q Q) (A, error) { return h(ctx, q) }
+// members refuses who is no member: a certificate of the cluster's CA alone lets a node ask for its
+// state and to join, no more.
+func members[Q, A any](r *Replica, h func(context.Context, Q) (A, error)) func(context.Context, transport.Peer, Q) (A, error) {
+	return func(ctx context.Context, p transport.Peer, q Q) (A, error) {
+		if !r.IsMember(p) {
+			var none A
+			return none, errorf(KindRefused, "node %s, id %s, is no member", p.Name, p.NodeID)
+		}
+		return h(ctx, q)
+	}
+}
+
+// IsMember reports whether the peer has a place in the cluster as this node knows it. Its name is
+// proven by its certificate; the name's place is for one incarnation.
+func (r *Replica) IsMember(p transport.Peer) bool {
+	for _, s := range r.servers() {
+		if string(s.ID) == p.NodeID && string(s.Address) == p.Name {
+			return true
+		}
+	}
+	return false
 }
 
 // atLeader runs local when this node leads and otherwise asks the leader for method, until one

@@ -34,6 +34,9 @@ func (r *Replica) Status() Status {
 	if sent := r.lease.fresh.Load(); sent != 0 {
 		s.Lag = r.clock.Boot() - time.Duration(sent)
 	}
+	if s.DiskTrouble != "" { // it reaches nobody, whatever Raft's hung thread believes
+		s.Leader = false
+	}
 	if s.LeaderName == r.name && !s.Leader {
 		s.LeaderName = ""
 	}

@@ -106,8 +106,8 @@ func (r *Replica) holders(g *reign) (all []holder) {
 		}
 		seen[id] = true
 		h := holder{id: id, name: name, until: g.since + full, gone: gone}
-		if c := g.members[id]; c != nil {
-			h.until = max(h.until, c.until)
+		if c := g.members[id]; c != nil { // which ended every longer lease of an earlier reign with its report
+			h.until = c.until
 		}
 		all = append(all, h)
 	}
