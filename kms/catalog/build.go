@@ -154,21 +154,20 @@ func (b *builder) open(state *fsm.View, ref fsm.Ref) found {
 		ref := IDs{b.session.barrier}.Policy(k.Scope, k.ID)
 		f.policy.Record = ref.ID
 		if r, ok := state.Get(ref.Kind, ref.ID); ok {
-			f.policy.Revision = r.Revision
-			f.policy.Document = b.document(ref, r)
+			f.policy = b.policy(ref, r)
 		}
 	}
 	return f
 }
 
-// document returns the policy document of a record, "" when it does not open.
-func (b *builder) document(ref fsm.Ref, r fsm.Record) string {
+// policy returns the policy of a record, without a document when it does not open.
+func (b *builder) policy(ref fsm.Ref, r fsm.Record) Policy {
 	body, err := records.open(b.session.barrier, ref, r)
 	if err != nil {
 		b.alarm(ref, err)
-		return ""
+		return Policy{Record: ref.ID}
 	}
-	return body.(*kms.Policy).Document
+	return Policy{Record: ref.ID, Revision: r.Revision, Document: body.(*kms.Policy).Document}
 }
 
 func (b *builder) alarm(ref fsm.Ref, err error) {
@@ -185,7 +184,9 @@ func (b *builder) put(f *found) {
 	case f.err != nil:
 		b.alarm(f.ref, f.err)
 		b.dropRecord(f.ref)
-		b.unreadable.Set(refKey(f.ref), struct{}{})
+		if f.ref.Kind != fsm.KindPolicy { // counted with its key
+			b.unreadable.Set(refKey(f.ref), struct{}{})
+		}
 		return
 	}
 	b.unreadable.Delete(refKey(f.ref))
@@ -312,7 +313,7 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 	k.ARN = kms.ARN(b.partition, k.Scope, "key/"+k.ID)
 	k.ID = k.ARN[len(k.ARN)-len(k.ID):]
 	a.share(&k.Policy)
-	b.notePolicy(&k.Policy)
+	b.notePolicy(k)
 	k.handles = b.handlesOf(r, k)
 	pivot.key = k
 	r.keys.Set(pivot)
@@ -340,10 +341,11 @@ func (a *account) share(p *Policy) {
 	}
 }
 
-// notePolicy keeps count of keys that are unavailable for want of a policy.
-func (b *builder) notePolicy(p *Policy) {
-	ref := fsm.Ref{Kind: fsm.KindPolicy, ID: p.Record}
-	if p.Document == "" {
+// notePolicy keeps count of keys that are unavailable for want of a policy, beside those whose own
+// record does not open.
+func (b *builder) notePolicy(k *Key) {
+	ref := fsm.Ref{Kind: fsm.KindKey, ID: k.Record}
+	if k.Policy.Document == "" {
 		b.unreadable.Set(refKey(ref), struct{}{})
 	} else if b.unreadable.Len() > 0 {
 		b.unreadable.Delete(refKey(ref))
@@ -381,12 +383,12 @@ func (b *builder) putPolicy(f *found, body *kms.Policy) {
 		return
 	}
 	k := *old.key
-	k.Policy = Policy{Record: f.ref.ID, Revision: f.record.Revision}
+	k.Policy = Policy{Record: f.ref.ID}
 	if !f.record.Deleted {
-		k.Policy.Document = body.Document
+		k.Policy.Revision, k.Policy.Document = f.record.Revision, body.Document
 		a.share(&k.Policy)
 	}
-	b.notePolicy(&k.Policy)
+	b.notePolicy(&k)
 	pivot.key = &k
 	r.keys.Set(pivot)
 }

@@ -55,7 +55,7 @@ func (a *account) dropRecord(b *builder, ref fsm.Ref) bool {
 		}
 	default:
 		for _, r := range a.regions {
-			if r.dropRecord(ref) {
+			if r.dropRecord(b, ref) {
 				a.touched[r] = struct{}{}
 				return true
 			}
@@ -64,7 +64,7 @@ func (a *account) dropRecord(b *builder, ref fsm.Ref) bool {
 	return false
 }
 
-func (r *region) dropRecord(ref fsm.Ref) bool {
+func (r *region) dropRecord(b *builder, ref fsm.Ref) bool {
 	switch ref.Kind {
 	case fsm.KindKey:
 		k := r.findKey(func(k *Key) bool { return k.Record == ref.ID })
@@ -79,6 +79,7 @@ func (r *region) dropRecord(ref fsm.Ref) bool {
 		}
 		without := *k
 		without.Policy = Policy{Record: ref.ID}
+		b.notePolicy(&without)
 		item := keyPivot(k.Raw)
 		item.key = &without
 		r.keys.Set(item)

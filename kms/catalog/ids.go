@@ -74,3 +74,9 @@ func (i IDs) KeysOf(account string) fsm.ScopeID { return i.scope("keys", account
 func (i IDs) AliasesOf(s kms.Scope, keyID string) fsm.ScopeID {
 	return i.scope("aliases", s.Account, s.Region, keyID)
 }
+
+// Hash returns a keyed hash of label and parts, for what must be recognized again and not guessed:
+// transaction ids, request hashes, markers. No other id has these labels.
+func (i IDs) Hash(label string, parts ...string) [32]byte {
+	return i.barrier.NameID("hash/"+label, parts...)
+}
