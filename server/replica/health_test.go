@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -221,8 +222,8 @@ func TestLeaderWithWrongClock(t *testing.T) {
 	before := wrong.opened.f.View().LogTime()
 	wrong.clock.wall.Store(int64(40 * 24 * time.Hour))
 	c.lead(wrong)
-	ran := false
-	wrong.r.Schedule("never", func(context.Context) error { ran = true; return nil })
+	var ran atomic.Bool
+	wrong.r.Schedule("never", func(context.Context) error { ran.Store(true); return nil })
 	c.until("the wrong clock is noticed", func() bool { s := wrong.r.Status(); return !s.ClockOK && s.Reason != "" })
 	for i := range 10 {
 		c.until("a write by the leader with the wrong clock", func() bool {
@@ -231,13 +232,26 @@ func TestLeaderWithWrongClock(t *testing.T) {
 			return err == nil
 		})
 	}
+	for range 3 { // times at which work is due
+		looked := func() time.Duration {
+			c.lead(wrong)
+			if g := wrong.r.reign.Load(); g != nil {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				return g.worked
+			}
+			return 0
+		}
+		before := looked()
+		c.until("another look for work", func() bool { return looked() > before })
+	}
 	if moved := wrong.opened.f.View().LogTime() - before; moved > patience.Milliseconds() {
 		t.Fatalf("log time jumped by %d ms", moved)
 	}
 	if wrong.r.Due(time.Now().Add(20 * 24 * time.Hour).UnixMilli()) {
 		t.Fatal("one clock made something due")
 	}
-	if n, _ := wrong.opened.f.View().Tombstones(); ran || n != 1 {
+	if n, _ := wrong.opened.f.View().Tombstones(); ran.Load() || n != 1 {
 		t.Fatal("a leader with a wrong clock did scheduled work")
 	}
 }
