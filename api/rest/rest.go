@@ -72,7 +72,7 @@ func (d *Door) Mount(r *mux.Router) {
 		d.door.Write(w, http.StatusOK, epoch, index, d.openapi)
 	})
 	for _, path := range paths {
-		r.Path(path).Handler(d.door.Methods(methods[path]))
+		r.MatcherFunc(door.Path(path)).Handler(d.door.Methods(methods[path]))
 	}
 }
 
