@@ -19,7 +19,7 @@ import (
 // indexed are the kinds that the catalog keeps opened, in an order in which each needs only those
 // before it. Policies are read with their keys; material on first use.
 var indexed = [...]fsm.Kind{
-	fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential, fsm.KindKey, fsm.KindAlias, fsm.KindPolicy, fsm.KindSetting,
+	fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential, fsm.KindKey, fsm.KindAlias, fsm.KindSetting, fsm.KindPolicy,
 }
 
 // builder holds the working trees. It belongs to one goroutine.
@@ -35,6 +35,9 @@ type builder struct {
 	settings    *btree.Map[string, *Setting]
 	unreadable  *btree.Map[string, struct{}]
 	dirty       map[string]*account // accounts to publish
+
+	// policies are those that the keys of the current batch were read with; nil during a load.
+	policies map[fsm.ID]uint64
 }
 
 // account is the working state of one account.
@@ -78,7 +81,8 @@ func (b *builder) load(state *fsm.View) error {
 	return nil
 }
 
-// update takes the records that changed, as the state has them now.
+// update takes the records that changed, as the state has them now. A policy that was read with its
+// key, which came in the same batch, is not read again.
 func (b *builder) update(state *fsm.View, changes []fsm.Change) error {
 	var refs []fsm.Ref
 	for _, c := range changes {
@@ -91,7 +95,20 @@ func (b *builder) update(state *fsm.View, changes []fsm.Change) error {
 	slices.SortStableFunc(refs, func(x, y fsm.Ref) int {
 		return slices.Index(indexed[:], x.Kind) - slices.Index(indexed[:], y.Kind)
 	})
-	return b.take(state, refs)
+	policies := slices.IndexFunc(refs, func(r fsm.Ref) bool { return r.Kind == fsm.KindPolicy })
+	if policies < 0 {
+		return b.take(state, refs)
+	}
+	b.policies = map[fsm.ID]uint64{}
+	defer func() { b.policies = nil }()
+	if err := b.take(state, refs[:policies]); err != nil {
+		return err
+	}
+	return b.take(state, slices.DeleteFunc(refs[policies:], func(r fsm.Ref) bool {
+		revision, read := b.policies[r.ID]
+		now, _ := state.Get(r.Kind, r.ID)
+		return read && revision == now.Revision
+	}))
 }
 
 // found is a record as it was read.
@@ -314,6 +331,9 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 	k.ID = k.ARN[len(k.ARN)-len(k.ID):]
 	a.share(&k.Policy)
 	b.notePolicy(k)
+	if b.policies != nil && k.Policy.Document != "" {
+		b.policies[k.Policy.Record] = k.Policy.Revision
+	}
 	k.handles = b.handlesOf(r, k)
 	pivot.key = k
 	r.keys.Set(pivot)
