@@ -145,6 +145,9 @@ func TestFlippedBitInTheLog(t *testing.T) {
 	}
 	n := c.Followers()[0]
 	n.Stop()
+	if r, err := server.Fsck(n.DataDir()); err != nil || len(r.Problems) > 0 || r.Commands == 0 {
+		t.Fatalf("fsck before: %+v, %v", r, err)
+	}
 	path := filepath.Join(n.DataDir(), "raft", "raft.db")
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -162,6 +165,9 @@ func TestFlippedBitInTheLog(t *testing.T) {
 	}
 	if err := os.WriteFile(path, raw, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	if r, err := server.Fsck(n.DataDir()); err != nil || len(r.Problems) == 0 {
+		t.Fatalf("fsck after: %+v, %v", r, err)
 	}
 	err = n.TryStart()
 	if err == nil {

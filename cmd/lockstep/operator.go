@@ -22,7 +22,7 @@ func (a *app) operator() *cobra.Command {
 	return a.clientFlags(group("operator", "Initialize, unseal, seal and manage the nodes",
 		"What an operator does with a cluster. init, unseal, seal and status concern the first address, unless --cluster says otherwise.",
 		a.operatorInit(), a.operatorUnseal(), a.operatorCancel(), a.operatorSeal(), a.operatorStatus(),
-		a.operatorMembers(), a.operatorAllow(), a.operatorRemove()))
+		a.operatorMembers(), a.operatorAllow(), a.operatorRemove(), a.operatorFsck()))
 }
 
 func (a *app) operatorInit() *cobra.Command {
