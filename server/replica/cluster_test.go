@@ -13,7 +13,6 @@ import (
 func TestBootstrapInAnyOrder(t *testing.T) {
 	for _, order := range [][]string{{"node1", "node2", "node3"}, {"node3", "node2", "node1"}, {"node2", "node3", "node1"}} {
 		t.Run(fmt.Sprint(order), func(t *testing.T) {
-			t.Parallel()
 			c := newCluster(t, names(3)...)
 			c.start(order...)
 			c.settled()

@@ -175,6 +175,9 @@ func fastTiming() Timing {
 
 func newCluster(t testing.TB, names ...string) *testCluster {
 	t.Helper()
+	if p, ok := t.(*testing.T); ok {
+		p.Parallel() // these tests mostly wait
+	}
 	ca, err := transport.NewCA("test", transport.Validity{})
 	if err != nil {
 		t.Fatal(err)
