@@ -16,7 +16,8 @@
 // # What goes wrong, and what the node sees
 //
 //	fault                               OpenLog     calls of Raft                      OnTrouble
-//	an entry or stable value is flipped error       error                              ErrFailed, *CorruptError
+//	an entry is flipped                 error       error                              ErrFailed, *CorruptError
+//	a stable value is flipped           -           error, from NewRaft too            ErrFailed, *CorruptError
 //	an entry has vanished               CheckStart  error                              ErrFailed, *CorruptError
 //	a page is damaged or unreadable     error       error, not a panic or a fault      ErrFailed
 //	a write or sync fails               error       error, and every later write       ErrFailed, for ever
