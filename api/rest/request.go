@@ -52,16 +52,11 @@ func bind(rt wire.Route) *binding {
 	return b
 }
 
-// call turns a request into a call of the service. Every error is the client's.
-func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*service.Call, error) {
-	request := b.route.Operation.NewRequest()
-	if err := door.Decode(body, request); err != nil {
-		return nil, err
-	}
+// blank is a call of the route with what is known before anything of it is decoded.
+func (b *binding) blank(w http.ResponseWriter, q *http.Request) *service.Call {
 	source := door.Host(q)
-	c := &service.Call{
+	return &service.Call{
 		Operation: b.route.Operation,
-		Request:   request,
 		RequestID: door.RequestID(w),
 		Source:    source,
 		UserAgent: q.UserAgent(),
@@ -70,6 +65,16 @@ func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*se
 		Auth: auth.Request{Method: q.Method, RawPath: q.URL.EscapedPath(), RawQuery: q.URL.RawQuery, Header: q.Header,
 			Source: source, TLS: q.TLS},
 	}
+}
+
+// call turns a request into a call of the service. Every error is the client's.
+func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*service.Call, error) {
+	request := b.route.Operation.NewRequest()
+	if err := door.Decode(body, request); err != nil {
+		return nil, err
+	}
+	c := b.blank(w, q)
+	c.Request = request
 	if len(body) > 0 {
 		c.Auth.BodySHA256 = func() [32]byte { return sha256.Sum256(body) }
 	}

@@ -87,13 +87,13 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 		}
 		body, err := d.door.ReadBody(w, q)
 		if err != nil {
-			d.door.Error(w, q, err)
+			d.refuse(w, q, b, err)
 			return
 		}
 		defer body.Release()
 		call, err := b.call(w, q, body.Bytes)
 		if err != nil {
-			d.door.Error(w, q, err)
+			d.refuse(w, q, b, err)
 			return
 		}
 		if call.Wait == service.WaitAll {
@@ -102,6 +102,14 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 		result, err := d.service.Do(q.Context(), call)
 		d.answer(w, q, b, result, err)
 	}
+}
+
+// refuse answers a request that is not understood, once the service has recorded it.
+func (d *Door) refuse(w http.ResponseWriter, q *http.Request, b *binding, err error) {
+	c := b.blank(w, q)
+	c.Refused = err
+	result, err := d.service.Do(q.Context(), c)
+	d.answer(w, q, b, result, err)
 }
 
 // extendWrite lets an answer leave although the server's write timeout has passed: wait=all takes as

@@ -22,13 +22,18 @@ import (
 
 // fake is a service that keeps the call and answers as told.
 type fake struct {
-	call   *service.Call
-	result *service.Result
-	err    error
-	do     func(context.Context, *service.Call) (*service.Result, error)
+	call    *service.Call
+	refused *service.Call
+	result  *service.Result
+	err     error
+	do      func(context.Context, *service.Call) (*service.Result, error)
 }
 
 func (f *fake) Do(ctx context.Context, c *service.Call) (*service.Result, error) {
+	if c.Refused != nil { // recorded and refused, no more
+		f.refused = c
+		return nil, c.Refused
+	}
 	f.call = c
 	if f.do != nil {
 		return f.do(ctx, c)
@@ -263,6 +268,12 @@ func TestMalformedRequestsNeverReachTheService(t *testing.T) {
 			}
 			if f.call != nil {
 				t.Error("the service was called")
+			}
+			// What reaches a route is recorded, with nothing of the request that was not understood.
+			if noRoute := tt.status == 404 || tt.status == 405 || strings.Contains(name, "dot segment"); noRoute != (f.refused == nil) {
+				t.Errorf("recorded: %v", f.refused != nil)
+			} else if f.refused != nil && (f.refused.Request != nil || f.refused.Operation == nil || f.refused.RequestID == "") {
+				t.Errorf("recorded as %+v", f.refused)
 			}
 			if e := errorOf(t, w); e.Code == "" || e.Message == "" || e.RequestID == "" {
 				t.Errorf("%+v", e)

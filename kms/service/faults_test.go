@@ -415,3 +415,28 @@ func TestConflictIsBounded(t *testing.T) {
 		t.Error("the conflict is not audited")
 	}
 }
+
+// TestNotUnderstoodIsRecorded hands over a call that a door could not read: it is refused as the door
+// said, on record, and not when the record cannot be written.
+func TestNotUnderstoodIsRecorded(t *testing.T) {
+	n := newWorld(t, servicetest.Options{})
+	before := len(n.Records())
+	refused := kms.Errorf(kms.CodeInvalidRequest, "The body is not JSON.")
+	c := &service.Call{Operation: kms.OpEncrypt, RequestID: "r-1", Source: "192.0.2.7", Refused: refused}
+	_, err := n.Service.Do(t.Context(), c)
+	if err == nil || kms.AsError(err).Message != refused.Message {
+		t.Fatalf("it is refused with %v", err)
+	}
+	all := n.Records()
+	if len(all) != before+1 {
+		t.Fatalf("%d records for one call", len(all)-before)
+	}
+	if r := all[before]; r["eventName"] != "Encrypt" || r["errorCode"] != "invalid_request" || r["requestID"] != "r-1" || r["sourceIPAddress"] != "192.0.2.7" {
+		t.Errorf("the record: %v", r)
+	}
+	n.Break(servicetest.Faults{Audit: func([]byte) error { return servicetest.ErrFault }})
+	_, err = n.Service.Do(t.Context(), c)
+	if kms.CodeOf(err) != kms.CodeAuditBlocked {
+		t.Errorf("unrecorded it is answered with %v", err)
+	}
+}

@@ -126,7 +126,11 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if q, ok := c.Request.(*kms.GenerateDataKeyRequest); ok && q != nil && q.WithoutPlaintext {
 		r.op = kms.OpGenerateDataKeyWithoutPlaintext
 	}
-	answer, err := r.run(ctx)
+	var answer any
+	err := c.Refused
+	if err == nil {
+		answer, err = r.run(ctx)
+	}
 	answer, err = r.leave(answer, err)
 	if r.held {
 		r.release()

@@ -28,6 +28,10 @@ type Call struct {
 	Request   any // a pointer to the operation's request type
 	Auth      auth.Request
 
+	// Refused is why the door does not understand the request. Such a call is recorded and refused,
+	// no more: nobody is authenticated and Request is not looked at.
+	Refused error
+
 	Region    string // "" for the first served one
 	RequestID string
 	Source    string // the caller's address
