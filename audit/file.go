@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -167,6 +168,9 @@ func (s *FileSink) enqueue(line []byte) (*batch, error) {
 func (s *FileSink) drain() {
 	defer close(s.done)
 	for range s.work {
+		// Whoever else is ready to run goes first: under load their lines share this write, which
+		// is several times cheaper than a write and a switch for each.
+		runtime.Gosched()
 		for b, reopen := s.take(); b != nil; b, reopen = s.take() {
 			s.finish(b, s.writeOut(b.buf, reopen))
 		}
