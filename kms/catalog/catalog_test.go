@@ -429,6 +429,22 @@ func TestSealDoesNotWaitForEver(t *testing.T) {
 	})
 }
 
+// Who looked for the view just before the gate closed gets none either.
+func TestHoldAfterTheGateClosed(t *testing.T) {
+	l := newLab(t)
+	defer l.close()
+	l.unseal(l.Catalog)
+	before := l.session.Load()
+	l.Catalog.Seal()
+	l.session.Store(before)
+	defer l.session.Store(nil)
+	_, err := l.Hold()
+	wantCode(t, "hold", err, kms.CodeSealed)
+	if n := before.held.Load(); n != 0 {
+		t.Errorf("%d holds are left", n)
+	}
+}
+
 // keyEntry returns the key as if nobody had used it.
 func keyEntry(e *Key) *Key {
 	c := *e

@@ -95,7 +95,6 @@ func (s *session) drain(limit <-chan time.Time) {
 func (s *session) wipe() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.wiped = true
 	for h := range s.opened {
 		h.wipe()
 	}
@@ -161,25 +160,20 @@ func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*materi
 	record, ok := state.Get(ref.Kind, ref.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.wiped {
-		return nil, errSealed()
-	}
 	one := k.handles.find(version)
 	if one != nil && (one.err == nil || one.revision == record.Revision) {
 		return one.symmetric, one.err
 	}
-	one = &handle{version: version, revision: record.Revision, next: k.handles.first.Load()}
+	one = &handle{version: version, revision: record.Revision, next: k.handles.first.Load(), err: ErrNotFound}
 	if ok {
 		one.symmetric, one.err = s.readMaterial(ref, record, k, version)
-	} else {
-		one.err = ErrNotFound
 	}
 	if one.err != nil {
-		s.log.Error("key material does not open: the key version is unavailable on this node", "record", ref.String(), "error", one.err)
-		one.err = unavailable(one.err)
-		if kms.CodeOf(one.err) == kms.CodeSealed {
+		cause := one.err
+		if one.err = unavailable(cause); kms.CodeOf(one.err) == kms.CodeSealed {
 			return nil, one.err
 		}
+		s.log.Error("key material does not open: the key version is unavailable on this node", "record", ref.String(), "error", cause)
 	}
 	k.handles.first.Store(one)
 	s.opened[k.handles] = struct{}{}

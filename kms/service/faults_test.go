@@ -204,6 +204,12 @@ func TestAuditRefusal(t *testing.T) {
 	if w.Counts().Proposals != proposals {
 		t.Error("a change was proposed that could not be audited")
 	}
+	acts := w.Counts().Acts
+	_, err = w.Do(w.Root, kms.OpRemoveMember, &kms.RemoveMemberRequest{Name: "node-9"})
+	want(t, "an act of the cluster", err, kms.CodeAuditBlocked)
+	if w.Counts().Acts != acts {
+		t.Error("the cluster did what could not be audited")
+	}
 }
 
 // When the record of a change that was made cannot be written, the refusal says so, and the same
@@ -389,6 +395,33 @@ func TestSealUnderLoad(t *testing.T) {
 			t.Fatal("another plaintext")
 		}
 	}
+}
+
+// An answer that is late for the seal does not leave.
+func TestSealDropsLateAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, servicetest.Options{})
+		key := w.CreateKey(w.alice)
+		w.encrypt(t, w.alice, key, "p", nil)
+		var asked int
+		w.Break(servicetest.Faults{Lease: func() error {
+			if asked++; asked == 2 { // the ciphertext is made
+				time.Sleep(10 * time.Second) // of the bubble's clock
+			}
+			return nil
+		}})
+		late := make(chan error)
+		go func() {
+			_, err := w.Do(w.alice, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("p")})
+			late <- err
+		}()
+		synctest.Wait()
+		w.Catalog.Seal()
+		want(t, "late", <-late, kms.CodeSealed)
+		if all := w.Records(); all[len(all)-1]["errorCode"] != string(kms.CodeSealed) {
+			t.Error("the refusal is not audited")
+		}
+	})
 }
 
 // An operation that is none of the table's is refused.

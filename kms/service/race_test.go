@@ -102,6 +102,26 @@ func TestConflictsWithWhatWasOnlyRead(t *testing.T) {
 	}
 }
 
+// A key that was named by an alias is the key that the alias names when the change is made.
+func TestAliasMovesUnderAChange(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	first, second := w.CreateKey(w.alice), w.CreateKey(w.alice)
+	_, err := w.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: first})
+	want(t, "alias", err, "")
+	var once sync.Once
+	w.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
+		once.Do(func() {
+			w.touch(t, func(ids catalog.IDs) fsm.Ref { return ids.Alias(aliceScope, "alias/a") },
+				func(body any) { body.(*kms.Alias).KeyID = second })
+		})
+	}})
+	answer, err := w.Do(w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: "alias/a"})
+	want(t, "disable", err, "")
+	if got := answer.(*kms.KeyAnswer).Key.KeyID; got != second {
+		t.Errorf("disabled %s, the alias names %s", got, second)
+	}
+}
+
 // Two writers of one alias: both decide that it is free, one gets it.
 func TestTwoWriters(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})

@@ -82,6 +82,7 @@ var _ service.Cluster = members{}
 
 // Members implements service.Cluster.
 func (m members) Members(context.Context) ([]kms.Member, error) {
+	m.note(func(c *Counts) { c.Acts++ })
 	m.cluster.mu.Lock()
 	defer m.cluster.mu.Unlock()
 	var all []kms.Member
@@ -94,16 +95,19 @@ func (m members) Members(context.Context) ([]kms.Member, error) {
 
 // AllowMember implements service.Cluster.
 func (m members) AllowMember(context.Context, string) (uint64, error) {
+	m.note(func(c *Counts) { c.Acts++ })
 	return m.cluster.State().Index(), nil
 }
 
 // RemoveMember implements service.Cluster.
 func (m members) RemoveMember(context.Context, string) (uint64, error) {
+	m.note(func(c *Counts) { c.Acts++ })
 	return m.cluster.State().Index(), nil
 }
 
 // Seal implements service.Cluster.
 func (m members) Seal(_ context.Context, cluster bool) (kms.SealAnswer, error) {
+	m.note(func(c *Counts) { c.Acts++ })
 	m.cluster.mu.Lock()
 	nodes := append([]*Node(nil), m.cluster.nodes...)
 	m.cluster.mu.Unlock()

@@ -153,7 +153,11 @@ type Faults struct {
 }
 
 // Counts are what a node was asked.
-type Counts struct{ Proposals, Confirmations, Leases, Awaits int }
+type Counts struct {
+	Proposals, Confirmations, Leases, Awaits int
+
+	Acts int // of the cluster: members listed, allowed and removed, nodes sealed
+}
 
 // Node is one node: a state machine, its catalog and the service.
 type Node struct {
