@@ -30,10 +30,11 @@ import (
 // shares, threshold 3, and unsealed.
 type Options struct {
 	Nodes     int
-	Processes bool // nodes are processes of the binary, which Kill kills with SIGKILL
-	Sealed    bool // initialized, not unsealed
-	Empty     bool // not initialized
-	Stopped   bool // not even started
+	Processes bool     // nodes are processes of the binary, which Kill kills with SIGKILL
+	Sealed    bool     // initialized, not unsealed
+	Empty     bool     // not initialized
+	Stopped   bool     // not even started
+	Env       []string // added to the environment of processes, NAME=value
 	Config    func(i int, c *server.Config)
 	Seams     func(i int, s *server.Seams) // inside the test process only
 }
@@ -250,7 +251,7 @@ func (n *Node) startProcess(log *os.File) error {
 	defer log.Close()
 	cmd := exec.Command(Binary(n.c.TB), "server", "--config", n.file("config.yaml"))
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = cleanEnvironment()
+	cmd.Env = append(cleanEnvironment(), n.c.o.Env...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
