@@ -21,19 +21,25 @@ import (
 var testingContext = context.Background()
 
 // Whatever is written, in whatever order and batches, the catalog that followed holds what one that
-// opens everything now holds.
+// opens everything now holds, and no view changes once it is published.
 func TestCatalogEqualsRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLab(t)
 		defer l.close()
 		l.unseal(l.Catalog)
+		views := map[*View]string{}
 		for range rapid.IntRange(1, 25).Draw(t, "transactions") {
 			l.commit(l.randomWrites(t)...)
 			if rapid.Bool().Draw(t, "wait") {
-				l.view()
+				views[l.view()] = dump(l.view())
 			}
 		}
 		followed := dump(l.view())
+		for v, published := range views {
+			if now := dump(v); now != published {
+				t.Fatalf("the view at %d changed after it was published:\n%s", v.Index(), difference(published, now))
+			}
+		}
 		fresh := New(l.FSM, "aws", nil)
 		l.unseal(fresh)
 		defer fresh.Seal()
