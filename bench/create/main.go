@@ -189,7 +189,15 @@ func measureCluster(ctx context.Context, o options, c *lab.Cluster, clients int)
 	}
 	at := bytes.Index(l.Request, []byte(placeholder))
 	l.Vary = func(r lab.Request, n uint64) { copy(r[at:], fmt.Sprintf("%016x", n)) }
+	before, err := c.Health(ctx, followers[0])
+	if err != nil {
+		return measurement{}, err
+	}
 	r, err := l.Run()
+	if err != nil {
+		return measurement{}, err
+	}
+	after, err := c.Health(ctx, followers[0])
 	if err != nil {
 		return measurement{}, err
 	}
@@ -199,5 +207,6 @@ func measureCluster(ctx context.Context, o options, c *lab.Cluster, clients int)
 	if now, err := c.Leader(ctx); err != nil || now != leader {
 		return measurement{}, errors.Join(errors.New("the leader changed meanwhile; run again"), err)
 	}
-	return measurement{Result: *r, leader: r.CPUOf[l.PIDs[0]], follower: r.CPUOf[l.PIDs[1]], other: r.CPUOf[l.PIDs[2]]}, nil
+	perEntry := float64(r.Sent-r.Failed) / float64(max(after.AppliedIndex-before.AppliedIndex, 1))
+	return measurement{Result: *r, perEntry: perEntry, leader: r.CPUOf[l.PIDs[0]], follower: r.CPUOf[l.PIDs[1]], other: r.CPUOf[l.PIDs[2]]}, nil
 }

@@ -28,12 +28,13 @@ func (b bare) String() string {
 type measurement struct {
 	lab.Result
 	leader, follower, other float64 // the CPU time of each node
+	perEntry                float64 // creations a log entry, warm-up included
 }
 
 // String renders milliseconds.
 func (m measurement) String() string {
-	return fmt.Sprintf("%6.0f/s  p50 %6.1f ms  p99 %6.1f ms  CPU us/creation: follower %.0f, leader %.0f, other %.0f  failed %d (conflicts %d)",
-		m.PerSecond, m.P50/1e3, m.P99/1e3, m.follower, m.leader, m.other, m.Failed, m.Refused[http.StatusConflict])
+	return fmt.Sprintf("%6.0f/s  p50 %6.1f ms  p99 %6.1f ms  %5.1f creations/entry  CPU us/creation: follower %.0f, leader %.0f, other %.0f  failed %d (conflicts %d)",
+		m.PerSecond, m.P50/1e3, m.P99/1e3, m.perEntry, m.follower, m.leader, m.other, m.Failed, m.Refused[http.StatusConflict])
 }
 
 // table collects the rounds by number of clients.
@@ -62,6 +63,7 @@ func (t *table) String() string {
 		m := measurement{leader: medianOf(lockstep, func(m measurement) float64 { return m.leader }),
 			follower: medianOf(lockstep, func(m measurement) float64 { return m.follower }),
 			other:    medianOf(lockstep, func(m measurement) float64 { return m.other })}
+		m.perEntry = medianOf(lockstep, func(m measurement) float64 { return m.perEntry })
 		m.PerSecond = medianOf(lockstep, func(m measurement) float64 { return m.PerSecond })
 		m.P50, m.P99 = medianOf(lockstep, func(m measurement) float64 { return m.P50 }), medianOf(lockstep, func(m measurement) float64 { return m.P99 })
 		m.Refused = map[int]int{}

@@ -27,7 +27,8 @@ type Load struct {
 
 // Result is what a Load measured; latencies and CPU times are microseconds.
 type Result struct {
-	Requests   int             `json:"requests"`
+	Requests   int             `json:"requests"` // answered with success within the measurement
+	Sent       int             `json:"sent"`     // all, warm-up included
 	Failed     int             `json:"failed"`
 	Refused    map[int]int     `json:"refused,omitempty"` // by status, warm-up included
 	Seconds    float64         `json:"seconds"`
@@ -48,6 +49,7 @@ const (
 
 // worker is one connection. Its fields are owned by its goroutine until that has ended.
 type worker struct {
+	sent      int
 	latencies []time.Duration // of successes within the measurement
 	refused   map[int]int
 	failed    int
@@ -129,6 +131,7 @@ func (w *worker) run(l *Load, phase *atomic.Int32, count *atomic.Uint64) {
 		if l.Vary != nil {
 			l.Vary(request, n)
 		}
+		w.sent++
 		start := time.Now()
 		status, body, err := conn.Do(request, requestLimit)
 		took := time.Since(start)
@@ -163,7 +166,7 @@ func summarize(workers []worker, took time.Duration) *Result {
 	var all []time.Duration
 	for _, w := range workers {
 		all = append(all, w.latencies...)
-		r.Failed += w.failed
+		r.Failed, r.Sent = r.Failed+w.failed, r.Sent+w.sent
 		if w.err != nil && r.FirstError == "" {
 			r.FirstError = w.err.Error()
 		}

@@ -2,7 +2,7 @@
 // JSON line, how many were answered, how fast, and what CPU time the server process spent on each.
 //
 // It is a closed loop: every connection sends its next request when the last was answered. An answer
-// that is not 200 makes the measurement worthless: it is reported and the exit status is 1.
+// of another status than -status makes the measurement worthless: it is reported and the exit status is 1.
 //
 // With -basic, LOCKSTEP_ACCESS_KEY_ID and LOCKSTEP_SECRET_ACCESS_KEY go into an Authorization header;
 // the command line, which other users can read, never carries them.
@@ -20,7 +20,8 @@ import (
 )
 
 func main() {
-	l := lab.Load{Status: http.StatusOK}
+	var l lab.Load
+	flag.IntVar(&l.Status, "status", http.StatusOK, "status of a success")
 	url := flag.String("url", "", "http URL to POST to")
 	body := flag.String("body", `{"plaintext":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=","encryption_context":{"purpose":"bench"}}`, "request body")
 	pid := flag.Int("pid", 0, "process id of the server, for CPU time per request")
