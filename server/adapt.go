@@ -30,6 +30,9 @@ func (r replicaOf) Lease() error {
 	return nil
 }
 
+// Sound implements service.Replica.
+func (r replicaOf) Sound() error { return kmsError(r.Replica.Sound()) }
+
 // AwaitAll implements service.Replica.
 func (r replicaOf) AwaitAll(ctx context.Context, index uint64) ([]string, error) {
 	awaiting, err := r.Replica.AwaitAll(ctx, index)

@@ -18,6 +18,7 @@ type idle struct{}
 func (idle) Propose(context.Context, *fsm.Txn) (fsm.Outcome, error)     { panic("a Raft entry") }
 func (idle) Confirm(context.Context) error                              { panic("a hop") }
 func (idle) Lease() error                                               { return nil }
+func (idle) Sound() error                                               { return nil }
 func (idle) AwaitAll(context.Context, uint64) (who []string, err error) { return nil, nil }
 func (idle) LogNow() int64                                              { return servicetest.Epoch }
 

@@ -248,3 +248,18 @@ func TestLimits(t *testing.T) {
 	_, err = w.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/50", TargetKeyID: key})
 	want(t, "an alias in the place", err, "")
 }
+
+// What is known to be wrong is not answered as something old either.
+func TestStaleReadsOfAnUnsoundNode(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	key := w.CreateKey(w.alice)
+	w.Break(servicetest.Faults{Sound: func() error { return kms.Errorf(kms.CodeUnavailable, "") }})
+	for op, request := range map[*kms.Operation]any{
+		kms.OpDescribeKey: &kms.KeyRequest{KeyID: key}, kms.OpListKeys: &kms.ListRequest{}, kms.OpListAliases: &kms.ListAliasesRequest{},
+	} {
+		call := servicetest.Call(w.alice, op, request)
+		call.Stale = true
+		_, err := w.Service.Do(t.Context(), call)
+		want(t, op.Name, err, kms.CodeUnavailable)
+	}
+}

@@ -73,11 +73,15 @@ func (r *request) run(ctx context.Context) (any, error) {
 	case r.use.change != nil:
 		return r.change(ctx)
 	}
-	// Sealing must work without a quorum.
-	if !r.call.Stale && r.op != kms.OpSeal {
-		if err := r.confirm(ctx); err != nil {
-			return nil, err
-		}
+	switch {
+	case r.op == kms.OpSeal: // must work without a quorum
+	case r.call.Stale:
+		err = r.Replica.Sound()
+	default:
+		err = r.confirm(ctx)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if r.use.read != nil {
 		return r.decide(ctx, r.use.read)

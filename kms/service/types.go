@@ -67,6 +67,9 @@ type Replica interface {
 	// Lease returns nil while the freshness lease holds, else CodeNoLease with a reason. It is
 	// called twice for each crypto operation and must cost next to nothing.
 	Lease() error
+	// Sound returns nil unless this node's state is known to be wrong: then nothing is answered from
+	// it, not even to those who take an old answer.
+	Sound() error
 	// AwaitAll returns when every member opened the index, sealed itself or is past its last
 	// possible lease; when ctx ends first, with the members still awaited and no error.
 	AwaitAll(ctx context.Context, index uint64) (awaiting []string, err error)

@@ -172,6 +172,14 @@ func (r *Replica) quarantined() string {
 	return ""
 }
 
+// Sound returns nil unless this node's state is known to be wrong; then KindQuarantined.
+func (r *Replica) Sound() error {
+	if why := r.quarantined(); why != "" {
+		return errorf(KindQuarantined, "%s", why)
+	}
+	return nil
+}
+
 // checkpoint marks an index for the digests to be compared at, when something changed since the last.
 func (r *Replica) checkpoint(g *reign) {
 	now := r.clock.Boot()

@@ -210,8 +210,8 @@ const maxWaiters = 4096 // of Confirm
 // Confirm returns nil once this node has opened everything that was acknowledged anywhere before
 // the call; otherwise, within Timing.Confirm, KindCannotConfirm.
 func (r *Replica) Confirm(ctx context.Context) error {
-	if why := r.quarantined(); why != "" {
-		return errorf(KindQuarantined, "%s", why)
+	if err := r.Sound(); err != nil {
+		return err
 	}
 	if r.waiters.Add(1) > maxWaiters {
 		r.waiters.Add(-1)

@@ -60,6 +60,14 @@ func (r replica) Lease() error {
 	return nil
 }
 
+// Sound implements service.Replica.
+func (r replica) Sound() error {
+	if f := r.note(func(*Counts) {}); f.Sound != nil {
+		return f.Sound()
+	}
+	return nil
+}
+
 // AwaitAll implements service.Replica.
 func (r replica) AwaitAll(ctx context.Context, index uint64) ([]string, error) {
 	if f := r.note(func(c *Counts) { c.Awaits++ }); f.AwaitAll != nil {

@@ -148,6 +148,7 @@ type Faults struct {
 	AfterPropose  func(*fsm.Txn) error // fails after the transaction was applied
 	Confirm       func() error
 	Lease         func() error
+	Sound         func() error
 	Audit         func(line []byte) error
 	AwaitAll      func(ctx context.Context, index uint64) ([]string, error) // instead of answering that all have it
 }
