@@ -398,16 +398,18 @@ func (w *worker) resolve(t *testing.T, c *cluster.Cluster) {
 	w.h.ops = slices.DeleteFunc(w.h.ops, made) // what shows nowhere did not happen
 }
 
+const some = 250 // operations
+
 // fault is something that happens to the cluster while the clients work.
 type fault struct {
 	name string
-	do   func(t *testing.T, c *cluster.Cluster, settle func())
+	do   func(t *testing.T, c *cluster.Cluster, settle func(operations int64))
 }
 
 // cutFaults are for nodes inside the test process.
 func cutFaults() []fault {
 	return []fault{
-		{"the leader is cut off", func(t *testing.T, c *cluster.Cluster, settle func()) {
+		{"the leader is cut off", func(t *testing.T, c *cluster.Cluster, settle func(operations int64)) {
 			old := c.Leader()
 			c.Net.Isolate(old)
 			c.Eventually(20*time.Second, "another leader", func(ctx context.Context) error {
@@ -418,44 +420,44 @@ func cutFaults() []fault {
 				}
 				return notYet("no other node leads")
 			})
-			settle()
+			settle(some)
 			c.Net.Heal()
 		}},
-		{"the leader is restarted", func(t *testing.T, c *cluster.Cluster, settle func()) {
+		{"the leader is restarted", func(t *testing.T, c *cluster.Cluster, settle func(operations int64)) {
 			n := c.Leader()
 			if err := n.Stop(); err != nil {
 				t.Errorf("%s ended with %v", n.Name, err)
 			}
-			settle()
+			settle(some)
 			n.Start()
 			n.Unseal()
 			n.WaitServing()
 		}},
-		{"the leader loses one follower", func(_ *testing.T, c *cluster.Cluster, settle func()) {
+		{"the leader loses one follower", func(_ *testing.T, c *cluster.Cluster, settle func(operations int64)) {
 			c.Net.Cut(c.Leader(), c.Followers()[0])
-			settle()
+			settle(some)
 			c.Net.Heal()
 		}},
-		{"the leader is sealed", func(t *testing.T, c *cluster.Cluster, settle func()) {
+		{"the leader is sealed", func(t *testing.T, c *cluster.Cluster, settle func(operations int64)) {
 			n := c.Leader()
 			if _, err := n.Client().Seal(background(t), &kms.SealRequest{}); err != nil {
 				t.Error(err)
 			}
-			settle()
+			settle(some)
 			n.Unseal()
 			n.WaitServing()
 		}},
-		{"the followers lose each other", func(_ *testing.T, c *cluster.Cluster, settle func()) {
+		{"the followers lose each other", func(_ *testing.T, c *cluster.Cluster, settle func(operations int64)) {
 			rest := c.Followers()
 			c.Net.Cut(rest[0], rest[1])
-			settle()
+			settle(some)
 			c.Net.Heal()
 		}},
-		{"nobody hears anybody", func(_ *testing.T, c *cluster.Cluster, settle func()) {
+		{"nobody hears anybody", func(_ *testing.T, c *cluster.Cluster, settle func(operations int64)) {
 			for _, n := range c.Nodes {
 				c.Net.Isolate(n)
 			}
-			settle()
+			settle(12) // each takes until it is refused
 			c.Net.Heal()
 		}},
 	}
@@ -475,8 +477,8 @@ func linearRound(t *testing.T, c *cluster.Cluster, faults []fault) {
 	}
 	end := sync.OnceFunc(func() { close(stop); wg.Wait() })
 	defer end()
-	settle := func() { // some operations under the fault, and some after it
-		until := h.done.Load() + 250
+	settle := func(operations int64) { // some under the fault, and some after it
+		until := h.done.Load() + operations
 		c.Eventually(30*time.Second, "operations", func(context.Context) error {
 			if n := h.done.Load(); n < until {
 				return notYet("%d of %d operations", n, until)
@@ -484,11 +486,11 @@ func linearRound(t *testing.T, c *cluster.Cluster, faults []fault) {
 			return nil
 		})
 	}
-	settle()
+	settle(some)
 	var names []string
 	for _, f := range faults {
 		f.do(t, c, settle)
-		settle()
+		settle(some)
 		names = append(names, f.name)
 	}
 	end()
