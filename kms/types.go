@@ -138,6 +138,9 @@ type Setting struct {
 	Schema uint8  `cbor:"0,keyasint"` // 1
 	Name   string `cbor:"1,keyasint"`
 	Value  string `cbor:"2,keyasint"`
+	// Of the revocation bound: the longest one under which a lease may have been taken before Changed.
+	Longest string `cbor:"3,keyasint,omitempty"`
+	Changed int64  `cbor:"4,keyasint,omitempty"` // Unix milliseconds, log time
 }
 
 // Time converts log time (Unix milliseconds) to a UTC time.

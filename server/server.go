@@ -131,7 +131,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	}
 	logOptions := seams.Log
 	logOptions.Logger = s.log
-	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound,
+	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound,
 		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.log})
 	if err != nil {
 		return err
@@ -309,6 +309,15 @@ func (n *node) bound() time.Duration {
 		return v.RevocationBound()
 	}
 	return kms.DefaultRevocationBound
+}
+
+// longestBound returns the longest revocation bound that a lease may still have somewhere; a sealed
+// node cannot know.
+func (n *node) longestBound() time.Duration {
+	if v := n.catalog.View(); v != nil {
+		return v.LongestRevocationBound(v.LogTime())
+	}
+	return kms.MaxRevocationBound
 }
 
 func newLogger(c LogConfig) *slog.Logger {

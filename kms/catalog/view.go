@@ -52,6 +52,28 @@ func (v *View) Txn(id fsm.TxnID) (fsm.Outcome, bool) { return v.state.Txn(id) }
 // RevocationBound returns the setting of that name, or its default.
 func (v *View) RevocationBound() time.Duration { return v.bound }
 
+// LongestRevocationBound returns the longest bound that a lease may still have on a node that has not
+// heard of the present one: the present bound, and for as long as it lasts a longer earlier one. now is
+// log time in ms.
+func (v *View) LongestRevocationBound(now int64) time.Duration {
+	const slack = time.Minute // between the stamp of a change and its commit
+	s, err := v.Setting(kms.SettingRevocationBound)
+	if errors.Is(err, ErrNotFound) || err == nil && s.Longest == "" {
+		return v.bound
+	}
+	if err != nil {
+		return kms.MaxRevocationBound
+	}
+	longest, err := kms.ParseRevocationBound(s.Longest)
+	if err != nil {
+		return kms.MaxRevocationBound
+	}
+	if now > s.Changed+(longest+slack).Milliseconds() {
+		return v.bound
+	}
+	return max(v.bound, longest)
+}
+
 // Unreadable returns how many live records do not open. Material is not counted before its first use.
 func (v *View) Unreadable() int { return v.unreadable.Len() }
 

@@ -473,3 +473,32 @@ func TestNotUnderstoodIsRecorded(t *testing.T) {
 		t.Errorf("unrecorded it is answered with %v", err)
 	}
 }
+
+// TestLongestBoundIsRemembered lowers the revocation bound twice: for as long as a lease under the
+// first may last, the view still says so.
+func TestLongestBoundIsRemembered(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	set := func(value string) {
+		t.Helper()
+		_, err := w.Do(w.Root, kms.OpPutSetting, &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: value})
+		want(t, "setting "+value, err, "")
+	}
+	longest := func(want time.Duration) {
+		t.Helper()
+		v := w.Catalog.View()
+		if got := v.LongestRevocationBound(v.LogTime()); got != want {
+			t.Errorf("the longest bound is %s, want %s", got, want)
+		}
+	}
+	longest(kms.DefaultRevocationBound)
+	set("1h")
+	set("10m")
+	set("1s")
+	longest(time.Hour)
+	w.Advance(30 * time.Minute)
+	set("2s")
+	longest(time.Hour)
+	w.Advance(2 * time.Hour)
+	set("3s")
+	longest(3 * time.Second)
+}

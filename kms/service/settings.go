@@ -71,7 +71,9 @@ func putSetting(r *request, q *kms.PutSettingRequest) (*change, error) {
 	case errors.Is(err, catalog.ErrNotFound):
 		c.guards = []fsm.Guard{catalog.Absent(ref)}
 	}
-	s := &kms.Setting{Schema: 1, Name: q.Name, Value: kms.ShortDuration(d)}
+	now := max(r.Replica.LogNow(), r.view.LogTime())
+	s := &kms.Setting{Schema: 1, Name: q.Name, Value: kms.ShortDuration(d),
+		Longest: kms.ShortDuration(r.view.LongestRevocationBound(now)), Changed: now}
 	c.answer = &kms.SettingAnswer{Name: s.Name, Value: s.Value}
 	return c, c.put(r, ref, s)
 }

@@ -43,11 +43,14 @@ type Config struct {
 	Transport *transport.Transport
 	Opened    Opened
 	// Bound returns the revocation bound now; default 60 s. Called for every lease check.
-	Bound  func() time.Duration
-	Clock  Clock
-	Timing Timing
-	Log    storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
-	Logger *slog.Logger
+	Bound func() time.Duration
+	// Longest returns the longest bound that a lease may still have on a node that has not heard of
+	// the present one; default Bound.
+	Longest func() time.Duration
+	Clock   Clock
+	Timing  Timing
+	Log     storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
+	Logger  *slog.Logger
 	// ApplyHook, for tests, sees every entry before it is applied on this node and may change it.
 	ApplyHook func(*raft.Log)
 }

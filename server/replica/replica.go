@@ -67,6 +67,9 @@ func Open(cfg Config) (*Replica, error) {
 	if cfg.Bound == nil {
 		cfg.Bound = func() time.Duration { return time.Minute }
 	}
+	if cfg.Longest == nil {
+		cfg.Longest = cfg.Bound
+	}
 	if cfg.Clock == nil {
 		cfg.Clock = systemClock{}
 	}

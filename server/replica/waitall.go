@@ -95,7 +95,7 @@ func (r *Replica) awaitAll(ctx context.Context, index uint64) ([]string, error) 
 // holders lists the members, and the incarnations that were members within the longest lease.
 // Of whom this leader has not heard, it assumes a full lease from its own start.
 func (r *Replica) holders(g *reign) (all []holder) {
-	bound := r.longBound.note(r.cfg.Bound(), r.clock.Boot())
+	bound := max(r.cfg.Longest(), r.longBound.note(r.cfg.Bound(), r.clock.Boot()))
 	full := bound + drift(bound)
 	seen := map[string]bool{}
 	g.mu.Lock()
