@@ -31,7 +31,6 @@ type session struct {
 	drained chan struct{} // capacity 1: told when held falls to 0 after closed
 
 	mu     sync.Mutex            // serializes first uses of material
-	wiped  bool                  // guarded by mu
 	opened map[*handles]struct{} // guarded by mu: those to wipe
 }
 

@@ -25,7 +25,7 @@ func (r *request) after(marker string) (string, error) {
 	if marker == "" {
 		return "", nil
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(marker)
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(marker)
 	if err != nil || len(raw) < markerMAC || string(r.markerMAC(string(raw[markerMAC:]))) != string(raw[:markerMAC]) {
 		return "", kms.Errorf(kms.CodeValidation, "The marker is invalid: it must be the next_marker of the same listing.")
 	}
