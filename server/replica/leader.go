@@ -59,14 +59,12 @@ func (r *Replica) lead() {
 			end()
 			if leads {
 				g = r.newReign()
-				r.tasks.Go(func() { r.ascend(g) })
 			}
 		case <-ticker.C:
 			// LeaderCh keeps only the newest change: a loss and a win between two looks show as a new term.
 			if g != nil && g.term != r.raft.CurrentTerm() && r.raft.State() == raft.Leader {
 				end()
 				g = r.newReign()
-				r.tasks.Go(func() { r.ascend(g) })
 			}
 			if g != nil {
 				r.duties(g)
@@ -75,11 +73,13 @@ func (r *Replica) lead() {
 	}
 }
 
+// newReign begins the reign of the current term. Its ascent goes on after lead has moved to another one.
 func (r *Replica) newReign() *reign {
 	g := &reign{term: r.raft.CurrentTerm(), since: r.clock.Boot(), members: map[string]*contact{}, digests: digests{}}
 	g.ctx, g.cancel = context.WithCancel(r.ctx)
 	g.clocks = newClocks(r.fsm.View().LogTime(), g.since)
 	g.checked, g.worked = g.since, g.since
+	r.tasks.Go(func() { r.ascend(g) })
 	return g
 }
 
