@@ -1,6 +1,10 @@
 package fsm
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+	"slices"
+)
 
 // What one command does at most beside its transactions, so that no command takes long after a
 // pause. What is left over is done by the next one.
@@ -34,10 +38,7 @@ func (s *state) expire() {
 // commit applies one checked transaction, wholly or not at all.
 func (s *state) commit(t *Txn) Outcome {
 	if m, ok := s.memos.Get(t.ID); ok {
-		if m.request != t.Request {
-			return Outcome{Status: Mismatch, Index: s.index, Detail: "the transaction id was used for another request"}
-		}
-		return m.outcome()
+		return m.answer(t.Request, s.index)
 	}
 	if status, detail := s.refuse(t); status != Applied {
 		return Outcome{Status: status, Index: s.index, Detail: detail}
@@ -60,7 +61,7 @@ func (s *state) refuse(t *Txn) (Status, string) {
 	if age := s.logTime - t.Based; age < -BasedAhead || age >= memory(t.Long)-BasedAhead {
 		return Stale, fmt.Sprintf("based on a log time %d ms old, out of its window", age)
 	}
-	if s.memos.Len() >= s.limit {
+	if s.memos.Len() >= s.room(t) {
 		return Full, "the retry memory is full"
 	}
 	for i := range t.Guards {
@@ -93,6 +94,19 @@ func (s *state) refuse(t *Txn) (Status, string) {
 		}
 	}
 	return Applied, ""
+}
+
+// room is how many transactions may be remembered before t is refused. What is remembered for long
+// leaves an eighth of the memory to what is not, and membership may always be put in order: its
+// changes are few.
+func (s *state) room(t *Txn) int {
+	switch {
+	case len(t.Writes) > 0 && !slices.ContainsFunc(t.Writes, func(w Write) bool { return w.Kind != KindNode }):
+		return math.MaxInt
+	case t.Long:
+		return s.limit - s.limit/8
+	}
+	return s.limit
 }
 
 // write puts one record and moves its scopes.

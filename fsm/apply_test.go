@@ -47,7 +47,7 @@ func TestGuards(t *testing.T) {
 			if written != (test.want == Applied) {
 				t.Fatalf("written: %v", written)
 			}
-			if _, remembered := n.View().Txn(x.ID); remembered != written {
+			if _, remembered := n.View().Txn(x.ID, x.Request); remembered != written {
 				t.Fatalf("remembered: %v", remembered)
 			}
 			if _, ok := before.Get(KindKey, "new"); ok {
@@ -131,7 +131,7 @@ func TestRetriesAreAnsweredFromTheFirst(t *testing.T) {
 	}
 	other.Request[0] = 8
 	n.commit(Mismatch, other)
-	if o, ok := n.View().Txn(x.ID); !ok || o.Status != Repeated || o.Index != 1 {
+	if o, ok := n.View().Txn(x.ID, x.Request); !ok || o.Status != Repeated || o.Index != 1 {
 		t.Fatalf("%+v", o)
 	}
 	audit(t, n.View())
@@ -227,6 +227,27 @@ func TestRetryMemoryIsBounded(t *testing.T) {
 	if n.View().Remembered() != 1 {
 		t.Fatalf("%d remembered", n.View().Remembered())
 	}
+	audit(t, n.View())
+}
+
+// TestMemoryKeepsRoom fills the memory with what is remembered for long: short transactions still have
+// their share of it, and membership is never refused.
+func TestMemoryKeepsRoom(t *testing.T) {
+	n := newNodeOf(t, Options{RetryLimit: 16})
+	long := func(i int) Txn {
+		x := txn(i, key(ID(rune(0x61+i)), 1))
+		x.Based, x.Long = n.now, true
+		return x
+	}
+	for i := range 14 {
+		n.commit(Applied, long(i+1))
+	}
+	n.commit(Full, long(15))
+	n.commit(Applied, txn(16, key("short", 1)))
+	n.commit(Applied, txn(17, key("shorter", 1)))
+	n.commit(Full, txn(18, key("too many", 1)))
+	n.commit(Applied, txn(19, Write{Kind: KindNode, ID: "node-9", Revision: 1, Body: []byte("x")}))
+	n.commit(Full, txn(20))
 	audit(t, n.View())
 }
 

@@ -138,7 +138,13 @@ func (m *memo) append(b []byte) []byte {
 	return b
 }
 
-func (m *memo) outcome() Outcome { return Outcome{Status: Repeated, Index: m.index, Refs: m.refs} }
+// answer is the outcome of a transaction with m's id that is met again, at index.
+func (m *memo) answer(request [32]byte, index uint64) Outcome {
+	if m.request != request {
+		return Outcome{Status: Mismatch, Index: index, Detail: "the transaction id was used for another request"}
+	}
+	return Outcome{Status: Repeated, Index: m.index, Refs: m.refs}
+}
 
 // memory is how long a transaction is remembered, in ms of log time.
 func memory(long bool) int64 {

@@ -74,13 +74,15 @@ func (v *View) TermCount(term uint32) uint64 {
 	return n
 }
 
-// Txn returns the outcome of a remembered transaction, with status Repeated.
-func (v *View) Txn(id TxnID) (Outcome, bool) {
+// Txn returns what a transaction with that id and request would be answered from memory: Repeated
+// with the outcome of the first one, or Mismatch when the id was used for another request; false when
+// the id is not remembered.
+func (v *View) Txn(id TxnID, request [32]byte) (Outcome, bool) {
 	m, ok := v.t.memos.Get(id)
 	if !ok {
 		return Outcome{}, false
 	}
-	return m.outcome(), true
+	return m.answer(request, v.t.index), true
 }
 
 // Remembered returns the number of transactions in the retry memory.

@@ -209,3 +209,45 @@ func TestCryptoMakesNoEntryAndNoHop(t *testing.T) {
 		t.Errorf("400 operations moved the log from %d to %d, %v", before.AppliedIndex, after.AppliedIndex, err)
 	}
 }
+
+// TestRepeatOnCutOffNode repeats a create on a node that is cut off, under a credential that was
+// revoked meanwhile: nothing leaves, neither the first answer nor another request's.
+func TestRepeatOnCutOffNode(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	ctx := background(t)
+	bound(t, c, "2s")
+	a, err := c.Client().CreateAccount(ctx, &kms.CreateAccountRequest{Name: "tenant"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := c.Followers()[0]
+	tenant := c.NewClient(a.AccessKeyID, string(a.SecretAccessKey), n)
+	first, err := tenant.CreateKey(ctx, &kms.CreateKeyRequest{Description: "one"}, client.IdempotencyKey("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Net.Isolate(n)
+	if _, err := c.Leader().Client().DisableAccount(ctx, &kms.AccountRequest{AccountID: a.Account.AccountID}, client.WaitAll(0)); err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually(10*time.Second, "the end of the lease", func(ctx context.Context) error {
+		_, err := tenant.Encrypt(ctx, &kms.EncryptRequest{KeyID: first.Key.KeyID, Plaintext: []byte("x")})
+		if kms.CodeOf(err) != kms.CodeNoLease {
+			return notYet("the answer is %v", err)
+		}
+		return nil
+	})
+	for _, description := range []string{"one", "two"} {
+		again, err := tenant.CreateKey(ctx, &kms.CreateKeyRequest{Description: description}, client.IdempotencyKey("k"))
+		if err == nil {
+			t.Errorf("the repeat of %q was answered with %s", description, again.Key.KeyID)
+		} else if code := kms.CodeOf(err); code.Class() != kms.ClassUnavailable && code != kms.CodeIdempotencyMismatch {
+			t.Errorf("the repeat of %q: %v", description, err)
+		}
+	}
+	c.Net.Heal()
+	n.WaitServing()
+	_, err = tenant.CreateKey(ctx, &kms.CreateKeyRequest{Description: "one"}, client.IdempotencyKey("k"))
+	mustCode(t, err, kms.CodeUnauthenticated)
+}

@@ -46,8 +46,10 @@ func (v *View) Members(scope fsm.ScopeID) uint64 {
 	return members
 }
 
-// Txn returns the outcome of a remembered transaction.
-func (v *View) Txn(id fsm.TxnID) (fsm.Outcome, bool) { return v.state.Txn(id) }
+// Txn returns how a transaction would be answered from memory, see fsm.View.
+func (v *View) Txn(id fsm.TxnID, request [32]byte) (fsm.Outcome, bool) {
+	return v.state.Txn(id, request)
+}
 
 // RevocationBound returns the setting of that name, or its default.
 func (v *View) RevocationBound() time.Duration { return v.bound }

@@ -48,10 +48,16 @@ func (r *request) change(ctx context.Context) (any, error) {
 		switch outcome.Status {
 		case fsm.Applied, fsm.Repeated:
 			r.index, r.applied = outcome.Index, true
-			if outcome.Status == fsm.Repeated {
-				return r.use.replay(r, &records{r, outcome.Refs})
+			if outcome.Status == fsm.Repeated && r.call.IdempotencyKey != "" {
+				return r.repeat(ctx, outcome.Refs)
 			}
-			return answer, nil
+			return answer, nil // also when it is this very transaction that was met again
+		case fsm.Full:
+			// What takes rights away may use the room that is kept free of what is remembered for long.
+			if !txn.Long || !r.op.Revokes {
+				return nil, refused(outcome)
+			}
+			r.brief = true
 		case fsm.Conflict, fsm.Stale:
 			r.Logger.Debug("a change is decided again", "request", r.call.RequestID, "operation", r.op.Name, "conflict", outcome.Detail)
 		default:
@@ -59,6 +65,16 @@ func (r *request) change(ctx context.Context) (any, error) {
 		}
 	}
 	return nil, kms.Errorf(kms.CodeConflict, "Other changes came first %d times; nothing was changed.", maxAttempts)
+}
+
+// repeat answers a request whose idempotency key was met before, from the records that the first one
+// wrote. Nothing in the log guards what allows that now, and the outcome may have come from this
+// node's own memory: so it is confirmed, authenticated and authorized as any read.
+func (r *request) repeat(ctx context.Context, refs []fsm.Ref) (any, error) {
+	if err := r.confirm(ctx); err != nil {
+		return nil, err
+	}
+	return r.attempt(func(r *request) (any, error) { return r.use.replay(r, &records{r, refs}) })
 }
 
 // refused is what an outcome that did not apply means for the caller.
@@ -109,13 +125,13 @@ func (r *request) identify(txn *fsm.Txn) (known bool, err error) {
 	}
 	ids := r.view.IDs()
 	id := ids.Hash("txn", r.principal.Account, r.principal.ARN, r.op.Name, key)
-	txn.ID, txn.Long = fsm.TxnID(id[:16]), true
+	txn.ID, txn.Long = fsm.TxnID(id[:16]), !r.brief
 	fields, err := canonical(r.call.Request)
 	if err != nil {
 		return false, err
 	}
 	txn.Request = ids.Hash("request", append(fields, r.op.Name, r.scope.Region)...)
-	_, known = r.view.Txn(txn.ID)
+	_, known = r.view.Txn(txn.ID, txn.Request)
 	return known, nil
 }
 

@@ -502,3 +502,41 @@ func TestLongestBoundIsRemembered(t *testing.T) {
 	set("3s")
 	longest(3 * time.Second)
 }
+
+// TestLeaseCoversTheView lets a poll complete between the arrival of a request and its look at the lease:
+// what the lease then speaks of is decided on, not what was opened before.
+func TestLeaseCoversTheView(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	key := w.CreateKey(w.alice)
+	n := w.behind(t)
+	_, err := w.Do(w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: key})
+	want(t, "disable", err, "")
+	n.Break(servicetest.Faults{Lease: func() error { return n.CatchUp(context.Background()) }})
+	_, err = n.Do(w.alice, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("p")})
+	want(t, "a request on a view older than the lease", err, kms.CodeKeyDisabled)
+}
+
+// TestRepeatIsAuthorizedAnew answers a repeat from the node's own memory, as the replica does without
+// a leader: without a confirmation nothing leaves, and with one the caller's rights of now count.
+func TestRepeatIsAuthorizedAnew(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	call := servicetest.Call(w.alice, kms.OpCreateKey, &kms.CreateKeyRequest{Description: "one"})
+	call.IdempotencyKey = "k"
+	do := func(n *servicetest.Node) error {
+		c := *call
+		_, err := n.Service.Do(t.Context(), &c)
+		return err
+	}
+	want(t, "the first", do(w.Node), "")
+
+	n := w.Cluster.Node(servicetest.Options{})
+	n.Lag(true)
+	_, err := w.Do(w.Root, kms.OpDisableAccount, &kms.AccountRequest{AccountID: aliceID})
+	want(t, "disable the account", err, "")
+
+	cutOff := kms.Errorf(kms.CodeCannotConfirm, "")
+	n.Break(servicetest.Faults{Confirm: func() error { return cutOff }, Memory: true})
+	want(t, "the repeat on a node that is cut off", do(n), kms.CodeCannotConfirm)
+	n.Break(servicetest.Faults{Memory: true})
+	want(t, "the repeat once confirmed", do(n), kms.CodeUnauthenticated)
+}

@@ -37,6 +37,7 @@ type request struct {
 	header     material.Header // of the ciphertext, parsed by check
 	reads      []auth.Decision // of a change: what authorized it
 	applied    bool            // of a change: it is done
+	brief      bool            // of a change: it is remembered for the short time only
 
 	noted      [6]audit.Pair
 	parameters []audit.Pair // see use.check; in noted as long as they fit
@@ -69,6 +70,7 @@ func (r *request) run(ctx context.Context) (any, error) {
 		if err := r.Replica.Lease(); err != nil {
 			return nil, err
 		}
+		r.look() // the lease speaks of what is opened now, not of the view taken before it was asked
 		return r.decide(ctx, r.use.read)
 	case r.use.change != nil:
 		return r.change(ctx)

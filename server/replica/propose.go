@@ -157,7 +157,7 @@ func (r *Replica) propose(ctx context.Context, t *fsm.Txn, inner bool) (fsm.Outc
 	if err := r.waitView(ctx, outcome.Index); err != nil {
 		return outcome, errorf(KindOutcomeUnknown, "the change was decided at index %d, which this node has not reached", outcome.Index)
 	}
-	if first, applied := r.fsm.View().Txn(t.ID); applied && outcome.Refs == nil {
+	if first, met := r.fsm.View().Txn(t.ID, t.Request); met && outcome.Refs == nil {
 		outcome.Refs = first.Refs // the leader does not send what this node knows by now
 	}
 	return outcome, nil
@@ -202,8 +202,7 @@ func (r *Replica) attend(ctx context.Context, p *pending) (fsm.Outcome, error) {
 // to have failed.
 func (r *Replica) giveUp(p *pending) (fsm.Outcome, error) {
 	inQueue := p.state.Swap(abandoned) == queued
-	if o, applied := r.fsm.View().Txn(p.txn.ID); applied {
-		o.Status = fsm.Repeated
+	if o, met := r.fsm.View().Txn(p.txn.ID, p.txn.Request); met {
 		return o, nil
 	}
 	select {

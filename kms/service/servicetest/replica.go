@@ -24,6 +24,12 @@ func (r replica) Propose(ctx context.Context, t *fsm.Txn) (fsm.Outcome, error) {
 			return fsm.Outcome{}, err
 		}
 	}
+	if f.Memory {
+		if o, met := r.Catalog.View().Txn(t.ID, t.Request); met {
+			return o, nil
+		}
+		return fsm.Outcome{}, kms.Errorf(kms.CodeNoQuorum, "The test's node has no leader.")
+	}
 	wire, err := fsm.EncodeTxn(t)
 	if err != nil {
 		return fsm.Outcome{}, err

@@ -146,6 +146,7 @@ type Faults struct {
 	BeforePropose func(*fsm.Txn)       // before the leader sees a transaction
 	Propose       func(*fsm.Txn) error // fails instead of proposing
 	AfterPropose  func(*fsm.Txn) error // fails after the transaction was applied
+	Memory        bool                 // there is no leader: proposals are answered from this node's memory or not at all
 	Confirm       func() error
 	Lease         func() error
 	Sound         func() error
