@@ -179,7 +179,7 @@ func TestFlood(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before, memory := health(t, c), map[*cluster.Node]int{}
+	before, memory := quiet(t, c), map[*cluster.Node]int{}
 	for _, n := range targets {
 		memory[n] = residentKB(t, n.PID())
 	}
@@ -232,6 +232,32 @@ func health(t *testing.T, c *cluster.Cluster) (applied [3]uint64) {
 		}
 		applied[i] = h.AppliedIndex
 	}
+	return applied
+}
+
+// quiet waits until every node has joined and applied everything, and nothing comes after that.
+func quiet(t *testing.T, c *cluster.Cluster) (applied [3]uint64) {
+	t.Helper()
+	same := 0
+	c.Eventually(20*time.Second, "a log that stands still", func(ctx context.Context) error {
+		now := health(t, c)
+		if same++; now != applied || now[0] != now[1] || now[0] != now[2] {
+			applied, same = now, 0
+		}
+		if same < 50 {
+			return notYet("the nodes have applied up to %v", now)
+		}
+		m, err := c.Nodes[0].Client().Members(ctx)
+		if err != nil {
+			return err
+		}
+		for _, member := range m.Members {
+			if member.Version == "" {
+				return notYet("%s has not joined", member.Name)
+			}
+		}
+		return nil
+	})
 	return applied
 }
 
