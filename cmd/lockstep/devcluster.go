@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -47,6 +48,7 @@ type devCluster struct {
 	lock       *os.File
 	spawn      *spawner
 	events     chan string // what watch prints
+	wroteEnv   atomic.Bool // the env file is this cluster's
 
 	mu       sync.Mutex
 	nodes    []*devNode  // guarded by mu (the pointed-to values too)
@@ -295,7 +297,7 @@ func (d *devCluster) close() error {
 	}
 	d.spawn.close()
 	var errs []error
-	if d.o.envFile != "" {
+	if d.wroteEnv.Load() { // another dev's file says that its cluster is ready
 		if err := os.Remove(d.o.envFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
 		}

@@ -96,6 +96,7 @@ func (d *devCluster) writeEnv() error {
 	for _, kv := range d.environment() {
 		fmt.Fprintf(&b, "%s=%s\n", kv[0], kv[1])
 	}
+	d.wroteEnv.Store(true)
 	return writeFileAtomic(d.o.envFile, []byte(b.String()))
 }
 
