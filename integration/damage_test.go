@@ -291,8 +291,8 @@ func twoSnapshots(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 	})
 }
 
-// TestFlippedBitInASnapshot changes one bit in a stopped node's newest snapshot, wherever it is: the
-// node refuses to start and names the file, and is seeded anew once it is emptied.
+// TestFlippedBitInASnapshot changes one bit in a stopped node's only snapshot, wherever it is: the node
+// refuses to start and names the file, and is seeded anew once it is emptied.
 func TestFlippedBitInASnapshot(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Config: manySnapshots(1)})
@@ -302,6 +302,11 @@ func TestFlippedBitInASnapshot(t *testing.T) {
 	n.Stop()
 	files := snapshots(t, n)
 	newest := files[len(files)-1]
+	for _, older := range files[:len(files)-1] { // which the log might still reach back to
+		if err := os.Remove(older); err != nil {
+			t.Fatal(err)
+		}
+	}
 	raw, err := os.ReadFile(newest)
 	if err != nil {
 		t.Fatal(err)
