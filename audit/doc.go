@@ -19,6 +19,7 @@
 //	the hung write ends well           all                   (the error has left already)
 //	process dies                       a prefix              the answer has not left
 //	power fails, durability write      a prefix              records of answers that left may be lost
+//	file moved, deleted or replaced    all, in the new one   nil; error while the path cannot be opened
 //
 // The invariant that would hurt: nothing leaves unaudited.
 package audit

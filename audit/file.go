@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -53,15 +54,18 @@ type file interface {
 // writes the whole buffer with one write, and every Append waits for the write that holds its line.
 //
 // After an error the file is opened again for the next batch, so the sink recovers by itself; what
-// a failed write may have torn is ended with a newline first.
+// a failed write may have torn is ended with a newline first. A regular file that is no longer what
+// the path names (moved away, deleted, replaced) is left for the one that the path names now.
 type FileSink struct {
 	path    string      // immutable
 	options FileOptions // immutable, with defaults filled in
 
-	out   file          // owned by the drain goroutine; nil: to be opened
-	work  chan struct{} // buffered 1: wakes the drain goroutine
-	done  chan struct{} // closed when the drain goroutine has ended
-	alarm *time.Timer   // calls expire
+	out   file            // owned by the drain goroutine; nil: to be opened
+	inode *syscall.Stat_t // owned by the drain goroutine: of out, when that is a regular file; else nil
+	now   syscall.Stat_t  // owned by the drain goroutine: what moved saw
+	work  chan struct{}   // buffered 1: wakes the drain goroutine
+	done  chan struct{}   // closed when the drain goroutine has ended
+	alarm *time.Timer     // calls expire
 
 	mu      sync.Mutex
 	pending *batch    // guarded by mu: gathers lines, not nil
@@ -99,7 +103,8 @@ func (b *batch) settle(err error) {
 }
 
 // OpenFile opens path for appending and starts the sink. A file that does not exist is created with
-// mode 0600; another keeps its mode.
+// mode 0600. A regular file of this process's user is given that mode; one of another user that is
+// open to more than its owner is refused.
 func OpenFile(path string, o FileOptions) (*FileSink, error) {
 	if o.Deadline == 0 {
 		o.Deadline = defaultDeadline
@@ -119,10 +124,25 @@ func OpenFile(path string, o FileOptions) (*FileSink, error) {
 
 func openAppend(path string) (file, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err // not a typed nil
+	if err == nil {
+		if err = closeToOthers(f); err == nil {
+			return f, nil
+		}
+		f.Close()
 	}
-	return f, nil
+	return nil, err // not a typed nil
+}
+
+// closeToOthers takes from a regular file what others than its owner may do with it.
+func closeToOthers(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) == os.Geteuid() {
+		return f.Chmod(0o600)
+	}
+	return fmt.Errorf("its mode is %v and it belongs to another user: let nobody but its owner read or write it (chmod 600)", info.Mode().Perm())
 }
 
 // renewPending begins an empty batch; mu is held, or nobody else has s.
@@ -232,7 +252,7 @@ func (s *FileSink) expire() {
 
 // writeOut writes one batch to the file. It is called by the drain goroutine.
 func (s *FileSink) writeOut(lines []byte, reopen bool) error {
-	if reopen && s.out != nil {
+	if s.out != nil && (reopen || s.moved()) {
 		s.out.Close()
 		s.out = nil
 	}
@@ -253,33 +273,45 @@ func (s *FileSink) writeOut(lines []byte, reopen bool) error {
 	return nil
 }
 
+// moved reports whether the path names something else than the open file: what would be written to
+// that, nobody would find. It costs half a microsecond, so every batch asks.
+func (s *FileSink) moved() bool {
+	return s.inode != nil && (syscall.Stat(s.path, &s.now) != nil || s.now.Dev != s.inode.Dev || s.now.Ino != s.inode.Ino)
+}
+
 // openFile opens the file and ends a line that a failed write, or a dying process, left torn.
 func (s *FileSink) openFile() error {
 	f, err := s.options.open(s.path)
-	if err == nil {
-		if err = endTornLine(f); err == nil {
-			s.out = f
-			return nil
-		}
-		f.Close()
+	if err != nil {
+		return fmt.Errorf("audit file %s: %w", s.path, err)
 	}
-	return fmt.Errorf("audit file %s: %w", s.path, err)
+	s.inode = nil
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		s.inode, _ = info.Sys().(*syscall.Stat_t)
+		err = endTornLine(f, info)
+	}
+	if err != nil {
+		f.Close()
+		return fmt.Errorf("audit file %s: %w", s.path, err)
+	}
+	s.out = f
+	return nil
 }
 
-func endTornLine(f file) error {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
-		return err
+func endTornLine(f file, info os.FileInfo) error {
+	if info.Size() == 0 {
+		return nil
 	}
 	var last [1]byte
 	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
 		return err
 	}
-	_, err = f.Write([]byte{'\n'})
+	_, err := f.Write([]byte{'\n'})
 	return err
 }
 
-// Reopen makes the next batch open the path again, for a file that was moved away (log rotation).
+// Reopen makes the next batch open the path again, whatever it names (log rotation).
 func (s *FileSink) Reopen() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

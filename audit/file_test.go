@@ -341,22 +341,125 @@ func TestTooManyRecordsWait(t *testing.T) {
 	}
 }
 
-func TestReopenAfterRotation(t *testing.T) {
-	s, path := openSink(t, nil, FileOptions{})
-	appendOK := func(line string) {
+// A record goes where the path leads when it is written, whether or not anybody says that the file
+// was rotated.
+func TestRotation(t *testing.T) {
+	must := func(t *testing.T, err error) {
 		t.Helper()
-		if err := s.Append([]byte(line)); err != nil {
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	appendOK("old")
-	if err := os.Rename(path, path+".1"); err != nil {
+	for _, c := range []struct {
+		name   string
+		rotate func(t *testing.T, s *FileSink, path string)
+		old    bool // the old file is at path.1
+	}{
+		{name: "moved and told", old: true, rotate: func(t *testing.T, s *FileSink, path string) {
+			must(t, os.Rename(path, path+".1"))
+			s.Reopen()
+		}},
+		{name: "moved", old: true, rotate: func(t *testing.T, _ *FileSink, path string) { must(t, os.Rename(path, path+".1")) }},
+		{name: "replaced", old: true, rotate: func(t *testing.T, _ *FileSink, path string) {
+			must(t, os.Rename(path, path+".1"))
+			must(t, os.WriteFile(path, nil, 0o600))
+		}},
+		{name: "deleted", rotate: func(t *testing.T, _ *FileSink, path string) { must(t, os.Remove(path)) }},
+		{name: "copied and truncated", old: true, rotate: func(t *testing.T, _ *FileSink, path string) {
+			b, err := os.ReadFile(path)
+			must(t, err)
+			must(t, os.WriteFile(path+".1", b, 0o600))
+			must(t, os.Truncate(path, 0))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, path := openSink(t, nil, FileOptions{Deadline: never})
+			must(t, s.Append([]byte("old")))
+			c.rotate(t, s, path)
+			must(t, s.Append([]byte("new")))
+			if got := fmt.Sprint(lines(t, path)); got != "[new]" {
+				t.Errorf("the path has %s", got)
+			}
+			if c.old && fmt.Sprint(lines(t, path+".1")) != "[old]" {
+				t.Errorf("the old file has %s", lines(t, path+".1"))
+			}
+		})
+	}
+}
+
+// With nowhere to write, nothing is acknowledged; it goes on by itself.
+func TestDirectoryIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit", "audit.jsonl")
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s.Reopen()
-	appendOK("new")
-	if got := fmt.Sprint(lines(t, path+".1"), lines(t, path)); got != "[old] [new]" {
-		t.Error(got)
+	s, err := OpenFile(path, FileOptions{Deadline: never})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append([]byte("nowhere")); err == nil {
+		t.Error("a record in a deleted directory is acknowledged")
+	}
+	if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Append([]byte("back")); err != nil || fmt.Sprint(lines(t, path)) != "[back]" {
+		t.Errorf("%v, %s", err, lines(t, path))
+	}
+}
+
+func TestMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	if err := os.WriteFile(path, []byte("before\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []os.FileMode{0o644, 0o660, 0o600} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		s, err := OpenFile(path, FileOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("a file with mode %o has %v, %v", mode, info.Mode(), err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file of another user")
+	}
+	const other = 65534
+	if err := errors.Join(os.Chmod(path, 0o644), os.Chown(path, other, other)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := OpenFile(path, FileOptions{}); err == nil {
+		s.Close()
+		t.Error("a file of another user that all can read is taken")
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenFile(path, FileOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+}
+
+// A pipe or a terminal is what it was when it was opened.
+func TestPathIsNoRegularFile(t *testing.T) {
+	s, err := OpenFile(os.DevNull, FileOptions{Deadline: never})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Append([]byte("line")); err != nil || s.inode != nil {
+		t.Errorf("%v, %v", err, s.inode)
 	}
 }
 

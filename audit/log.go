@@ -93,6 +93,15 @@ func (l *Log) Healthy() error {
 	})
 }
 
+// Reopen makes the sinks that write to files open them again for their next record.
+func (l *Log) Reopen() {
+	for _, s := range l.sinks {
+		if f, ok := s.(interface{ Reopen() }); ok {
+			f.Reopen()
+		}
+	}
+}
+
 // Close closes the sinks.
 func (l *Log) Close() error {
 	var err error

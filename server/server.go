@@ -57,6 +57,7 @@ type Server struct {
 	http    *http.Server
 	api     net.Listener
 	log     *slog.Logger
+	audit   *audit.Log
 	fatal   chan error // capacity 1: what stops the node
 	closers []closer   // in the order of opening
 }
@@ -139,7 +140,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	s.closeLater("replica", n.replica.Close)
 	n.unsealer = seal.NewUnsealer(seams.UnsealExpiry, cfg.AllowUnlockedMemory)
 	s.closeLater("unsealer", func() error { n.unsealer.Close(); return nil })
-	n.relay = seal.NewRelay(seal.RelayConfig{Waiting: n.waitingMembers, Deliver: n.deliver, Expiry: seams.UnsealExpiry,
+	n.relay = seal.NewRelay(seal.RelayConfig{Members: n.otherMembers, Sealed: n.askSealed, Deliver: n.deliver, Expiry: seams.UnsealExpiry,
 		AllowUnlocked: cfg.AllowUnlockedMemory, Logger: s.log})
 	s.closeLater("relay", func() error { n.relay.Close(); return nil })
 	n.handlePeers()
@@ -170,7 +171,7 @@ func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 		file.Close()
 		return nil, err
 	}
-	s.node.auditErr = log.Healthy
+	s.audit, s.node.auditErr = log, log.Healthy
 	s.closeLater("audit", log.Close)
 	return log, nil
 }
@@ -229,6 +230,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	return errors.Join(err, s.close())
 }
+
+// ReopenAudit makes the node open its audit file again for the next record, after a rotation.
+func (s *Server) ReopenAudit() { s.audit.Reopen() }
 
 // stop ends Run with err; only the first call counts.
 func (s *Server) stop(err error) {

@@ -30,7 +30,7 @@ func newServerCommand() *cobra.Command {
 		Long: `Runs one node until it is interrupted.
 
 Settings come from the YAML file, then from LOCKSTEP_* variables, then from flags; docs/configuration.md
-lists them. An unknown setting in the file is an error. --check validates the configuration, reads the
+lists them. An unknown setting in the file is an error. On SIGHUP the node opens its audit file again. --check validates the configuration, reads the
 certificates it names, says how a development node differs from a production one, and exits.`,
 		Example: `  lockstep server --config /etc/lockstep/config.yaml
   lockstep server --config /etc/lockstep/config.yaml --check
@@ -69,15 +69,31 @@ certificates it names, says how a development node differs from a production one
 				cancel()
 			}()
 		}
+		hangups := make(chan os.Signal, 1)
+		signal.Notify(hangups, syscall.SIGHUP) // before the node is up: a hangup must not end it
+		defer signal.Stop(hangups)
 		ballast := make([]byte, ballastSize)
 		defer runtime.KeepAlive(ballast)
 		s, err := server.New(cfg, server.Seams{Version: version})
 		if err != nil {
 			return err
 		}
+		go onHangup(ctx, hangups, s.ReopenAudit)
 		return s.Run(ctx)
 	}
 	return cmd
+}
+
+// onHangup calls reopen for each signal until ctx ends.
+func onHangup(ctx context.Context, hangups <-chan os.Signal, reopen func()) {
+	for {
+		select {
+		case <-hangups:
+			reopen()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func changedFlags(flags *pflag.FlagSet, settings []server.Setting) map[string]string {
