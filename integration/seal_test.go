@@ -297,3 +297,133 @@ func TestUnsealAttempts(t *testing.T) {
 		t.Errorf("after cancel progress is %d", s.Progress)
 	}
 }
+
+// give submits shares to one node, which relays them.
+func give(c *cluster.Cluster, n *cluster.Node, shares ...string) {
+	c.TB.Helper()
+	for _, share := range shares {
+		c.Eventually(10*time.Second, "a share", func(ctx context.Context) error {
+			_, err := n.Client().Unseal(ctx, client.UnsealRequest{Share: kms.SensitiveString(share), Cluster: true})
+			if kms.CodeOf(err) == kms.CodeShareDuplicate {
+				return nil
+			}
+			return err
+		})
+	}
+}
+
+// staySealed watches nodes for several rounds of a relay.
+func staySealed(c *cluster.Cluster, nodes ...*cluster.Node) {
+	c.TB.Helper()
+	enough := time.After(2500 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, n := range nodes {
+			if h, err := n.Client().Health(background(c.TB)); err == nil && h.Initialized && !h.Sealed {
+				c.TB.Fatalf("%s is unsealed again, and nobody gave a share", n.Name)
+			}
+		}
+		select {
+		case <-enough:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// TestSealedClusterStaysSealed seals a cluster through each node while one still relays shares to a
+// member that is down: nothing unseals by itself, the member that comes back neither.
+func TestSealedClusterStaysSealed(t *testing.T) {
+	for name, through := range map[string]int{"through the one that relays": 0, "through another": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := cluster.Start(t, cluster.Options{Sealed: true})
+			c.Nodes[2].Stop()
+			give(c, c.Nodes[0], c.Shares[:3]...)
+			c.Nodes[0].WaitServing()
+			c.Nodes[1].WaitServing()
+			a, err := c.Nodes[through].Client().Seal(background(t), &kms.SealRequest{Cluster: true})
+			if err != nil || len(a.Sealed) != 2 || len(a.Unreachable) != 1 {
+				t.Fatalf("%+v, %v", a, err)
+			}
+			staySealed(c, c.Nodes[:2]...)
+			c.Nodes[2].Start()
+			staySealed(c, c.Nodes...)
+			give(c, c.Nodes[2], c.Shares[2:]...)
+			for _, n := range c.Nodes {
+				n.WaitServing()
+			}
+		})
+	}
+}
+
+// TestSealedNodeStaysSealed seals one node while another relays shares to a member that is down. The
+// sealed node stays so, also when it restarts; the member that was only down gets its shares.
+func TestSealedNodeStaysSealed(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Sealed: true})
+	down := c.Nodes[2]
+	down.Stop()
+	give(c, c.Nodes[0], c.Shares[:3]...)
+	c.Nodes[0].WaitServing()
+	c.Nodes[1].WaitServing()
+	if _, err := c.Nodes[1].Client().Seal(background(t), &kms.SealRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	staySealed(c, c.Nodes[1])
+	c.Nodes[1].Stop()
+	c.Nodes[1].Start()
+	staySealed(c, c.Nodes[1])
+	down.Start()
+	down.WaitServing()
+	staySealed(c, c.Nodes[1])
+	give(c, c.Nodes[0], c.Shares[2:]...)
+	c.Nodes[1].WaitServing()
+}
+
+// TestSealForgetsShares: the shares that a sealed node has so far are gone when it is told to seal.
+func TestSealForgetsShares(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	by := c.Nodes[0]
+	if _, err := c.Nodes[1].Client().Seal(background(t), &kms.SealRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	submit := func(share string) *client.UnsealAnswer {
+		a, err := c.Nodes[1].Client().Unseal(background(t), client.UnsealRequest{Share: kms.SensitiveString(share), Cluster: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	submit(c.Shares[0])
+	if a := submit(c.Shares[1]); a.Progress != 2 {
+		t.Fatalf("%+v", a)
+	}
+	if _, err := by.Client().Seal(background(t), &kms.SealRequest{Cluster: true}); err != nil {
+		t.Fatal(err)
+	}
+	if a := submit(c.Shares[2]); a.Progress != 1 || !a.Sealed {
+		t.Errorf("after the second seal: %+v", a)
+	}
+}
+
+// TestUnsealedNodeNamesSharesToo: who tests a share against a node that is unsealed learns the same.
+func TestUnsealedNodeNamesSharesToo(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Nodes: 1})
+	other := cluster.Start(t, cluster.Options{Nodes: 1, Sealed: true})
+	for _, relayed := range []bool{false, true} {
+		submit := func(share string) (*client.UnsealAnswer, error) {
+			return c.Nodes[0].Client().Unseal(background(t), client.UnsealRequest{Share: kms.SensitiveString(share), Cluster: relayed})
+		}
+		_, err := submit(c.Shares[0] + "q")
+		mustCode(t, err, kms.CodeInvalidShare)
+		_, err = submit(other.Shares[0])
+		mustCode(t, err, kms.CodeShareOtherCluster)
+		if a, err := submit(c.Shares[0]); err != nil || a.Sealed || a.Threshold != 3 {
+			t.Errorf("a good share: %+v, %v", a, err)
+		}
+	}
+}

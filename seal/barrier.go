@@ -209,6 +209,16 @@ func (b *Barrier) MarkActivated(c Config) (Config, error) {
 	return c, err
 }
 
+// Verify refuses a Config that is not of this Barrier's root key.
+func (b *Barrier) Verify(c Config) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.keys == nil {
+		return errSealed()
+	}
+	return c.verify(b.root)
+}
+
 // Wipe waits for calls in flight, then overwrites every key. It can be called again.
 func (b *Barrier) Wipe() {
 	b.mu.Lock()

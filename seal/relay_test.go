@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -28,10 +29,13 @@ type fakeMembers struct {
 
 type fakeMember struct {
 	unsealer *Unsealer
-	down     bool // refuses
-	hung     bool // does not answer until the context ends
-	calls    int  // deliveries begun
-	busy     bool // one is under way
+	down     bool          // refuses
+	hung     bool          // does not answer until the context ends
+	calls    int           // deliveries begun
+	busy     bool          // one is under way
+	ask      chan struct{} // when set, Sealed answers once it is closed
+	sealedAt time.Time
+	refused  int // shares given before it was sealed
 	unsealed bool
 }
 
@@ -70,7 +74,29 @@ func (f *fakeMembers) Waiting() []string {
 	return names
 }
 
-func (f *fakeMembers) Deliver(ctx context.Context, name string, share secret.Bytes) error {
+func (f *fakeMembers) Members(context.Context) []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.members))
+}
+
+func (f *fakeMembers) Sealed(ctx context.Context, name string) (bool, error) {
+	f.mu.Lock()
+	m := f.members[name]
+	ask, sealed := m.ask, !m.unsealed
+	f.mu.Unlock()
+	if ask == nil {
+		return sealed, nil
+	}
+	select { // the answer is as old as the question
+	case <-ask:
+		return sealed, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (f *fakeMembers) Deliver(ctx context.Context, name string, share secret.Bytes, age time.Duration) error {
 	f.mu.Lock()
 	m := f.members[name]
 	m.calls++
@@ -88,6 +114,10 @@ func (f *fakeMembers) Deliver(ctx context.Context, name string, share secret.Byt
 	}
 	if down {
 		return errors.New("connection refused")
+	}
+	if given := time.Now().Add(-age); given.Before(m.sealedAt) {
+		f.set(name, func(m *fakeMember) { m.refused++ })
+		return kms.Errorf(kms.CodeConflict, "It was sealed since.")
 	}
 	_, b, err := m.unsealer.Submit(f.config, string(share), "")
 	if b != nil {
@@ -111,7 +141,7 @@ func (f *fakeMembers) close() {
 }
 
 func (f *fakeMembers) relay() *Relay {
-	return NewRelay(RelayConfig{Waiting: f.Waiting, Deliver: f.Deliver})
+	return NewRelay(RelayConfig{Members: f.Members, Sealed: f.Sealed, Deliver: f.Deliver})
 }
 
 func add(t *testing.T, r *Relay, c Config, text string) {
@@ -153,7 +183,7 @@ func TestRelayUnsealsEveryMember(t *testing.T) {
 			t.Fatalf("after c came up %v wait", got)
 		}
 		f.restart("e")
-		time.Sleep(deliveryTimeout + time.Second)
+		time.Sleep(deliveryTimeout + 2*time.Second)
 		synctest.Wait()
 		if got := f.Waiting(); len(got) != 0 || r.Held() != 0 {
 			t.Fatalf("at the end %v wait, %d held", got, r.Held())
@@ -188,6 +218,12 @@ func TestRelayEnds(t *testing.T) {
 				t.Errorf("%d held just before the expiry", r.Held())
 			}
 			time.Sleep(time.Second)
+		},
+		"drop": func(t *testing.T, f *fakeMembers, r *Relay) { r.Drop() },
+		"drop, full": func(t *testing.T, f *fakeMembers, r *Relay) {
+			add(t, r, c, texts[1])
+			time.Sleep(time.Second)
+			r.Drop()
 		},
 		"close": func(t *testing.T, f *fakeMembers, r *Relay) { r.Close() },
 		"close, hung": func(t *testing.T, f *fakeMembers, r *Relay) {
@@ -287,8 +323,9 @@ func TestRelayLogsNoShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		r := NewRelay(RelayConfig{
-			Waiting: func() []string { return []string{"b"} },
-			Deliver: func(_ context.Context, _ string, share secret.Bytes) error {
+			Members: func(context.Context) []string { return []string{"b"} },
+			Sealed:  func(context.Context, string) (bool, error) { return true, nil },
+			Deliver: func(_ context.Context, _ string, share secret.Bytes, _ time.Duration) error {
 				return kms.Errorf(kms.CodeUnavailable, "refused %v", share)
 			},
 			Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -300,4 +337,139 @@ func TestRelayLogsNoShare(t *testing.T) {
 			t.Errorf("the log is %q", got)
 		}
 	})
+}
+
+// TestRelayDropsOnFreshWordOnly: a member's word that it is unsealed counts if it was asked for after
+// the last share came.
+func TestRelayDropsOnFreshWordOnly(t *testing.T) {
+	c, texts, _ := newSet(t, 2, 3)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeMembers(t, c, "b")
+		defer f.close()
+		r := f.relay()
+		defer r.Close()
+		ask := make(chan struct{})
+		f.set("b", func(m *fakeMember) { m.unsealed, m.ask = true, ask })
+		add(t, r, c, texts[0])
+		synctest.Wait() // b is being asked, and says that it is unsealed
+		f.restart("b")
+		f.set("b", func(m *fakeMember) { m.down, m.ask = true, nil })
+		add(t, r, c, texts[1])
+		close(ask) // its answer arrives
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if r.Held() != 2 {
+			t.Fatalf("%d held for a member that is sealed", r.Held())
+		}
+		f.restart("b")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(f.Waiting()) != 0 || r.Held() != 0 {
+			t.Errorf("%v wait, %d held", f.Waiting(), r.Held())
+		}
+	})
+}
+
+// TestRelayKeepsWhileNobodyAnswers: words from before the last share end no round, and a member that
+// hangs keeps no other one waiting.
+func TestRelayKeepsWhileNobodyAnswers(t *testing.T) {
+	c, texts, _ := newSet(t, 2, 3)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeMembers(t, c, "b", "d")
+		defer f.close()
+		r := f.relay()
+		defer r.Close()
+		f.set("b", func(m *fakeMember) { m.unsealed = true })
+		f.set("d", func(m *fakeMember) { m.unsealed = true })
+		add(t, r, c, texts[0])
+		time.Sleep(time.Minute) // both have said that they are unsealed
+		f.restart("b")
+		f.set("b", func(m *fakeMember) { m.ask = make(chan struct{}) }) // and answers nothing from now on
+		f.restart("d")
+		add(t, r, c, texts[1])
+		synctest.Wait()
+		if got := f.Waiting(); !slices.Equal(got, []string{"b"}) {
+			t.Errorf("%v wait: one that hangs keeps the others waiting", got)
+		}
+		time.Sleep(time.Minute)
+		if r.Held() != 2 {
+			t.Errorf("%d held for a member that does not answer", r.Held())
+		}
+	})
+}
+
+// TestRelaySealedSince: shares given before a member was sealed are refused by it, and are not given to it
+// again, even if it forgets that it was sealed. Given again they count, others beside the first as well.
+func TestRelaySealedSince(t *testing.T) {
+	c, texts, _ := newSet(t, 2, 4)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeMembers(t, c, "b", "d")
+		defer f.close()
+		f.set("d", func(m *fakeMember) { m.down = true }) // keeps the round alive
+		r := f.relay()
+		defer r.Close()
+		add(t, r, c, texts[0])
+		add(t, r, c, texts[1])
+		time.Sleep(time.Minute)
+		f.restart("b")
+		f.set("b", func(m *fakeMember) { m.sealedAt = time.Now() })
+		time.Sleep(time.Minute)
+		f.restart("b")
+		f.set("b", func(m *fakeMember) { m.sealedAt = time.Time{} })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := f.Waiting(); !slices.Equal(got, []string{"b", "d"}) || f.members["b"].refused == 0 || r.Held() != 2 {
+			t.Fatalf("%v wait, %d refused, %d held", got, f.members["b"].refused, r.Held())
+		}
+		add(t, r, c, texts[1])
+		add(t, r, c, texts[3])
+		synctest.Wait()
+		if got := f.Waiting(); !slices.Equal(got, []string{"d"}) {
+			t.Errorf("%v wait after shares were given again", got)
+		}
+		if got := r.round.holding.xs; !slices.Equal(got, []byte{4, 2}) {
+			t.Errorf("shares %v are held, of 2 and 4 given last", got)
+		}
+	})
+}
+
+// TestRelayEndsWhenAllRefuse: shares that nobody may have any more are wiped.
+func TestRelayEndsWhenAllRefuse(t *testing.T) {
+	c, texts, _ := newSet(t, 2, 2)
+	synctest.Test(t, func(t *testing.T) {
+		f := newFakeMembers(t, c, "b")
+		defer f.close()
+		f.set("b", func(m *fakeMember) { m.sealedAt = time.Now().Add(time.Second) })
+		r := f.relay()
+		defer r.Close()
+		add(t, r, c, texts[0])
+		add(t, r, c, texts[1])
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if r.Held() != 0 {
+			t.Errorf("%d held", r.Held())
+		}
+	})
+}
+
+func TestVerify(t *testing.T) {
+	old, _, b, err := Initialize(Params{Shares: 2, Threshold: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Wipe()
+	c, _, other, err := ReInitialize(old, Params{Shares: 2, Threshold: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Wipe()
+	if err := b.Verify(old); err != nil {
+		t.Error(err)
+	}
+	if err := b.Verify(c); err == nil {
+		t.Error("keys of another set verify")
+	}
+	if err := other.Verify(c); kms.CodeOf(err) != kms.CodeSealed {
+		t.Errorf("wiped: %v", err)
+	}
 }

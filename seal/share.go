@@ -106,6 +106,16 @@ func parseShare(text string) (*share, error) {
 	return s, nil
 }
 
+// CheckShare says whether text is a share of the set that c names, with the errors that
+// Unsealer.Submit has for one that is not.
+func (c Config) CheckShare(text string) error {
+	s, err := c.checkShare(text)
+	if err == nil {
+		s.wipe()
+	}
+	return err
+}
+
 // checkShare parses a share and compares it with what was issued for the cluster and set of c. The
 // caller wipes it.
 func (c Config) checkShare(text string) (*share, error) {

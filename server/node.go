@@ -38,11 +38,11 @@ type node struct {
 	transport *transport.Transport
 	unsealer  *seal.Unsealer
 	relay     *seal.Relay
-	peers     peerStates
 	auditErr  func() error // nil while audit records can be written
 
 	opening sync.Mutex // held while a barrier is being put to use or taken away
 	sealed  atomic.Pointer[sealRecord]
+	sealing sealings
 }
 
 // sealRecord is the decoded seal configuration of one revision.
@@ -270,7 +270,7 @@ func (n *node) Unseal(ctx context.Context, share string, cluster bool, attempt s
 	if revision == 0 {
 		return nil, n.errNoSealConfig()
 	}
-	p, err := n.submit(ctx, c, share, attempt)
+	p, err := n.submit(ctx, c, share, attempt, 0)
 	if cluster && (err == nil || kms.CodeOf(err) == kms.CodeShareDuplicate) {
 		// A share that this node has already may still be missing elsewhere.
 		if relayErr := n.relay.Add(c, share); relayErr != nil && err == nil {
@@ -286,12 +286,18 @@ func (n *node) Unseal(ctx context.Context, share string, cluster bool, attempt s
 	return &sys.UnsealAnswer{SealStatus: n.status(c, p), AttemptID: p.AttemptID}, nil
 }
 
-// submit gives this node one share; on a node that is unsealed it changes nothing.
-func (n *node) submit(ctx context.Context, c seal.Config, share, attempt string) (seal.Progress, error) {
+// submit gives this node one share, which was given to the cluster that long ago; on a node that is
+// unsealed the share is checked and changes nothing.
+func (n *node) submit(ctx context.Context, c seal.Config, share, attempt string, age time.Duration) (seal.Progress, error) {
 	if !n.catalog.Sealed() {
-		return seal.Progress{Threshold: int(c.Threshold), Shares: int(c.Shares)}, nil
+		return seal.Progress{Threshold: int(c.Threshold), Shares: int(c.Shares)}, c.CheckShare(share)
 	}
-	p, barrier, err := n.unsealer.Submit(c, share, attempt)
+	var p seal.Progress
+	var barrier *seal.Barrier
+	seals, err := n.sealing.since(age, func() (err error) {
+		p, barrier, err = n.unsealer.Submit(c, share, attempt)
+		return err
+	})
 	if err != nil {
 		return p, err
 	}
@@ -299,19 +305,61 @@ func (n *node) submit(ctx context.Context, c seal.Config, share, attempt string)
 	if barrier == nil {
 		return p, nil
 	}
-	return p, n.open(ctx, barrier)
+	return p, n.open(ctx, c, barrier, seals)
 }
 
-// open puts a barrier to use. The first unseal of a cluster is recorded before anything is opened:
-// from then on init cannot replace the keys.
-func (n *node) open(ctx context.Context, b *seal.Barrier) error {
+// sealings is when this node was last sealed on purpose, so that shares given before then do not unseal
+// it again: neither those that another node still relays, nor those on their way inside this one.
+type sealings struct {
+	mu    sync.Mutex
+	count int       // guarded by mu
+	last  time.Time // guarded by mu; with a monotonic reading
+}
+
+// since runs f, beside no sealing, and returns how often this node was sealed; it refuses when the
+// last time was less than age ago.
+func (s *sealings) since(age time.Duration, f func() error) (count int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.count > 0 && time.Since(s.last) <= age {
+		return s.count, errSealedSince()
+	}
+	return s.count, f()
+}
+
+// add notes that the node is sealed now and runs f, which forgets shares.
+func (s *sealings) add(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.count, s.last = s.count+1, time.Now()
+	f()
+}
+
+// same reports whether the node was not sealed since it had been that often.
+func (s *sealings) same(count int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count == count
+}
+
+func errSealedSince() error {
+	return kms.Errorf(kms.CodeConflict, "The node was sealed after this key share was given; give the shares again to unseal it.")
+}
+
+// open puts a barrier to use that c's shares gave when the node had been sealed so often. The first
+// unseal of a cluster is recorded before anything is opened: from then on init cannot replace the keys.
+func (n *node) open(ctx context.Context, c seal.Config, b *seal.Barrier, seals int) error {
 	n.opening.Lock()
 	defer n.opening.Unlock()
 	if !n.catalog.Sealed() {
 		b.Wipe()
 		return nil
 	}
-	if err := n.activate(ctx, b); err != nil {
+	err := n.activate(ctx, c, b)
+	if err == nil && !n.sealing.same(seals) {
+		err = errSealedSince()
+	}
+	if err != nil {
 		b.Wipe()
 		return err
 	}
@@ -322,11 +370,18 @@ func (n *node) open(ctx context.Context, b *seal.Barrier) error {
 	return nil
 }
 
-func (n *node) activate(ctx context.Context, b *seal.Barrier) error {
+// activate records that shares of the set that was unsealed; on success b has the keys of the
+// cluster, which nothing replaces any more.
+func (n *node) activate(ctx context.Context, was seal.Config, b *seal.Barrier) error {
 	for {
 		c, revision, err := n.sealConfig()
-		if err != nil || c.Activated {
+		switch {
+		case err != nil:
 			return err
+		case c.SetID != was.SetID:
+			return kms.Errorf(kms.CodeShareSuperseded, "A newer set of key shares has replaced this one meanwhile; give shares of that set.")
+		case c.Activated:
+			return b.Verify(c)
 		}
 		marked, err := b.MarkActivated(c)
 		if err != nil {
@@ -401,9 +456,17 @@ func (n *node) RemoveMember(ctx context.Context, name string) (uint64, error) {
 func (n *node) Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error) {
 	answer := kms.SealAnswer{Sealed: []string{n.cfg.Name}}
 	if cluster {
-		for _, name := range n.otherMembers(ctx) {
-			if _, err := n.transport.Call(ctx, name, methodSeal, nil); err != nil {
-				n.log.Warn("a member could not be sealed", "member", name, "error", err)
+		n.relay.Drop()
+		names := n.otherMembers(ctx)
+		errs := make([]error, len(names))
+		var wg sync.WaitGroup
+		for i, name := range names {
+			wg.Go(func() { errs[i] = n.sealMember(ctx, name) })
+		}
+		wg.Wait()
+		for i, name := range names {
+			if errs[i] != nil {
+				n.log.Warn("a member could not be sealed", "member", name, "error", errs[i])
 				answer.Unreachable = append(answer.Unreachable, name)
 				continue
 			}
@@ -414,14 +477,24 @@ func (n *node) Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error) {
 	return answer, nil
 }
 
-// sealLocal seals this node: no new requests, a grace for running ones, then everything is wiped.
+// sealMember seals another node, which has its running requests to end.
+func (n *node) sealMember(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, sealTimeout)
+	defer cancel()
+	_, err := n.transport.Call(ctx, name, methodSeal, nil)
+	return err
+}
+
+// sealLocal seals this node: it forgets every share, takes no new requests, gives running ones a grace,
+// then wipes everything. One that is sealed already forgets shares all the same.
 func (n *node) sealLocal() {
+	n.relay.Drop()
+	n.sealing.add(n.unsealer.Close)
 	n.opening.Lock()
 	defer n.opening.Unlock()
 	if n.catalog.Sealed() {
 		return
 	}
 	n.catalog.Seal()
-	n.unsealer.Close()
 	n.log.Info("the node is sealed")
 }

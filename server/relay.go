@@ -2,8 +2,8 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/kms"
@@ -12,15 +12,19 @@ import (
 )
 
 // Calls between nodes that concern the seal. A share travels as the payload of methodShare, over
-// mutual TLS, and nowhere else.
+// mutual TLS, and nowhere else; before it stands how long ago it was given, in nanoseconds, 8 bytes
+// big-endian.
 const (
 	methodShare  = "seal.share"
 	methodSeal   = "seal.now"
 	methodSealed = "seal.status" // answers one byte: 1 sealed, 0 unsealed
 )
 
-// callTimeout bounds one call to one member.
-const callTimeout = 2 * time.Second
+// sealTimeout is how long another node may take to be sealed.
+const sealTimeout = 10 * time.Second
+
+// ageSize is the length of a share's age in front of it.
+const ageSize = 8
 
 // rpcError carries a *kms.Error to another node.
 type rpcError struct{ err *kms.Error }
@@ -36,8 +40,13 @@ func (n *node) handlePeers() {
 		if err == nil && revision == 0 {
 			err = n.errNoSealConfig()
 		}
+		var age time.Duration
+		var share []byte
 		if err == nil {
-			_, err = n.submit(ctx, c, string(payload), "")
+			age, share, err = readShare(payload)
+		}
+		if err == nil {
+			_, err = n.submit(ctx, c, string(share), "", age)
 		}
 		if err != nil {
 			return nil, rpcError{kms.AsError(err)}
@@ -59,9 +68,20 @@ func (n *node) handlePeers() {
 	})
 }
 
-// deliver brings one share to one member.
-func (n *node) deliver(ctx context.Context, member string, share secret.Bytes) error {
-	_, err := n.transport.Call(ctx, member, methodShare, share)
+// readShare splits the payload of methodShare. The share is a slice of it.
+func readShare(payload []byte) (age time.Duration, share []byte, err error) {
+	if len(payload) < ageSize || payload[0] >= 0x80 {
+		return 0, nil, kms.Errorf(kms.CodeInvalidShare, "The relayed key share cannot be read.")
+	}
+	return time.Duration(binary.BigEndian.Uint64(payload)), payload[ageSize:], nil
+}
+
+// deliver brings one share, given that long ago, to one member.
+func (n *node) deliver(ctx context.Context, member string, share secret.Bytes, age time.Duration) error {
+	payload := secret.Bytes(binary.BigEndian.AppendUint64(make([]byte, 0, ageSize+len(share)), uint64(max(age, 0))))
+	payload = append(payload, share...)
+	defer payload.Wipe()
+	_, err := n.transport.Call(ctx, member, methodShare, payload)
 	var remote *transport.RemoteError
 	if errors.As(err, &remote) {
 		return kms.Errorf(kms.Code(remote.Code), "%s refused the share: %s", member, remote.Message)
@@ -72,45 +92,10 @@ func (n *node) deliver(ctx context.Context, member string, share secret.Bytes) e
 	return nil
 }
 
-// peerStates is what is known of the other members' seals while shares are being relayed.
-type peerStates struct {
-	mu         sync.Mutex
-	waiting    []string // guarded by mu: members not known to be unsealed
-	known      bool     // guarded by mu: waiting was asked for once
-	refreshing bool     // guarded by mu
-}
-
-// waitingMembers returns the other members that are not known to be unsealed, from memory, and has
-// that memory refreshed: a member that restarts while shares are held is found sealed again.
-func (n *node) waitingMembers() []string {
-	p := &n.peers
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.known {
-		p.waiting = n.expectedOthers()
-		p.known = true
-	}
-	if !p.refreshing {
-		p.refreshing = true
-		go n.refreshPeers()
-	}
-	return p.waiting
-}
-
-func (n *node) refreshPeers() {
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
-	defer cancel()
-	var waiting []string
-	for _, name := range n.otherMembers(ctx) {
-		answer, err := n.transport.Call(ctx, name, methodSealed, nil)
-		if err != nil || len(answer) != 1 || answer[0] != 0 {
-			waiting = append(waiting, name)
-		}
-	}
-	p := &n.peers
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.waiting, p.refreshing = waiting, false
+// askSealed asks one member whether it is sealed.
+func (n *node) askSealed(ctx context.Context, member string) (bool, error) {
+	answer, err := n.transport.Call(ctx, member, methodSealed, nil)
+	return len(answer) != 1 || answer[0] != 0, err
 }
 
 func (n *node) expectedOthers() []string {
