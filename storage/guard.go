@@ -92,7 +92,7 @@ func (l *LogStore) readFailed(err error) error {
 // committed entry cannot be read, and a panic ends the process and so seals it. From Arm on such a
 // call does not return its error: its goroutine waits until Release and then ends
 // (runtime.Goexit). The node has been told through OnTrouble, and goes on serving crypto until its
-// lease ends. So after Arm, GetLog, Set and SetUint64 are for Raft's goroutines alone.
+// lease ends. So after Arm, GetLog, Set and SetUint64 are for Raft's goroutines alone; others use Peek.
 func (l *LogStore) Arm() { l.armed.Store(true) }
 
 // Release ends the goroutines that Arm made wait, and those that would wait later. It is called

@@ -434,6 +434,25 @@ func TestArmedStoreParksInsteadOfPanicking(t *testing.T) {
 	}
 }
 
+// TestPeekReturnsWhereGetLogParks checks that others than Raft get the error, which is latched all the same.
+func TestPeekReturnsWhereGetLogParks(t *testing.T) {
+	r := openRig(t)
+	must(t, r.StoreLog(entry(1)))
+	r.Arm()
+	must(t, r.Peek(1, new(raft.Log)))
+	if err := r.Peek(2, new(raft.Log)); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Fatalf("an entry that never was: %v", err)
+	}
+	r.faults.set(func() { r.faults.get = func(*raft.Log) error { return errors.New("input/output error") } })
+	var corrupt *CorruptError
+	if err := r.Peek(1, new(raft.Log)); !errors.As(err, &corrupt) || corrupt.Index != 1 {
+		t.Fatalf("Peek: %v", err)
+	}
+	if err := r.Trouble(); !errors.Is(err, ErrFailed) {
+		t.Fatalf("the trouble is %v", err)
+	}
+}
+
 // TestRaftOutlivesAFailedDisk runs a real Raft on the store: when its disk fails neither the
 // process ends, though every election must store a term, nor does Shutdown hang.
 func TestRaftOutlivesAFailedDisk(t *testing.T) {

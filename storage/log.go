@@ -219,6 +219,15 @@ func (l *LogStore) bound(get func() (uint64, error)) (index uint64, err error) {
 // GetLog implements raft.LogStore. An entry that is not what was stored, or that has vanished from
 // the middle of the log, is a *CorruptError and the end of all writes.
 func (l *LogStore) GetLog(index uint64, log *raft.Log) error {
+	err := l.Peek(index, log)
+	if errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	return l.park(err)
+}
+
+// Peek is GetLog for goroutines that are not Raft's: after Arm, too, it returns its error.
+func (l *LogStore) Peek(index uint64, log *raft.Log) error {
 	err := l.read(index, log)
 	if errors.Is(err, raft.ErrLogNotFound) {
 		err = l.confirmMissing(index, log, err)
@@ -226,7 +235,7 @@ func (l *LogStore) GetLog(index uint64, log *raft.Log) error {
 			return err
 		}
 	}
-	return l.park(l.readFailed(err))
+	return l.readFailed(err)
 }
 
 // confirmMissing tells an entry that is rightly absent from one that must be there. A write may be
