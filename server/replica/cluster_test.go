@@ -2,12 +2,17 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/storage"
 )
 
 func TestBootstrapInAnyOrder(t *testing.T) {
@@ -263,4 +268,137 @@ func TestSealedLeaderHandsOver(t *testing.T) {
 		n.opened.sealed.Store(true)
 	}
 	c.leader().put("sealed")
+}
+
+// What is on its way to a leader that hangs must not hold up what goes to the next one, nor what the
+// next one itself proposes.
+func TestForwardsLeaveAHungLeader(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	var hang atomic.Pointer[chan struct{}]
+	var hung atomic.Pointer[testNode]
+	for _, n := range c.nodes {
+		n.timing.Propose = 4 * patience
+		n.mangle = func(*raft.Log) {
+			if ch := hang.Load(); ch != nil && hung.Load() == n {
+				<-*ch
+			}
+		}
+	}
+	c.start()
+	old := c.settled()
+	ch := make(chan struct{})
+	hung.Store(old)
+	hang.Store(&ch)
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); close(ch); wg.Wait() })
+	for _, f := range c.others(old) {
+		for i := range maxForwards + 1 {
+			wg.Go(func() { _, _ = f.r.Propose(ctx, f.txn(fmt.Sprint(f.name, i), []byte("x"))) })
+			c.until("a batch is on its way", func() bool {
+				return len(f.r.forwards) == min(i+1, maxForwards) && f.r.queue.waiting() == (i == maxForwards)
+			})
+		}
+	}
+	old.transport.CutRaft(true)
+	c.leader(old.name)
+	for _, f := range c.others(old) {
+		done := make(chan error, 1)
+		wg.Go(func() {
+			_, err := f.r.Propose(ctx, f.txn("after "+f.name, []byte("x")))
+			done <- err
+		})
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(patience):
+			t.Fatalf("%s waits for the leader that hangs", f.name)
+		}
+	}
+}
+
+// A poll of a leader that has gone silent must not hold up the polls of the next one.
+func TestPollsLeaveASilentLeader(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	for _, n := range c.nodes {
+		n.timing.Confirm, n.alive = 4*patience, 4*patience
+	}
+	c.start()
+	old := c.settled()
+	c.silence(old.name, true)
+	t.Cleanup(func() { c.silence(old.name, false) })
+	c.leader(old.name)
+	done := make(chan error, 2)
+	for _, f := range c.others(old) {
+		go func() { done <- f.r.Confirm(context.Background()) }()
+	}
+	for range 2 {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(patience):
+			t.Fatal("a node waits for the leader that is silent")
+		}
+	}
+}
+
+// Closing does not wait for a disk that hangs, also before the store has said that it does.
+func TestCloseWhileTheDiskHangs(t *testing.T) {
+	c := newCluster(t, names(1)...)
+	n := c.nodes["node1"]
+	n.ticks = 10
+	c.start()
+	c.settled()
+	hang := make(chan struct{})
+	n.faults.set(hang, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { _, _ = n.r.Propose(ctx, n.txn("stuck", []byte("stuck"))) }()
+	c.until("a write hangs", func() bool { return n.faults.holds() > 0 })
+	closed := make(chan error, 1)
+	go func() { closed <- n.r.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Error("closing waits for the disk")
+	}
+	cancel()
+	close(hang)
+}
+
+// What cannot be read from the log stops Raft's goroutines, not those of this package.
+func TestUnreadableEntry(t *testing.T) {
+	c := newCluster(t, names(1)...)
+	n := c.nodes["node1"]
+	c.start()
+	c.settled()
+	out := n.put("x")
+	n.stop()
+	n.start() // with an empty cache
+	n.faults.mu.Lock()
+	n.faults.read = fmt.Errorf("input/output error")
+	n.faults.mu.Unlock()
+	read := make(chan error, 1)
+	go func() { read <- n.r.entries.GetLog(out.Index, new(raft.Log)) }()
+	select {
+	case err := <-read:
+		var corrupt *storage.CorruptError
+		if !errors.As(err, &corrupt) {
+			t.Fatalf("reading an entry: %v", err)
+		}
+	case <-time.After(patience):
+		t.Fatal("a read of this package's waits until the node closes")
+	}
+	parked := make(chan struct{})
+	go func() {
+		defer close(parked)
+		_ = parking{n.r.entries.(*raft.LogCache), n.r.store}.GetLog(out.Index, new(raft.Log))
+		t.Error("Raft was told, and would panic")
+	}()
+	c.until("the node says so", func() bool { return n.r.diskTrouble() != "" })
+	n.stop()
+	<-parked
 }

@@ -32,13 +32,23 @@ const (
 type Error struct {
 	Kind Kind
 	Msg  string // a whole clause for an operator; holds no secret
+
+	removed bool // KindRefused, because Remove took the asker out
 }
 
 // Error returns the message.
 func (e *Error) Error() string { return e.Msg }
 
+// codeRemoved is between nodes what an Error that is removed is here.
+const codeRemoved = "removed"
+
 // RPCCode carries the kind to another node.
-func (e *Error) RPCCode() string { return string(e.Kind) }
+func (e *Error) RPCCode() string {
+	if e.removed {
+		return codeRemoved
+	}
+	return string(e.Kind)
+}
 
 // Is reports whether target is an *Error of the same kind.
 func (e *Error) Is(target error) bool {
@@ -52,17 +62,27 @@ func errorf(kind Kind, format string, args ...any) *Error {
 
 // KindOf returns the kind of err, also of one that came from another node; "" when it has none.
 func KindOf(err error) Kind {
+	if code := codeOf(err); code != codeRemoved {
+		return Kind(code)
+	}
+	return KindRefused
+}
+
+// wasRemoved reports whether err says that the asker has no place because it was removed.
+func wasRemoved(err error) bool { return codeOf(err) == codeRemoved }
+
+func codeOf(err error) string {
 	var e *Error
 	if errors.As(err, &e) {
-		return e.Kind
+		return e.RPCCode()
 	}
 	var remote *transport.RemoteError
 	if errors.As(err, &remote) {
-		return Kind(remote.Code)
+		return remote.Code
 	}
 	var refused *transport.RefusedError // at the hello
 	if errors.As(err, &refused) && refused.Remote {
-		return Kind(refused.Code)
+		return refused.Code
 	}
 	return ""
 }

@@ -38,6 +38,7 @@ type testCluster struct {
 
 	mu  sync.Mutex
 	cut map[string]bool      // guarded by mu: nodes cut off from all others
+	mum map[string]bool      // guarded by mu: nodes whose connections stay open and carry nothing
 	at  map[string]string    // guarded by mu: name by address
 	net map[net.Conn]linkEnd // guarded by mu: open connections
 }
@@ -58,6 +59,8 @@ type testNode struct {
 	mangle func(*raft.Log) // changes entries before they are applied; nil: none
 	peers  []Peer          // the list it is configured with
 	addr   string
+	alive  time.Duration // between pings of the transport; 0: its default
+	ticks  int           // of the watchdog until a write counts as hung
 
 	data      *storage.Dir
 	transport *transport.Transport
@@ -132,6 +135,8 @@ type faults struct {
 	mu   sync.Mutex
 	hang chan struct{} // guarded by mu: writes wait until it is closed; nil: none
 	fail error         // guarded by mu
+	held int           // guarded by mu: writes that wait
+	read error         // guarded by mu: of every entry that is read
 }
 
 func (f *faults) set(hang chan struct{}, fail error) {
@@ -143,11 +148,20 @@ func (f *faults) set(hang chan struct{}, fail error) {
 func (f *faults) wait() error {
 	f.mu.Lock()
 	hang, fail := f.hang, f.fail
+	if hang != nil {
+		f.held++
+	}
 	f.mu.Unlock()
 	if hang != nil {
 		<-hang
 	}
 	return fail
+}
+
+func (f *faults) holds() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held
 }
 
 type faultyStore struct {
@@ -160,6 +174,16 @@ func (s faultyStore) StoreLogs(logs []*raft.Log) error {
 		return err
 	}
 	return s.Store.StoreLogs(logs)
+}
+
+func (s faultyStore) GetLog(index uint64, l *raft.Log) error {
+	s.f.mu.Lock()
+	err := s.f.read
+	s.f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.Store.GetLog(index, l)
 }
 
 func (s faultyStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
@@ -183,7 +207,7 @@ func newCluster(t testing.TB, names ...string) *testCluster {
 		t.Fatal(err)
 	}
 	c := &testCluster{
-		t: t, ca: ca, nodes: map[string]*testNode{}, cut: map[string]bool{},
+		t: t, ca: ca, nodes: map[string]*testNode{}, cut: map[string]bool{}, mum: map[string]bool{},
 		at: map[string]string{}, net: map[net.Conn]linkEnd{},
 	}
 	for _, name := range names {
@@ -214,7 +238,7 @@ func (c *testCluster) add(name string) *testNode {
 	l.Close()
 	n := &testNode{
 		c: c, name: name, dir: filepath.Join(c.t.TempDir(), name), cert: pair, clock: &testClock{}, faults: &faults{},
-		timing: fastTiming(), addr: addr, peers: c.peers,
+		timing: fastTiming(), addr: addr, peers: c.peers, ticks: 3,
 	}
 	n.bound.Store(int64(testBound))
 	c.nodes[name] = n
@@ -265,6 +289,7 @@ func (n *testNode) start() {
 	n.transport, err = transport.New(transport.Config{
 		Listen: n.addr, Cert: cert, CA: n.c.ca.Pool(), Name: n.name,
 		Local: id.Hello, Check: id.Check, Resolve: id.Resolve, Dial: n.c.dialer(n.name), Logger: log,
+		KeepAlive: n.alive,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -273,7 +298,7 @@ func (n *testNode) start() {
 		Identity: id, Transport: n.transport, Opened: n.opened, Clock: n.clock, Timing: n.timing, Logger: log,
 		ApplyHook: n.mangle,
 		Bound:     func() time.Duration { return time.Duration(n.bound.Load()) },
-		Log: storage.LogOptions{HangTicks: 3, Wrap: func(s storage.Store) storage.Store {
+		Log: storage.LogOptions{HangTicks: n.ticks, Wrap: func(s storage.Store) storage.Store {
 			return faultyStore{s, n.faults}
 		}},
 	})
@@ -332,9 +357,60 @@ func (c *testCluster) dialer(from string) func(context.Context, string) (net.Con
 			c.mu.Lock()
 			c.net[conn] = linkEnd{from, to}
 			c.mu.Unlock()
+			conn = &mumConn{Conn: conn, c: c, end: linkEnd{from, to}}
 		}
 		return conn, err
 	}
+}
+
+// mumConn is a connection that can go silent without ending.
+type mumConn struct {
+	net.Conn
+	c      *testCluster
+	end    linkEnd
+	closed atomic.Bool
+}
+
+func (m *mumConn) wait() error {
+	for {
+		m.c.mu.Lock()
+		silent := m.c.mum[m.end.from] || m.c.mum[m.end.to]
+		m.c.mu.Unlock()
+		switch {
+		case m.closed.Load():
+			return net.ErrClosed
+		case !silent:
+			return nil
+		}
+		pause(context.Background(), 2*time.Millisecond)
+	}
+}
+
+func (m *mumConn) Read(p []byte) (int, error) {
+	n, err := m.Conn.Read(p)
+	if closed := m.wait(); closed != nil {
+		return 0, closed
+	}
+	return n, err
+}
+
+func (m *mumConn) Write(p []byte) (int, error) {
+	if err := m.wait(); err != nil {
+		return 0, err
+	}
+	return m.Conn.Write(p)
+}
+
+func (m *mumConn) Close() error {
+	m.closed.Store(true)
+	return m.Conn.Close()
+}
+
+// silence has every connection of the node called name stay open and carry nothing, or carry again.
+func (c *testCluster) silence(name string, mum bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mum[name] = mum
 }
 
 // isolate cuts every link of the node called name, or heals them.
@@ -400,6 +476,16 @@ func (c *testCluster) follower() *testNode {
 	}
 	c.t.Fatal("no follower")
 	return nil
+}
+
+// others returns the configured nodes but n, by name.
+func (c *testCluster) others(n *testNode) (all []*testNode) {
+	for _, p := range c.peers {
+		if p.Name != n.name {
+			all = append(all, c.nodes[p.Name])
+		}
+	}
+	return all
 }
 
 // settled waits until all running nodes have a lease and a record, and everyone is a voter.

@@ -56,7 +56,7 @@ func TestDigestMinorityQuarantinesItself(t *testing.T) {
 			wantKind(t, bad.r.Confirm(context.Background()), KindQuarantined)
 			_, err := bad.r.Propose(context.Background(), bad.txn("x", []byte("x")))
 			wantKind(t, err, KindQuarantined)
-			if _, err := (sealedOff{bad.opened.f, bad.r}).Snapshot(); KindOf(err) != KindQuarantined {
+			if _, err := (sealedOff{FSM: bad.opened.f, r: bad.r}).Snapshot(); KindOf(err) != KindQuarantined {
 				t.Fatalf("a snapshot of a quarantined state: %v", err)
 			}
 			c.leader(bad.name).put("goes on")

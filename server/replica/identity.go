@@ -77,7 +77,9 @@ func admit(n nodeRecord, nodeID string, keyHash []byte) error {
 	case n.Allowed:
 		return nil
 	case n.Removed:
-		return errorf(KindRefused, "node %s was removed; 'lockstep operator allow %s' lets it join again", n.Name, n.Name)
+		err := errorf(KindRefused, "node %s was removed; 'lockstep operator allow %s' lets it join again", n.Name, n.Name)
+		err.removed = true
+		return err
 	case n.NodeID == nodeID && len(n.KeyHash) > 0 && !bytes.Equal(n.KeyHash, keyHash):
 		return errorf(KindRefused, "the certificate of node %s has another key than before; 'lockstep operator allow %s' accepts it", n.Name, n.Name)
 	}

@@ -45,8 +45,7 @@ func (r *Replica) lead() {
 	var g *reign // this term's, ready or not
 	end := func() {
 		if g != nil {
-			r.reign.Store(nil)
-			g.cancel()
+			r.depose(g)
 			g = nil
 		}
 	}
@@ -74,6 +73,13 @@ func (r *Replica) lead() {
 }
 
 // newReign begins the reign of the current term. Its ascent goes on after lead has moved to another one.
+// depose ends a reign, ready or not. It is cancelled first: ascend makes it public and then looks
+// whether it was cancelled, so one of the two takes it back.
+func (r *Replica) depose(g *reign) {
+	g.cancel()
+	r.reign.Store(nil)
+}
+
 func (r *Replica) newReign() *reign {
 	g := &reign{term: r.raft.CurrentTerm(), since: r.clock.Boot(), members: map[string]*contact{}, digests: digests{}}
 	g.ctx, g.cancel = context.WithCancel(r.ctx)

@@ -15,6 +15,7 @@ type leaseKeeper struct {
 
 	mu       sync.Mutex    // held to change now and seals together
 	reported time.Duration // guarded by mu: the bound of the newest report; no lease is longer
+	lowered  uint64        // guarded by mu: counts the reports with a shorter bound than the one before
 }
 
 // lease says that everything acknowledged before sent is opened here.
@@ -55,12 +56,13 @@ func (r *Replica) noLease() error {
 }
 
 // renew takes a lease from a poll whose index is opened. It does nothing when the node reported
-// itself sealed since the poll was sent: whoever was told so does not wait for this node.
+// itself sealed, or a shorter bound, since the poll was sent: whoever was told so does not wait for
+// this node, or not that long, whatever was reported after that.
 func (r *Replica) renew(p polled) {
 	k := &r.lease
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if p.seals != k.seals.Load() || r.cfg.Opened.Sealed() || r.quarantined() != "" {
+	if p.seals != k.seals.Load() || p.lowered != k.lowered || r.cfg.Opened.Sealed() || r.quarantined() != "" {
 		return
 	}
 	if old := k.now.Load(); old == nil || p.sent > old.sent {
@@ -69,14 +71,18 @@ func (r *Replica) renew(p polled) {
 }
 
 // report notes the bound that is about to be reported, and shortens the lease to it: from now on the
-// leader waits no longer for this node than the report says.
-func (k *leaseKeeper) report(bound time.Duration) {
+// leader waits no longer for this node than the report says. The number returned is for renew.
+func (k *leaseKeeper) report(bound time.Duration) (lowered uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if bound < k.reported {
+		k.lowered++
+	}
 	k.reported = bound
 	if l := k.now.Load(); l != nil && l.bound > bound {
 		k.now.Store(&lease{sent: l.sent, bound: bound})
 	}
+	return k.lowered
 }
 
 // dropLease ends the lease, and those that polls under way would give.

@@ -89,7 +89,7 @@ func (r *Replica) join(ctx context.Context, applicant nodeRecord) error {
 	}
 	v := r.fsm.View()
 	old, revision, known := r.member(v, applicant.Name)
-	next, err := r.admission(g, old, known, applicant, v.LogTime())
+	next, err := r.admission(g, old, known, applicant, r.LogNow())
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,9 @@ func (r *Replica) join(ctx context.Context, applicant nodeRecord) error {
 }
 
 // admission decides over an applicant: the record it gets, or why it is refused.
-func (r *Replica) admission(g *reign, old nodeRecord, known bool, next nodeRecord, logTime int64) (nodeRecord, error) {
+// now dates the end of the one it replaces: log time that stands still while nothing is written would
+// make a lease of that one look long over.
+func (r *Replica) admission(g *reign, old nodeRecord, known bool, next nodeRecord, now int64) (nodeRecord, error) {
 	if !known && !r.id.expected(next.Name) {
 		return nodeRecord{}, errorf(KindRefused, "node %s is not expected; 'lockstep operator allow %s' lets it join", next.Name, next.Name)
 	}
@@ -118,7 +120,7 @@ func (r *Replica) admission(g *reign, old nodeRecord, known bool, next nodeRecor
 		if !old.Removed && r.inContact(g, old.NodeID) {
 			return nodeRecord{}, errorf(KindRefused, "another incarnation of node %s is alive; two nodes must not share a name", next.Name)
 		}
-		old.retire(logTime)
+		old.retire(now)
 	}
 	next.Retired = old.Retired
 	return next, nil
@@ -169,18 +171,32 @@ func (r *Replica) write(ctx context.Context, v *fsm.View, n nodeRecord, revision
 // enlist makes Raft's configuration fit one record: whoever else has the name goes, the incarnation
 // in the record comes in as a non-voter.
 func (r *Replica) enlist(ctx context.Context, g *reign, n nodeRecord) error {
-	for _, change := range plan(r.servers(), map[string]nodeRecord{n.Name: n}) {
-		if err := r.change(ctx, g, change); err != nil {
-			return err
-		}
+	base, err := r.amend(ctx, g, n)
+	if err != nil {
+		return err
 	}
 	for _, s := range r.servers() {
 		if string(s.ID) == n.NodeID {
 			return nil
 		}
 	}
-	err := await(ctx, r.raft.AddNonvoter(raft.ServerID(n.NodeID), raft.ServerAddress(n.Name), 0, r.timing.Propose))
+	err = await(ctx, r.raft.AddNonvoter(raft.ServerID(n.NodeID), raft.ServerAddress(n.Name), base, r.timing.Propose))
 	return raftError(err)
+}
+
+// amend takes out of Raft's configuration what does not fit one record. The configuration it leaves
+// is the one at base, or a later one.
+func (r *Replica) amend(ctx context.Context, g *reign, n nodeRecord) (base uint64, err error) {
+	for {
+		base = r.formed.Load()
+		changes := plan(r.servers(), map[string]nodeRecord{n.Name: n})
+		if len(changes) == 0 {
+			return base, nil
+		}
+		if err := r.change(ctx, g, base, changes[0]); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // change is a step of Raft's configuration.
@@ -201,10 +217,15 @@ func plan(servers []raft.Server, records map[string]nodeRecord) (changes []chang
 	return changes
 }
 
-func (r *Replica) change(ctx context.Context, g *reign, c change) error {
+// change takes a step that was decided on the configuration at index base. base is read before that
+// configuration is: when it has changed meanwhile, Raft refuses the step.
+func (r *Replica) change(ctx context.Context, g *reign, base uint64, c change) error {
 	if !c.remove {
 		r.log.Info("a member becomes a voter", "node", c.server.Address, "id", c.server.ID)
-		return raftError(await(ctx, r.raft.AddVoter(c.server.ID, c.server.Address, 0, r.timing.Propose)))
+		return raftError(await(ctx, r.raft.AddVoter(c.server.ID, c.server.Address, base, r.timing.Propose)))
+	}
+	if err := r.costsQuorum(g, c.server); err != nil {
+		return err
 	}
 	if string(c.server.ID) == r.nodeID { // a leader does not remove itself: its successor does
 		select {
@@ -214,7 +235,7 @@ func (r *Replica) change(ctx context.Context, g *reign, c change) error {
 		return errorf(KindNotLeader, "node %s hands leadership over before it is removed", r.name)
 	}
 	r.log.Info("a member is removed", "node", c.server.Address, "id", c.server.ID)
-	return raftError(await(ctx, r.raft.RemoveServer(c.server.ID, 0, r.timing.Propose)))
+	return raftError(await(ctx, r.raft.RemoveServer(c.server.ID, base, r.timing.Propose)))
 }
 
 // raftError makes Raft's refusal of a configuration change one of ours. Changes are repeated until
@@ -232,17 +253,63 @@ func raftError(err error) error {
 // tend brings Raft's configuration in line with the records and promotes who is stable, one step at
 // a time.
 func (r *Replica) tend(g *reign) {
-	changes := plan(r.servers(), nodes(r.fsm.View()))
+	base := r.formed.Load()
+	changes := slices.DeleteFunc(plan(r.servers(), nodes(r.fsm.View())), func(c change) bool {
+		return r.costsQuorum(g, c.server) != nil
+	})
 	changes = append(changes, r.promotions(g)...)
 	if len(changes) == 0 || r.refusesProposals() != nil || !g.tending.CompareAndSwap(false, true) {
 		return
 	}
 	r.tasks.Go(func() {
 		defer g.tending.Store(false)
-		if err := r.change(g.ctx, g, changes[0]); err != nil && g.ctx.Err() == nil {
+		if err := r.change(g.ctx, g, base, changes[0]); err != nil && g.ctx.Err() == nil {
 			r.log.Warn("changing the membership failed", "node", changes[0].server.Address, "error", err)
 		}
 	})
+}
+
+// costsQuorum refuses to take out a voter whose absence would leave no majority that is known to be
+// well: heard of lately and without trouble. One that is not in contact is part of no majority, so
+// that taking it out costs none.
+func (r *Replica) costsQuorum(g *reign, s raft.Server) error {
+	if s.Suffrage != raft.Voter || !r.inContact(g, string(s.ID)) {
+		return nil
+	}
+	now, well, left := r.clock.Boot(), 0, 0
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, v := range r.voters() {
+		if v.ID == s.ID {
+			continue
+		}
+		left++
+		c := g.members[string(v.ID)]
+		self := string(v.ID) == r.nodeID
+		if self && r.illness() == "" || !self && c != nil && now-c.last <= r.timing.Contact && c.report.Trouble == "" {
+			well++
+		}
+	}
+	if well > left/2 {
+		return nil
+	}
+	return errorf(KindRefused, "without node %s the cluster would have no majority: of the %d other voters %d are in contact and well", s.Address, left, well)
+}
+
+// sparable is costsQuorum once every voter had the time to be heard of in this reign.
+func (r *Replica) sparable(ctx context.Context, g *reign, s raft.Server) error {
+	for {
+		err := r.costsQuorum(g, s)
+		if err == nil || r.clock.Boot()-g.since > r.timing.Contact {
+			return err
+		}
+		if g.ctx.Err() != nil {
+			return errorf(KindNotLeader, "node %s no longer leads", r.name)
+		}
+		if !pause(ctx, leaderRetry) {
+			return err
+		}
+	}
 }
 
 const promotionLag = 1000 // commands that a non-voter may be behind when it is promoted
@@ -280,7 +347,7 @@ func (r *Replica) askAdmin(ctx context.Context, q adminRequest) (uint64, error) 
 	defer cancel()
 	index, err := atLeader(ctx, r, methodAdmin, q, r.admin)
 	switch {
-	case err != nil && q.Remove && q.Name == r.name && KindOf(err) == KindRefused:
+	case q.Remove && q.Name == r.name && wasRemoved(err):
 		return r.fsm.View().Index(), nil // the answer did not reach this node any more: it is out
 	case KindOf(err) == KindNotLeader:
 		return 0, r.noLeader()
@@ -312,17 +379,21 @@ func (r *Replica) admin(ctx context.Context, q adminRequest) (uint64, error) {
 	if q.Name == r.name && len(r.voters()) == 1 {
 		return 0, errorf(KindRefused, "node %s is the only voter", q.Name)
 	}
+	done := n.Removed && !n.Allowed
+	n.Removed, n.Allowed = true, false
+	for _, c := range plan(r.servers(), map[string]nodeRecord{n.Name: n}) {
+		if err := r.sparable(ctx, g, c.server); err != nil {
+			return 0, err
+		}
+	}
 	index := v.Index()
-	if !n.Removed || n.Allowed {
-		n.Removed, n.Allowed = true, false
+	if !done {
 		if index, err = r.write(ctx, v, n, revision, "node.removed"); err != nil {
 			return 0, err
 		}
 	}
-	for _, c := range plan(r.servers(), map[string]nodeRecord{n.Name: n}) {
-		if err := r.change(ctx, g, c); err != nil {
-			return 0, err
-		}
+	if _, err := r.amend(ctx, g, n); err != nil {
+		return 0, err
 	}
 	return index, nil
 }

@@ -267,3 +267,150 @@ func TestPlan(t *testing.T) {
 		}
 	}
 }
+
+func TestRemoveLeavesAMajority(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	far, near := c.others(leader)[0], c.others(leader)[1]
+	c.isolate(far.name, true)
+	g := leader.r.reign.Load()
+	c.until("one member is out of contact", func() bool { return !leader.r.inContact(g, far.r.nodeID) })
+	for _, asker := range []*testNode{leader, near} { // near asks for itself: refused is not done
+		for _, name := range []string{near.name, leader.name} {
+			_, err := asker.r.Remove(context.Background(), name)
+			wantKind(t, err, KindRefused)
+			if n, _, _ := node(leader.opened.f.View(), name); n.Removed {
+				t.Fatalf("the record says that %s was removed", name)
+			}
+		}
+	}
+
+	// Nor does the leader act on a record from better days.
+	v := leader.opened.f.View()
+	n, revision, _ := node(v, near.name)
+	n.Removed = true
+	if _, err := leader.r.write(context.Background(), v, n, revision, "node.removed"); err != nil {
+		t.Fatal(err)
+	}
+	leader.r.tend(g)
+	c.until("the leader has looked", func() bool { return !g.tending.Load() })
+	if len(leader.r.voters()) != 3 || leader.r.amendOne(g, n) == nil {
+		t.Fatal("the leader took out a voter that it needs")
+	}
+	leader.put("still writes")
+	c.isolate(far.name, false)
+	c.until("the removal is done when it costs nothing", func() bool { return len(c.leader(near.name).r.servers()) == 2 })
+	c.leader(near.name).put("with two")
+}
+
+func (r *Replica) amendOne(g *reign, n nodeRecord) error {
+	_, err := r.amend(context.Background(), g, n)
+	return err
+}
+
+func TestDeadMemberIsRemoved(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	far, ill := c.others(leader)[0], c.others(leader)[1]
+	c.isolate(far.name, true)
+	g := leader.r.reign.Load()
+	c.until("one member is out of contact", func() bool { return !leader.r.inContact(g, far.r.nodeID) })
+	ill.r.quarantine("a test") // its log still counts
+	c.until("the leader knows", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.members[ill.r.nodeID].report.Trouble != ""
+	})
+	if _, err := leader.r.Remove(context.Background(), far.name); err != nil {
+		t.Fatalf("a member that is part of no majority cannot be removed: %v", err)
+	}
+	leader.put("x")
+}
+
+func TestOnlyVoterIsNotRemoved(t *testing.T) {
+	c := newCluster(t, names(1)...)
+	c.start()
+	leader := c.settled()
+	_, err := leader.r.Remove(context.Background(), leader.name)
+	wantKind(t, err, KindRefused)
+	if n, _, _ := node(leader.opened.f.View(), leader.name); n.Removed {
+		t.Fatal("the only voter was removed")
+	}
+}
+
+// A step that was decided before the configuration changed is not taken.
+func TestStaleStepIsRefused(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	for _, n := range c.nodes {
+		n.timing.TrailingLogs = 1
+	}
+	c.start()
+	leader := c.settled()
+	leader.put("a")
+	leader.put("b")
+	for _, n := range c.nodes {
+		if err := n.r.raft.Snapshot().Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, n := range c.nodes {
+		n.stop()
+	}
+	c.start() // knows its configuration from a snapshot alone
+	leader = c.settled()
+	f := c.follower()
+	base := leader.r.formed.Load()
+	gone := raft.Server{ID: raft.ServerID(f.r.nodeID), Address: raft.ServerAddress(f.name), Suffrage: raft.Voter}
+	if _, err := leader.r.Remove(context.Background(), f.name); err != nil {
+		t.Fatal(err)
+	}
+	g := leader.r.reign.Load()
+	if now := leader.r.formed.Load(); base == 0 || now <= base {
+		t.Fatalf("the configuration is at %d, was at %d", now, base)
+	}
+	if err := leader.r.change(context.Background(), g, base, change{server: gone}); err == nil || leader.r.isServer(f.r.nodeID) {
+		t.Fatalf("a removed member was promoted: %v", err)
+	}
+}
+
+// A certificate of the cluster's CA is no place in the cluster.
+func TestMembersOnly(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	stranger := c.add("node4")
+	stranger.start()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if _, err := call[statusAnswer](ctx, stranger.r, leader.name, methodStatus, empty{}); err != nil {
+		t.Fatal(err)
+	}
+	wire, err := fsm.EncodeTxn(leader.txn("x", []byte("x")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for method, request := range map[string]any{
+		methodPropose: [][]byte{wire}, methodAdmin: adminRequest{Name: stranger.name}, methodAwait: uint64(1), methodMembers: empty{},
+		methodTerm: empty{}, methodOpened: uint64(1), methodPoll: pollRequest{Bound: 1000}, methodJoin: empty{},
+	} {
+		_, err := stranger.r.transport.Call(ctx, leader.name, method, encode(request))
+		if KindOf(err) != KindRefused {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	v := leader.opened.f.View()
+	if _, ok := v.Get(fsm.KindSetting, "x"); ok {
+		t.Error("a stranger wrote")
+	}
+	if _, _, known := node(v, stranger.name); known {
+		t.Error("a stranger has a record")
+	}
+
+	// A member's id under another name is no member either.
+	peer := peerOf(c.follower(), c.follower().r.nodeID)
+	peer.Name = stranger.name
+	_, err = leader.r.servePoll(ctx, peer, pollRequest{Bound: 1000})
+	wantKind(t, err, KindRefused)
+}

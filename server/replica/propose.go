@@ -84,11 +84,16 @@ func (q *queue) push(again bool, items ...*pending) error {
 		return errorf(KindThrottled, "too many changes wait to be replicated")
 	}
 	q.items = append(q.items, items...)
+	q.nudge()
+	return nil
+}
+
+// nudge has the dispatcher look.
+func (q *queue) nudge() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // take claims waiting transactions within the limits, at least one if there is one that want accepts.
@@ -255,7 +260,7 @@ func (r *Replica) send() bool {
 	}
 	select {
 	case r.forwards <- struct{}{}:
-	case <-r.ctx.Done():
+	default: // the next to come back wakes the dispatcher, which must be free to lead meanwhile
 		return false
 	}
 	batch := r.queue.take(forwardBytes, forwardTxns, func(p *pending) bool { return !p.remote })
@@ -264,8 +269,9 @@ func (r *Replica) send() bool {
 		return false
 	}
 	go func() {
-		defer func() { <-r.forwards }()
 		r.forward(leader, batch)
+		<-r.forwards
+		r.queue.nudge()
 	}()
 	return true
 }
@@ -395,7 +401,7 @@ func (r *Replica) forward(leader string, batch []*pending) {
 	for i, p := range batch {
 		wires[i] = p.wire
 	}
-	results, err := call[[]proposeResult](ctx, r, leader, methodPropose, wires)
+	results, err := callLeader[[]proposeResult](ctx, r, leader, methodPropose, wires)
 	if err == nil && len(results) != len(batch) {
 		err = fmt.Errorf("the leader answered %d of %d transactions", len(results), len(batch))
 	}

@@ -41,7 +41,7 @@ func (r *Replica) startRaft() (err error) {
 	}
 	var cache *raft.LogCache
 	if err == nil {
-		cache, err = raft.NewLogCache(cachedEntries, r.store)
+		cache, err = raft.NewLogCache(cachedEntries, unparked{r.store})
 	}
 	if err != nil {
 		return errors.Join(err, r.store.Close())
@@ -51,7 +51,7 @@ func (r *Replica) startRaft() (err error) {
 	r.wire = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: r.transport.RaftLayer(), MaxPool: connectionPool, Timeout: rpcTimeout, Logger: logger,
 	})
-	r.raft, err = raft.NewRaft(r.raftConfig(logger), sealedOff{r.fsm, r}, cache, r.store, snapshots, r.wire)
+	r.raft, err = raft.NewRaft(r.raftConfig(logger), sealedOff{r.fsm, r, snapshots}, parking{cache, r.store}, r.store, snapshots, r.wire)
 	if err != nil {
 		return errors.Join(fmt.Errorf("starting raft: %w", err), r.wire.Close(), r.store.Close())
 	}
@@ -72,22 +72,72 @@ func (r *Replica) raftConfig(logger hclog.Logger) *raft.Config {
 	return c
 }
 
-// stopRaft stops Raft, then closes what it stood on. Parked goroutines end with Release.
+const stopLimit = 10 * time.Second // for Raft's goroutines to end
+
+// stopRaft stops Raft, then closes what it stood on. Parked goroutines end with Release. One that
+// hangs in a write does not end: it is left once the store says so, and after stopLimit in any case.
 func (r *Replica) stopRaft() error {
-	stopped := r.raft.Shutdown()
+	stopping := r.raft.Shutdown()
 	err := r.wire.Close()
 	r.store.Release()
-	if !errors.Is(r.store.Trouble(), storage.ErrDiskHung) {
-		err = errors.Join(err, stopped.Error())
+	stopped := make(chan error, 1)
+	go func() { stopped <- stopping.Error() }()
+	limit := time.NewTimer(stopLimit)
+	defer limit.Stop()
+	ticker := time.NewTicker(leaderRetry)
+	defer ticker.Stop()
+	for {
+		select {
+		case e := <-stopped:
+			return errors.Join(err, e, r.store.Close())
+		case <-limit.C:
+			return errors.Join(err, errors.New("raft did not stop in time"), r.store.Close())
+		case <-ticker.C:
+			if errors.Is(r.store.Trouble(), storage.ErrDiskHung) {
+				return errors.Join(err, r.store.Close())
+			}
+		}
 	}
-	return errors.Join(err, r.store.Close())
+}
+
+// unparked is the log as this package reads it: GetLog after storage.LogStore.Arm is not for it.
+type unparked struct{ *storage.LogStore }
+
+// GetLog implements raft.LogStore.
+func (s unparked) GetLog(index uint64, log *raft.Log) error { return s.Peek(index, log) }
+
+// parking is the log as Raft reads it: the cache over unparked, and GetLog for what cannot be read.
+type parking struct {
+	*raft.LogCache
+	store *storage.LogStore
+}
+
+// GetLog implements raft.LogStore.
+func (s parking) GetLog(index uint64, log *raft.Log) error {
+	err := s.LogCache.GetLog(index, log)
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	return s.store.GetLog(index, log)
 }
 
 // sealedOff is the state machine as Raft sees it: a quarantined one makes no snapshots, which would
-// outlive the quarantine.
+// outlive the quarantine. It notes where configurations were committed.
 type sealedOff struct {
 	*fsm.FSM
-	r *Replica
+	r         *Replica
+	snapshots raft.SnapshotStore
+}
+
+// Restore implements raft.FSM.
+func (s sealedOff) Restore(from io.ReadCloser) error {
+	if err := s.FSM.Restore(from); err != nil {
+		return err
+	}
+	if kept, err := s.snapshots.List(); err == nil && len(kept) > 0 { // the newest first
+		s.r.formed.Store(max(s.r.formed.Load(), kept[0].ConfigurationIndex))
+	}
+	return nil
 }
 
 // Snapshot implements raft.FSM.
@@ -100,6 +150,11 @@ func (s sealedOff) Snapshot() (raft.FSMSnapshot, error) {
 
 // ApplyBatch implements raft.BatchingFSM.
 func (s sealedOff) ApplyBatch(logs []*raft.Log) []any {
+	for _, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			s.r.formed.Store(l.Index)
+		}
+	}
 	if hook := s.r.cfg.ApplyHook; hook != nil {
 		for i, l := range logs {
 			changed := *l

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/lockstep-kms/lockstep/transport"
 )
 
 // gate runs f for everyone who asks, one run at a time: a run is shared by those who joined before
@@ -150,6 +152,8 @@ type polled struct {
 	sent  time.Duration // boot time
 	bound time.Duration // reported with it
 	seals uint64        // leaseKeeper.seals at that time
+
+	lowered uint64 // leaseKeeper.lowered at that time
 }
 
 // poll asks the leader for a read index and tells it how this node is.
@@ -160,12 +164,12 @@ func (r *Replica) poll(ctx context.Context) (polled, error) {
 	q := r.report()
 	q.Sent = int64(p.sent)
 	p.bound = leaseOf(q)
-	r.lease.report(p.bound)
+	p.lowered = r.lease.report(p.bound)
 	var err error
 	if r.reign.Load() != nil {
-		p.pollAnswer, err = r.servePoll(ctx, r.nodeID, q)
+		p.pollAnswer, err = r.servePoll(ctx, transport.Peer{Hello: r.id.Hello()}, q)
 	} else if leader := r.leaderName(); leader != "" && leader != r.name {
-		p.pollAnswer, err = call[pollAnswer](ctx, r, leader, methodPoll, q)
+		p.pollAnswer, err = callLeader[pollAnswer](ctx, r, leader, methodPoll, q)
 	} else {
 		err = r.noLeader()
 	}
@@ -180,20 +184,22 @@ func (r *Replica) poll(ctx context.Context) (polled, error) {
 
 // servePoll answers a member. The report is noted first: a lease that the answer gives is then never
 // longer than what the leader waits for.
-func (r *Replica) servePoll(ctx context.Context, id string, q pollRequest) (pollAnswer, error) {
+func (r *Replica) servePoll(ctx context.Context, p transport.Peer, q pollRequest) (pollAnswer, error) {
 	g, err := r.leading()
 	if err != nil {
 		return pollAnswer{}, err
 	}
-	if !r.isServer(id) {
-		return pollAnswer{}, errorf(KindRefused, "node id %s is no member", id)
+	if !r.IsMember(p) {
+		return pollAnswer{}, r.noMember(p)
 	}
-	g.note(id, q, r.clock.Boot(), r.timing.Contact)
+	now := r.clock.Boot()
+	r.longBound.note(leaseOf(q), now)
+	g.note(p.NodeID, q, now, r.timing.Contact)
 	index, err := r.rounds.ask(ctx)
 	if err != nil {
 		return pollAnswer{}, err
 	}
-	return pollAnswer{Index: index, Median: r.median(g), Verdict: r.verdict(g, id, q)}, nil
+	return pollAnswer{Index: index, Median: r.median(g), Verdict: r.verdict(g, p.NodeID, q)}, nil
 }
 
 func (r *Replica) isServer(id string) bool {

@@ -28,7 +28,7 @@ type Replica struct {
 	transport *transport.Transport
 
 	store   *storage.LogStore
-	entries raft.LogStore // store behind a cache
+	entries raft.LogStore // store behind a cache; its reads never park
 	wire    *raft.NetworkTransport
 	raft    *raft.Raft
 
@@ -49,6 +49,7 @@ type Replica struct {
 	trouble   atomic.Pointer[error]    // of the log; nil when none
 	unfit     atomic.Pointer[string]   // why this node is quarantined; latched
 	split     atomic.Bool              // the digests have no majority
+	formed    atomic.Uint64            // index of the last configuration committed, as applied here
 	outcast   atomic.Pointer[string]   // why the leader does not count this node as a member; nil when it does
 	timeline  atomic.Pointer[timeline] // the voters' median clock; nil before the first poll
 	longBound longest                  // longest revocation bound that a lease may still have

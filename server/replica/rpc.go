@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/fsm"
@@ -81,14 +82,34 @@ func decode[T any](payload []byte) (T, error) {
 	return v, nil
 }
 
-// call asks node name and decodes its answer.
+// call asks node name and decodes its answer. One that does not decode says nothing of what the node
+// did: the error has no kind.
 func call[T any](ctx context.Context, r *Replica, name, method string, request any) (T, error) {
+	var none T
 	payload, err := r.transport.Call(ctx, name, method, encode(request))
 	if err != nil {
-		var none T
 		return none, err
 	}
-	return decode[T](payload)
+	answer, err := decode[T](payload)
+	if err != nil {
+		return none, fmt.Errorf("the answer of node %s to %s: %s", name, method, err.Error())
+	}
+	return answer, nil
+}
+
+// callLeader is call, given up when another node is known to lead: a leader that hangs keeps its
+// connections and answers nothing.
+func callLeader[T any](ctx context.Context, r *Replica, leader, method string, request any) (T, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for pause(ctx, leaderRetry) {
+			if now := r.leaderName(); now != "" && now != leader {
+				cancel()
+			}
+		}
+	}()
+	return call[T](ctx, r, leader, method, request)
 }
 
 // handle registers a handler of typed messages.
@@ -116,7 +137,7 @@ func (r *Replica) register() {
 		})
 	})
 	handle(r, methodPoll, func(ctx context.Context, p transport.Peer, q pollRequest) (pollAnswer, error) {
-		return r.servePoll(ctx, p.NodeID, q)
+		return r.servePoll(ctx, p, q)
 	})
 	handle(r, methodTerm, members(r, func(context.Context, empty) (termAnswer, error) { return r.ownTerm(), nil }))
 	handle(r, methodPropose, members(r, r.servePropose))
@@ -132,10 +153,20 @@ func members[Q, A any](r *Replica, h func(context.Context, Q) (A, error)) func(c
 	return func(ctx context.Context, p transport.Peer, q Q) (A, error) {
 		if !r.IsMember(p) {
 			var none A
-			return none, errorf(KindRefused, "node %s, id %s, is no member", p.Name, p.NodeID)
+			return none, r.noMember(p)
 		}
 		return h(ctx, q)
 	}
+}
+
+// noMember is what a peer is told that has no place, as precisely as it is known here.
+func (r *Replica) noMember(p transport.Peer) error {
+	if n, _, known := node(r.fsm.View(), p.Name); known {
+		if err := admit(n, p.NodeID, p.KeyHash[:]); err != nil {
+			return err
+		}
+	}
+	return errorf(KindRefused, "node %s, id %s, is no member", p.Name, p.NodeID)
 }
 
 // IsMember reports whether the peer has a place in the cluster as this node knows it. Its name is
@@ -158,7 +189,7 @@ func atLeader[Q, A any](ctx context.Context, r *Replica, method string, q Q, loc
 		if r.reign.Load() != nil {
 			a, err = local(ctx, q)
 		} else if leader := r.leaderName(); leader != "" && leader != r.name {
-			a, err = call[A](ctx, r, leader, method, q)
+			a, err = callLeader[A](ctx, r, leader, method, q)
 		}
 		if err == nil || !elsewhere(err) || !pause(ctx, leaderRetry) {
 			return a, err

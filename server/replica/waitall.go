@@ -65,7 +65,7 @@ func (r *Replica) awaitAll(ctx context.Context, index uint64) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := r.fsm.Wait(ctx, index); err != nil {
+	if err := r.waitView(ctx, index); err != nil { // the bounds, too, come from what this node has opened
 		return r.everyone(index), nil
 	}
 	if !r.stillLeads(g) {

@@ -213,3 +213,45 @@ func TestNeverLogged(t *testing.T) {
 		}
 	}
 }
+
+// An answer that does not decode says nothing of what the leader did.
+func TestUndecodableAnswerIsUnknown(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	leader := c.settled()
+	leader.transport.Handle("test.garbage", func(context.Context, transport.Peer, []byte) ([]byte, error) { return []byte{0xff}, nil })
+	_, err := call[[]proposeResult](context.Background(), c.follower().r, leader.name, "test.garbage", empty{})
+	if err == nil || KindOf(err) != "" || refusedWhole(err) || transport.NeverRan(err) || !elsewhere(err) {
+		t.Fatalf("%v, of kind %q", err, KindOf(err))
+	}
+}
+
+// A reign is cancelled before it is taken out of sight, so that ascend cannot put it back.
+func TestDepose(t *testing.T) {
+	r := &Replica{}
+	g := &reign{}
+	inSight := false
+	g.cancel = func() { inSight = r.reign.Load() == g }
+	r.reign.Store(g)
+	r.depose(g)
+	if !inSight || r.reign.Load() != nil {
+		t.Fatalf("in sight when cancelled %v, afterwards %v", inSight, r.reign.Load() != nil)
+	}
+}
+
+// Removed is a refusal like others to all but the one who asked to be removed.
+func TestWasRemoved(t *testing.T) {
+	removed := admit(nodeRecord{Name: "a", NodeID: "1", Removed: true}, "1", nil)
+	replaced := admit(nodeRecord{Name: "a", NodeID: "2", Retired: []retired{{ID: "1"}}}, "1", nil)
+	for err, want := range map[error]bool{
+		removed: true, replaced: false, errorf(KindRefused, "x"): false,
+		&transport.RemoteError{Code: codeRemoved}:                                           true,
+		&transport.RemoteError{Code: string(KindRefused)}:                                   false,
+		&transport.CallError{Err: &transport.RefusedError{Remote: true, Code: codeRemoved}}: true,
+		&transport.CallError{Err: &transport.RefusedError{Remote: true, Code: "refused"}}:   false,
+	} {
+		if wasRemoved(err) != want || KindOf(err) != KindRefused {
+			t.Errorf("%v: removed %v, kind %q", err, !want, KindOf(err))
+		}
+	}
+}
