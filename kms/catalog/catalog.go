@@ -153,9 +153,10 @@ func (c *Catalog) RevocationBound() time.Duration {
 	return kms.DefaultRevocationBound
 }
 
-// errSealed says why there is no view.
+// errSealed says why there is no view. A node that has applied nothing yet, as after a restart without
+// contact, does not know whether the cluster is initialized; that it is sealed is true anyway.
 func (c *Catalog) errSealed() error {
-	if c.fsm.View().Count(fsm.KindSealConfig) == 0 {
+	if v := c.fsm.View(); v.Index() > 0 && v.Count(fsm.KindSealConfig) == 0 {
 		return kms.Errorf(kms.CodeNotInitialized, "The cluster is not initialized.")
 	}
 	return errSealed()

@@ -14,6 +14,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 )
@@ -289,8 +291,12 @@ func (*memorySink) ID() string    { return "test" }
 func (*memorySink) Cancel() error { return nil }
 
 func TestSealedStates(t *testing.T) {
-	empty := New(fsm.New(fsm.Options{}), "aws", nil)
+	state := fsm.New(fsm.Options{})
+	empty := New(state, "aws", nil)
 	_, err := empty.Hold()
+	wantCode(t, "nothing applied yet", err, kms.CodeSealed)
+	state.Apply(&raft.Log{Index: 1, Type: raft.LogCommand, Data: fsm.EncodeCheckpoint(1)})
+	_, err = empty.Hold()
 	wantCode(t, "not initialized", err, kms.CodeNotInitialized)
 	wantCode(t, "wait", empty.WaitOpened(t.Context(), 1), kms.CodeNotInitialized)
 

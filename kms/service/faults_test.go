@@ -540,3 +540,15 @@ func TestRepeatIsAuthorizedAnew(t *testing.T) {
 	n.Break(servicetest.Faults{Memory: true})
 	want(t, "the repeat once confirmed", do(n), kms.CodeUnauthenticated)
 }
+
+// TestSealedAfterTheChange seals the node between a change and its answer, past the grace for running
+// requests: the caller is not told that nothing happened.
+func TestSealedAfterTheChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, servicetest.Options{})
+		key := w.CreateKey(w.alice)
+		w.Break(servicetest.Faults{Audit: func([]byte) error { w.Catalog.Seal(); return nil }})
+		_, err := w.Do(w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: key})
+		want(t, "a change whose node was sealed", err, kms.CodeOutcomeUnknown)
+	})
+}

@@ -211,10 +211,14 @@ func (r *request) stillValid() error {
 			return err
 		}
 	}
-	if r.held {
-		return r.hold.Err()
+	if !r.held {
+		return nil
 	}
-	return nil
+	err := r.hold.Err()
+	if err != nil && r.applied {
+		return kms.Errorf(kms.CodeOutcomeUnknown, "The change was made, but this node was sealed before it could answer. The same idempotency key is answered by another node.")
+	}
+	return err
 }
 
 func (r *request) auditBlocked(err error) error {
