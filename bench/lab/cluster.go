@@ -43,7 +43,8 @@ type Cluster struct {
 type DevOptions struct {
 	Dir      string // holds the lockstep program; gets the data
 	BasePort int
-	Kept     string // data folder that outlives the cluster; default a folder in Dir
+	Kept     string   // data folder that outlives the cluster; default a folder in Dir
+	Env      []string // NAME=value, of the nodes beside this process's environment
 }
 
 // StartDev starts a cluster of three nodes, which is ready once its env file is there.
@@ -53,7 +54,7 @@ func StartDev(ctx context.Context, o DevOptions) (*Cluster, error) {
 	}
 	c := &Cluster{envFile: filepath.Join(o.Dir, "dev.env"), program: filepath.Join(o.Dir, "lockstep"), basePort: o.BasePort}
 	var err error
-	c.dev, err = Start(ctx, c.program, "dev", "--base-port", strconv.Itoa(o.BasePort), "--data", o.Kept, "--env-file", c.envFile)
+	c.dev, err = startWith(ctx, o.Env, c.program, "dev", "--base-port", strconv.Itoa(o.BasePort), "--data", o.Kept, "--env-file", c.envFile)
 	if err != nil {
 		return nil, err
 	}

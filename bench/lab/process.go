@@ -38,7 +38,13 @@ type Process struct {
 
 // Start runs a program. Canceling ctx asks it to stop, as Stop does.
 func Start(ctx context.Context, name string, args ...string) (*Process, error) {
+	return startWith(ctx, nil, name, args...)
+}
+
+// startWith is Start with NAME=value lines beside this process's environment.
+func startWith(ctx context.Context, env []string, name string, args ...string) (*Process, error) {
 	p := &Process{cmd: exec.CommandContext(ctx, name, args...), done: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = os.Stderr
 	p.cmd.Cancel = p.interrupt
 	p.cmd.WaitDelay = stopLimit

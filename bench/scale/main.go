@@ -63,9 +63,6 @@ func run(ctx context.Context, o options) (err error) {
 	if err := lab.Build(ctx, dir, "cmd/lockstep"); err != nil {
 		return err
 	}
-	if err := os.Setenv("GODEBUG", "gctrace=1"); err != nil { // of the nodes, which log it
-		return err
-	}
 	fmt.Printf("%s, settling %v\n", lab.Environment(), o.settle)
 	for _, text := range strings.Split(o.keys, ",") {
 		keys, err := strconv.Atoi(strings.TrimSpace(text))
@@ -82,7 +79,8 @@ func run(ctx context.Context, o options) (err error) {
 // measureSize measures one number of keys in a cluster of its own.
 func measureSize(ctx context.Context, o options, dir string, keys int) error {
 	data := filepath.Join(dir, fmt.Sprint("data-", keys))
-	c, err := lab.StartDev(ctx, lab.DevOptions{Dir: dir, BasePort: o.basePort, Kept: data})
+	c, err := lab.StartDev(ctx, lab.DevOptions{Dir: dir, BasePort: o.basePort, Kept: data,
+		Env: []string{"GODEBUG=gctrace=1"}}) // the nodes log it
 	if err != nil {
 		return err
 	}
