@@ -3,6 +3,7 @@ package door
 import (
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ const (
 	idleTimeout   = 3 * time.Minute  // between requests of a connection
 	writeTimeout  = time.Minute      // from the end of the headers to the end of the answer
 	headerLimit   = 32 << 10         // bytes of the request line and headers
+	connLimit     = 8192             // open connections
+	sourceLimit   = 1024             // open connections from one address or IPv6 /64
 )
 
 // Config bounds a door. The zero value is usable.
@@ -177,11 +180,16 @@ func checkPath(q *http.Request) error {
 	return nil
 }
 
-// Server returns an http.Server for h with the time and size limits of a door; the caller sets TLS
-// and listens.
+// Server returns an http.Server for h with the time, size and connection limits of a door; the caller
+// sets TLS and listens.
 func Server(h http.Handler, logger *slog.Logger) *http.Server {
+	return serverOf(h, logger, connLimit, sourceLimit)
+}
+
+func serverOf(h http.Handler, logger *slog.Logger, conns, each int) *http.Server {
+	c := &connections{limit: conns, each: each, source: map[netip.Prefix]int{}}
 	s := &http.Server{Handler: h, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
-		WriteTimeout: writeTimeout, MaxHeaderBytes: headerLimit}
+		WriteTimeout: writeTimeout, MaxHeaderBytes: headerLimit, ConnState: c.track, DisableGeneralOptionsHandler: true}
 	if logger != nil {
 		s.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
 	}

@@ -119,6 +119,32 @@ func TestPaths(t *testing.T) {
 	}
 }
 
+// OPTIONS * is answered as any other request is, and not by net/http.
+func TestGeneralOptions(t *testing.T) {
+	_, s := start(t, Config{})
+	got, e := raw(t, s, strings.Replace(get("*"), "GET", "OPTIONS", 1))
+	if got.StatusCode != 404 || e.RequestID == "" || e.RequestID != got.Header.Get(wire.HeaderRequestID) {
+		t.Errorf("got %d %+v", got.StatusCode, e)
+	}
+}
+
+// What net/http cannot read is answered by net/http and never reaches the door.
+func TestUnreadable(t *testing.T) {
+	_, s := start(t, Config{})
+	for _, request := range []string{get("/v1/echo/%zz"), post("Content-Length: 1\r\nContent-Length: 2", "{}"), post("X-A: a\x01b", "")} {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(conn, request)
+		got, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || got.StatusCode != 400 || got.Header.Get(wire.HeaderRequestID) != "" || !got.Close {
+			t.Errorf("%q: %+v, %v", request, got, err)
+		}
+		conn.Close()
+	}
+}
+
 func TestMethods(t *testing.T) {
 	_, s := start(t, Config{})
 	got, e := raw(t, s, strings.Replace(get("/v1/echo/a"), "GET", "PATCH", 1))

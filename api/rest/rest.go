@@ -9,7 +9,6 @@ package rest
 import (
 	"context"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -27,28 +26,30 @@ type Service interface {
 
 // Config is what New needs.
 type Config struct {
-	Service     Service
-	Door        *door.Door
-	Version     string // of the product, for the OpenAPI document
-	Concurrency int    // requests at a time, default 4096; more are answered 429
+	Service Service
+	Door    *door.Door
+	Version string // of the product, for the OpenAPI document
+	// Concurrency is how many requests are served at a time, from the end of their bodies on; more are
+	// answered 429. Default 4096. A quarter as many may wait for every member besides (wait=all).
+	Concurrency int
 }
 
 // Door serves the operations. It is safe for concurrent use.
 type Door struct {
 	service Service
 	door    *door.Door
-	limit   int64
-	busy    atomic.Int64 // requests being served
+	serving *door.Gate
+	waiting *door.Gate // for requests with wait=all: each may take as long as the longest lease
 	openapi []byte
 }
 
 // New returns the door.
 func New(c Config) *Door {
-	d := &Door{service: c.Service, door: c.Door, limit: int64(c.Concurrency), openapi: openAPI(c.Version)}
-	if d.limit <= 0 {
-		d.limit = 4096
+	if c.Concurrency <= 0 {
+		c.Concurrency = 4096
 	}
-	return d
+	return &Door{service: c.Service, door: c.Door, openapi: openAPI(c.Version),
+		serving: door.NewGate(c.Concurrency), waiting: door.NewGate(max(1, c.Concurrency/4))}
 }
 
 // Mount adds the operations' routes and the OpenAPI document to r, in the order of the route table.
@@ -76,32 +77,43 @@ func (d *Door) Mount(r *mux.Router) {
 	}
 }
 
-// handler returns the handler of one route: decode, call, answer.
+// handler returns the handler of one route: read, decode, call, answer.
 func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 	b := bind(rt)
 	return func(w http.ResponseWriter, q *http.Request) {
-		defer d.busy.Add(-1)
-		if d.busy.Add(1) > d.limit {
-			d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere."))
+		body, err := d.door.ReadBody(w, q)
+		defer body.Release()
+		gate := d.serving
+		if !gate.Enter() {
+			d.busy(w, q)
 			return
 		}
-		body, err := d.door.ReadBody(w, q)
+		defer func() { gate.Leave() }()
 		if err != nil {
 			d.refuse(w, q, b, err)
 			return
 		}
-		defer body.Release()
 		call, err := b.call(w, q, body.Bytes)
 		if err != nil {
 			d.refuse(w, q, b, err)
 			return
 		}
 		if call.Wait == service.WaitAll {
+			if !d.waiting.Enter() {
+				d.busy(w, q)
+				return
+			}
+			gate.Leave()
+			gate = d.waiting
 			extendWrite(w, call.Timeout)
 		}
 		result, err := d.service.Do(q.Context(), call)
 		d.answer(w, q, b, result, err)
 	}
+}
+
+func (d *Door) busy(w http.ResponseWriter, q *http.Request) {
+	d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere."))
 }
 
 // refuse answers a request that is not understood, once the service has recorded it.

@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -353,6 +355,105 @@ func TestConcurrency(t *testing.T) {
 	}
 	go func() { <-entered }()
 	if w := send(h, "GET", "/v1/keys", ""); w.Code != 200 {
+		t.Errorf("afterwards: %d", w.Code)
+	}
+}
+
+// slow opens n connections whose requests never send their whole body, and returns when the handlers of
+// all are reading it.
+func slow(t *testing.T, s *httptest.Server, entered <-chan struct{}, n int) {
+	t.Helper()
+	for range n {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		if _, err := io.WriteString(conn, "POST /v1/keys/k/encrypt HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-entered:
+		case <-time.After(20 * time.Second):
+			t.Fatal("a body is not read: its request was refused before")
+		}
+	}
+}
+
+// Senders who never finish their bodies take nobody's place.
+func TestSlowSendersTakeNoPlace(t *testing.T) {
+	const limit = 4
+	entered := make(chan struct{}, 2*limit)
+	h := handler(&fake{}, Config{Concurrency: limit})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		q.Body = &told{ReadCloser: q.Body, reading: entered}
+		h.ServeHTTP(w, q)
+	}))
+	t.Cleanup(s.CloseClientConnections)
+	slow(t, s, entered, 2*limit)
+	got, err := http.Post(s.URL+"/v1/keys/k/encrypt", "", strings.NewReader(benchBody))
+	if err != nil || got.StatusCode != 200 {
+		t.Errorf("%v %v", got, err)
+	}
+}
+
+// told is a body that tells when it is read for the first time.
+type told struct {
+	io.ReadCloser
+	reading chan<- struct{}
+	once    sync.Once
+}
+
+func (b *told) Read(p []byte) (int, error) {
+	b.once.Do(func() { b.reading <- struct{}{} })
+	return b.ReadCloser.Read(p)
+}
+
+// Those who wait for every member take no place of the others, and are bounded themselves.
+func TestWaitsTakeNoPlace(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	f := &fake{do: func(_ context.Context, c *service.Call) (*service.Result, error) {
+		if c.Wait == service.WaitAll {
+			entered <- struct{}{}
+			<-leave
+		}
+		return &service.Result{Answer: &kms.KeyAnswer{}}, nil
+	}}
+	h := handler(f, Config{Concurrency: 4}) // one may wait
+	done := make(chan int)
+	go func() { done <- send(h, "POST", "/v1/keys/k/disable?wait=all", "").Code }()
+	<-entered
+	if w := send(h, "POST", "/v1/keys/k/disable?wait=all", ""); w.Code != 429 || errorOf(t, w).Code != kms.CodeThrottled {
+		t.Errorf("a second wait: %d %s", w.Code, w.Body)
+	}
+	if w := send(h, "POST", "/v1/keys/k/disable", ""); w.Code != 200 {
+		t.Errorf("one that does not wait: %d %s", w.Code, w.Body)
+	}
+	close(leave)
+	if got := <-done; got != 200 {
+		t.Errorf("the first one: %d", got)
+	}
+	go func() { <-entered }()
+	if w := send(h, "POST", "/v1/keys/k/disable?wait=all", ""); w.Code != 200 {
+		t.Errorf("afterwards: %d", w.Code)
+	}
+}
+
+// A request that waits gives its place to another: Concurrency 1 serves both.
+func TestAWaitLeavesItsPlace(t *testing.T) {
+	var h http.Handler
+	inside := 0
+	f := &fake{do: func(_ context.Context, c *service.Call) (*service.Result, error) {
+		if c.Wait == service.WaitAll {
+			inside = send(h, "GET", "/v1/keys/k", "").Code
+		}
+		return &service.Result{Answer: &kms.KeyAnswer{}}, nil
+	}}
+	h = handler(f, Config{Concurrency: 1})
+	if w := send(h, "POST", "/v1/keys/k/disable?wait=all", ""); w.Code != 200 || inside != 200 {
+		t.Errorf("the wait %d, one meanwhile %d", w.Code, inside)
+	}
+	if w := send(h, "GET", "/v1/keys/k", ""); w.Code != 200 {
 		t.Errorf("afterwards: %d", w.Code)
 	}
 }

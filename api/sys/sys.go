@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 
 	"github.com/gorilla/mux"
 
@@ -33,8 +32,10 @@ type (
 
 // Caller is who sent a request, as far as a door without identities can know.
 type Caller struct {
-	Addr     string // host, without the port
-	Loopback bool   // the request was made on this machine, with no proxy or browser page between
+	Addr      string // host, without the port
+	Loopback  bool   // the request was made on this machine, with no proxy or browser page between
+	RequestID string // as the answer has it
+	UserAgent string // as the caller says
 }
 
 // Node is what the door needs of a node. Errors are *kms.Error. Methods are called concurrently.
@@ -47,36 +48,34 @@ type Node interface {
 	Init(ctx context.Context, who Caller, r *InitRequest) (*InitAnswer, error)
 	// Unseal submits one share; with cluster it is relayed to every sealed member. attempt is empty
 	// or the id of the attempt that the share is meant for.
-	Unseal(ctx context.Context, share string, cluster bool, attempt string) (*UnsealAnswer, error)
+	Unseal(ctx context.Context, who Caller, share string, cluster bool, attempt string) (*UnsealAnswer, error)
 	// CancelUnseal forgets the shares of that attempt.
-	CancelUnseal(ctx context.Context, attempt string) error
+	CancelUnseal(ctx context.Context, who Caller, attempt string) error
 	// SealedMembers lists the members while the node is sealed, for an operator's client certificate,
 	// which the TLS stack verified against the configured client CA.
-	SealedMembers(ctx context.Context, cert *x509.Certificate) (*kms.MembersAnswer, error)
+	SealedMembers(ctx context.Context, who Caller, cert *x509.Certificate) (*kms.MembersAnswer, error)
 }
 
 // Config is what New needs.
 type Config struct {
 	Node        Node
 	Door        *door.Door
-	Concurrency int // of the requests that carry a body, default 64; more are answered 429
+	Concurrency int // of the requests that carry a body, once that is read, default 64; more are answered 429
 }
 
 // Door serves the system routes. It is safe for concurrent use.
 type Door struct {
-	node  Node
-	door  *door.Door
-	limit int64
-	busy  atomic.Int64 // requests with a body being served
+	node Node
+	door *door.Door
+	gate *door.Gate // of the requests with a body
 }
 
 // New returns the door.
 func New(c Config) *Door {
-	d := &Door{node: c.Node, door: c.Door, limit: int64(c.Concurrency)}
-	if d.limit <= 0 {
-		d.limit = 64
+	if c.Concurrency <= 0 {
+		c.Concurrency = 64
 	}
-	return d
+	return &Door{node: c.Node, door: c.Door, gate: door.NewGate(c.Concurrency)}
 }
 
 // Mount adds the system routes to r. It comes before the REST door's Mount: on a sealed node the
@@ -142,7 +141,7 @@ func (d *Door) sealStatus(w http.ResponseWriter, q *http.Request) {
 }
 
 func (d *Door) members(w http.ResponseWriter, q *http.Request) {
-	members, err := d.node.SealedMembers(q.Context(), certificate(q))
+	members, err := d.node.SealedMembers(q.Context(), caller(w, q), certificate(q))
 	if err != nil {
 		d.door.Error(w, q, err)
 		return
@@ -153,14 +152,14 @@ func (d *Door) members(w http.ResponseWriter, q *http.Request) {
 func (d *Door) init(w http.ResponseWriter, q *http.Request) {
 	var in wire.InitRequest
 	d.withBody(w, q, &in, func() (any, error) {
-		return d.node.Init(q.Context(), caller(q), &in)
+		return d.node.Init(q.Context(), caller(w, q), &in)
 	})
 }
 
 // caller says who sent a request. One that a proxy forwarded or a page in a browser caused comes from
 // loopback only by its last step, so it does not count as local.
-func caller(q *http.Request) Caller {
-	who := Caller{Addr: door.Host(q)}
+func caller(w http.ResponseWriter, q *http.Request) Caller {
+	who := Caller{Addr: door.Host(q), RequestID: door.RequestID(w), UserAgent: q.UserAgent()}
 	ip, err := netip.ParseAddr(who.Addr)
 	who.Loopback = err == nil && ip.Unmap().IsLoopback()
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via", "Origin"} {
@@ -174,7 +173,7 @@ func caller(q *http.Request) Caller {
 func (d *Door) unseal(w http.ResponseWriter, q *http.Request) {
 	var in wire.UnsealRequest
 	d.withBody(w, q, &in, func() (any, error) {
-		return d.node.Unseal(q.Context(), string(in.Share), in.Cluster, in.AttemptID)
+		return d.node.Unseal(q.Context(), caller(w, q), string(in.Share), in.Cluster, in.AttemptID)
 	})
 }
 
@@ -184,7 +183,7 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 		d.door.Error(w, q, kms.Errorf(kms.CodeInvalidRequest, "The query parameter \"attempt\" must be given once; it is the attempt_id that the answer to a share gave."))
 		return
 	}
-	if err := d.node.CancelUnseal(q.Context(), attempts[0]); err != nil {
+	if err := d.node.CancelUnseal(q.Context(), caller(w, q), attempts[0]); err != nil {
 		d.door.Error(w, q, err)
 		return
 	}
@@ -194,17 +193,17 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 // withBody decodes the body into in and answers what f answers. Few run at a time: anybody may call
 // them, and an answer of theirs costs more than a health check.
 func (d *Door) withBody(w http.ResponseWriter, q *http.Request, in any, f func() (any, error)) {
-	defer d.busy.Add(-1)
-	if d.busy.Add(1) > d.limit {
-		d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many of these requests as it may; try again later."))
-		return
-	}
 	body, err := d.door.ReadBody(w, q)
 	if err != nil {
 		d.door.Error(w, q, err)
 		return
 	}
 	defer body.Release()
+	if !d.gate.Enter() {
+		d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many of these requests as it may; try again later."))
+		return
+	}
+	defer d.gate.Leave()
 	if err := door.Decode(body.Bytes, in); err != nil {
 		d.door.Error(w, q, err)
 		return

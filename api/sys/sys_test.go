@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,22 +43,22 @@ func (f *fake) Init(_ context.Context, who Caller, r *InitRequest) (*InitAnswer,
 	return &InitAnswer{Shares: []kms.SensitiveString{"s1", "s2"}, AccessKeyID: "AKIA", SecretAccessKey: "secret"}, f.err
 }
 
-func (f *fake) Unseal(_ context.Context, share string, cluster bool, attempt string) (*UnsealAnswer, error) {
+func (f *fake) Unseal(_ context.Context, who Caller, share string, cluster bool, attempt string) (*UnsealAnswer, error) {
 	if f.enter != nil {
 		f.enter <- struct{}{}
 		<-f.leave
 	}
-	f.share, f.cluster, f.attempt = share, cluster, attempt
+	f.who, f.share, f.cluster, f.attempt = who, share, cluster, attempt
 	return &UnsealAnswer{SealStatus: f.status, AttemptID: "id-of-the-attempt"}, f.err
 }
 
-func (f *fake) CancelUnseal(_ context.Context, attempt string) error {
-	f.attempt = attempt
+func (f *fake) CancelUnseal(_ context.Context, who Caller, attempt string) error {
+	f.who, f.attempt = who, attempt
 	return f.err
 }
 
-func (f *fake) SealedMembers(_ context.Context, cert *x509.Certificate) (*kms.MembersAnswer, error) {
-	f.cert = cert
+func (f *fake) SealedMembers(_ context.Context, who Caller, cert *x509.Certificate) (*kms.MembersAnswer, error) {
+	f.who, f.cert = who, cert
 	return &kms.MembersAnswer{Members: []kms.Member{{Name: "node-0"}}}, f.err
 }
 
@@ -168,6 +169,22 @@ func TestWhoIsLocal(t *testing.T) {
 				t.Errorf("%+v", f.who)
 			}
 		})
+	}
+}
+
+// TestWhoCalled: the node learns who called and under which id, for its audit records.
+func TestWhoCalled(t *testing.T) {
+	for _, q := range []*http.Request{
+		request("POST", "/v1/sys/init", `{"shares":5,"threshold":3}`),
+		request("POST", "/v1/sys/unseal", `{"share":"x"}`),
+		request("DELETE", "/v1/sys/unseal?attempt=x", ""),
+	} {
+		f := &fake{}
+		q.Header.Set("User-Agent", "agent/1")
+		w := do(f, q)
+		if id := w.Header().Get(wire.HeaderRequestID); f.who != (Caller{Addr: "127.0.0.1", Loopback: true, RequestID: id, UserAgent: "agent/1"}) || id == "" {
+			t.Errorf("%s: %+v", q.URL, f.who)
+		}
 	}
 }
 
@@ -306,4 +323,37 @@ func TestHealthBesideBusyUnseal(t *testing.T) {
 	}
 	close(f.leave)
 	<-done
+}
+
+// told is a body that tells when it is read and ends when the test lets it.
+type told struct{ reading, end chan struct{} }
+
+func (b *told) Read([]byte) (int, error) {
+	b.reading <- struct{}{}
+	<-b.end
+	return 0, io.EOF
+}
+
+// Senders who never finish their bodies keep nobody from unsealing and initializing.
+func TestSlowSendersTakeNoPlace(t *testing.T) {
+	b := &told{reading: make(chan struct{}), end: make(chan struct{})}
+	h := serve(&fake{}, io.Discard) // serves one at a time
+	var slow sync.WaitGroup
+	for _, path := range []string{"/v1/sys/unseal", "/v1/sys/init", "/v1/sys/unseal"} {
+		slow.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("POST", path, b)) })
+		select {
+		case <-b.reading:
+		case <-time.After(20 * time.Second):
+			t.Fatal("a body is not read: its request was refused before")
+		}
+	}
+	for path, body := range map[string]string{"/v1/sys/unseal": `{"share":"s"}`, "/v1/sys/init": `{"shares":1,"threshold":1}`} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, request("POST", path, body))
+		if w.Code != 200 {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	close(b.end)
+	slow.Wait()
 }
