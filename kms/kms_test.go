@@ -146,6 +146,20 @@ func TestSensitiveIsRedacted(t *testing.T) {
 			t.Errorf("a secret shows in %s", text)
 		}
 	}
+	verbs := strings.NewReplacer("p", "", "w", "", "T", "").Replace("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	for _, verb := range verbs {
+		for _, flags := range []string{"", "#", "+", "-", " ", "0", "# ", "40", ".9"} {
+			format := "%" + flags + string(verb)
+			for _, v := range []any{r.B, r.S, &r.B, &r.S} {
+				if text := fmt.Sprintf(format, v); text != redacted {
+					t.Errorf("%s of a %T is %s", format, v, text)
+				}
+			}
+			if text := fmt.Sprintf(format, r); strings.Count(text, redacted) != 2 {
+				t.Errorf("%s of a struct is %s", format, text)
+			}
+		}
+	}
 	raw, err := json.Marshal(r)
 	if err != nil || !strings.Contains(string(raw), canary) {
 		t.Errorf("the wire needs the value: %s, %v", raw, err)
