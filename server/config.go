@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -307,7 +308,7 @@ func (c *Config) Validate() error {
 	}
 	if c.Audit.File == "" {
 		bad("audit.file: name the file that takes the audit records; nothing is answered unaudited")
-	} else if c.DataDir != "" && strings.HasPrefix(c.Audit.File, strings.TrimSuffix(c.DataDir, "/")+"/") {
+	} else if c.DataDir != "" && inside(c.DataDir, c.Audit.File) {
 		bad("audit.file: audit records are readable and may not be kept in data_dir, which holds ciphertext only")
 	}
 	oneOf(bad, "audit.durability", c.Audit.Durability, "write", "fsync")
@@ -323,6 +324,40 @@ func (c *Config) Validate() error {
 		bad("raft: heartbeat_timeout is at least 50ms, election_timeout not below it, commit_timeout at least 1ms")
 	}
 	return errors.Join(errs...)
+}
+
+// inside reports whether path leads to dir or below it, however both are written and linked.
+func inside(dir, path string) bool {
+	rel, err := filepath.Rel(resolve(dir, maxLinks), resolve(path, maxLinks))
+	return err != nil || rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+const maxLinks = 40
+
+// resolve returns path absolute and without symbolic links. What does not exist yet is taken as
+// written, at the place where it would come to be.
+func resolve(path string, links int) string {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return filepath.Clean(path) // there is no working directory
+	}
+	if real, err := filepath.EvalSymlinks(abs); err == nil {
+		return real
+	}
+	parent, name := filepath.Split(abs)
+	if name == "" {
+		return abs
+	}
+	parent = resolve(parent, links)
+	target, err := os.Readlink(filepath.Join(parent, name)) // a link to what does not exist yet
+	switch {
+	case err != nil || links == 0:
+		return filepath.Join(parent, name)
+	case filepath.IsAbs(target):
+		return resolve(target, links-1)
+	default:
+		return resolve(filepath.Join(parent, target), links-1)
+	}
 }
 
 func oneOf(bad func(string, ...any), name, value string, allowed ...string) {

@@ -132,3 +132,65 @@ func TestDevDiffersOnlyInHTTP(t *testing.T) {
 		t.Errorf("dev changes more than the API's TLS:\n%+v\n%+v", dev, prod)
 	}
 }
+
+// TestAuditFileStaysOutOfTheData tries every way to write a path that leads into the data directory,
+// and those that only look so.
+func TestAuditFileStaysOutOfTheData(t *testing.T) {
+	root := t.TempDir()
+	t.Chdir(root)
+	link := func(target, name string) {
+		t.Helper()
+		if err := os.Symlink(target, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, dir := range []string{"data", "log", "home/deep"} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(filepath.Join(root, "data"), "linked")      // a directory
+	link("../data", "log/data")                      // relative, below another directory
+	link("../data/new.jsonl", "log/later.jsonl")     // to a file that does not exist yet
+	link("later.jsonl", "log/twice.jsonl")           // in two steps
+	link(filepath.Join(root, "log"), "data/outward") // leads out again
+	link("loop", "log/loop")
+	link("missing", "dangling")
+	for _, c := range []struct {
+		dir, file string
+		inside    bool
+	}{
+		{"data", "data/audit.jsonl", true},
+		{"data/", "./data//audit.jsonl", true},
+		{root + "/data", "data/audit.jsonl", true},
+		{"data", root + "/log/../data/audit.jsonl", true},
+		{"data", "data/no/such/yet/audit.jsonl", true},
+		{"data", "data", true},
+		{"data", "linked/audit.jsonl", true},
+		{"linked", "data/audit.jsonl", true},
+		{"linked/deep", "data/deep/audit.jsonl", true},
+		{"data", "log/data/audit.jsonl", true},
+		{"data", "log/later.jsonl", true},
+		{"data", "log/twice.jsonl", true},
+		{"new", root + "/new/audit.jsonl", true},
+		{"missing", "dangling/audit.jsonl", true},
+		{"/", "log/audit.jsonl", true},
+		{"data", "log/audit.jsonl", false},
+		{"data", "data2/audit.jsonl", false},
+		{"data", "data.jsonl", false},
+		{"data", "..audit.jsonl", false},
+		{"data", "data/../audit.jsonl", false},
+		{"data", "data/outward/audit.jsonl", false},
+		{"home/deep", "home/audit.jsonl", false},
+		{"data", "log/loop", false},
+		{"new", "new2/audit.jsonl", false},
+	} {
+		if got := inside(c.dir, c.file); got != c.inside {
+			t.Errorf("%s inside %s: %v", c.file, c.dir, got)
+		}
+		text := strings.NewReplacer("/var/lib/lockstep", c.dir, "/var/log/lockstep/audit.jsonl", c.file).Replace(goodConfig)
+		if _, err := LoadConfig(writeConfig(t, text), noEnv, nil); (err != nil) != c.inside {
+			t.Errorf("%s with data in %s: %v", c.file, c.dir, err)
+		}
+	}
+}
