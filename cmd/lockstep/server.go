@@ -30,8 +30,9 @@ func newServerCommand() *cobra.Command {
 		Long: `Runs one node until it is interrupted.
 
 Settings come from the YAML file, then from LOCKSTEP_* variables, then from flags; docs/configuration.md
-lists them. An unknown setting in the file is an error. On SIGHUP the node opens its audit file again. --check validates the configuration, reads the
-certificates it names, says how a development node differs from a production one, and exits.`,
+lists them. An unknown setting in the file is an error. --check validates the configuration, reads the
+certificates it names, says how a development node differs from a production one, and exits. On SIGHUP
+the node opens its audit file again.`,
 		Example: `  lockstep server --config /etc/lockstep/config.yaml
   lockstep server --config /etc/lockstep/config.yaml --check
   LOCKSTEP_LOG_LEVEL=debug lockstep server --config node.yaml --log-format json`,
