@@ -427,3 +427,105 @@ func TestUnsealedNodeNamesSharesToo(t *testing.T) {
 		}
 	}
 }
+
+// auditLines returns a node's audit records of one event.
+func auditLines(t *testing.T, n *cluster.Node, event string) (lines []string) {
+	t.Helper()
+	raw, err := os.ReadFile(n.Config.Audit.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, `"eventName":"`+event+`"`) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// TestSystemCallsAreAudited: init, shares, cancel and seal leave records, refused or not, without what
+// was given.
+func TestSystemCallsAreAudited(t *testing.T) {
+	t.Parallel()
+	const token, wrong = "a token of the configuration", "not the token at all, and secret"
+	c := cluster.Start(t, cluster.Options{Sealed: true, Config: func(_ int, cfg *server.Config) { cfg.InitToken = token }})
+	ctx := background(t)
+	first := c.Nodes[0].Client()
+	_, err := first.Init(ctx, client.InitRequest{Shares: 5, Threshold: 3, Again: true, InitToken: wrong})
+	mustCode(t, err, kms.CodeAccessDenied)
+	give(c, c.Nodes[0], c.Shares[0])
+	_, err = first.Unseal(ctx, client.UnsealRequest{Share: kms.SensitiveString(c.Shares[0])})
+	mustCode(t, err, kms.CodeShareDuplicate)
+	a, err := first.Unseal(ctx, client.UnsealRequest{Share: kms.SensitiveString(c.Shares[1])})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := first.CancelUnseal(ctx, a.AttemptID); err != nil {
+		t.Fatal(err)
+	}
+	give(c, c.Nodes[0], c.Shares[:3]...)
+	for _, n := range c.Nodes {
+		n.WaitServing()
+	}
+	if _, err := first.Seal(ctx, &kms.SealRequest{Cluster: true}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		node        int
+		event, text string
+	}{
+		{0, "InitializeCluster", `"phase":"begin"`},
+		{0, "InitializeCluster", `"requestParameters":{"shares":5,"threshold":3,"again":false},`},
+		{0, "InitializeCluster", `"errorCode":"access_denied"`},
+		{0, "SubmitUnsealShare", `"requestParameters":{"cluster":true,"sealed":true,"threshold":3,"shares":5,"progress":1,"attemptLabel":"`},
+		{0, "SubmitUnsealShare", `"errorCode":"share_duplicate"`},
+		{0, "SubmitUnsealShare", `"sourceIPAddress":"127.0.0.1"`},
+		{0, "SubmitUnsealShare", `"requestID":"`},
+		{0, "SubmitUnsealShare", `"sealed":false`},
+		{0, "CancelUnseal", `"progress":2,"attemptLabel":"`},
+		{1, "SubmitUnsealShare", `"principalId":"node-0"`},
+		{1, "Seal", `"principalId":"node-0"`},
+	} {
+		lines := auditLines(t, c.Nodes[want.node], want.event)
+		if !strings.Contains(strings.Join(lines, ""), want.text) {
+			t.Errorf("no %s of node-%d has %s:\n%s", want.event, want.node, want.text, strings.Join(lines, ""))
+		}
+	}
+	canaries := map[string][]byte{"token": []byte(token), "wrong token": []byte(wrong), "attempt id": []byte(a.AttemptID), "secret access key": []byte(c.SecretAccessKey)}
+	for i, s := range c.Shares {
+		canaries[fmt.Sprint("share ", i)] = []byte(s)
+	}
+	for _, n := range c.Nodes {
+		search(t, n.Config.Audit.File, canaries)
+	}
+}
+
+// TestInitIsNotBegunUnaudited: where records cannot be written, nothing is proposed, and a share does
+// not count.
+func TestInitIsNotBegunUnaudited(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Nodes: 1, Empty: true, Config: func(_ int, cfg *server.Config) { cfg.Audit.File = "/dev/full" }})
+	c.Leader()
+	n := c.Nodes[0].Client()
+	var index uint64
+	same := 0
+	c.Eventually(10*time.Second, "a log that rests", func(ctx context.Context) error {
+		h, err := n.Health(ctx)
+		if err != nil || h.AppliedIndex != index || h.AppliedIndex == 0 {
+			index, same = h.AppliedIndex, 0
+			return notYet("index %d, %v", index, err)
+		}
+		if same++; same < 20 {
+			return notYet("index %d", index)
+		}
+		return nil
+	})
+	_, err := n.Init(background(t), client.InitRequest{Shares: 5, Threshold: 3})
+	mustCode(t, err, kms.CodeAuditBlocked)
+	h, err := n.Health(background(t))
+	if err != nil || h.Initialized || h.AppliedIndex != index {
+		t.Errorf("after a refused init: %+v, %v, index %d before", h, err, index)
+	}
+	_, err = n.Unseal(background(t), client.UnsealRequest{Share: "any"})
+	mustCode(t, err, kms.CodeAuditBlocked)
+}

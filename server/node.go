@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lockstep-kms/lockstep/api/sys"
+	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -38,7 +39,7 @@ type node struct {
 	transport *transport.Transport
 	unsealer  *seal.Unsealer
 	relay     *seal.Relay
-	auditErr  func() error // nil while audit records can be written
+	audit     *audit.Log
 
 	opening sync.Mutex // held while a barrier is being put to use or taken away
 	sealed  atomic.Pointer[sealRecord]
@@ -105,8 +106,8 @@ func (n *node) Health() sys.Health {
 	h := sys.Health{Name: n.cfg.Name, Version: n.version, Initialized: n.initialized(revision), Sealed: n.catalog.Sealed(),
 		Leader: st.Leader, LeaderName: st.LeaderName, CanWrite: st.CanWrite, AppliedIndex: st.Applied, LagSeconds: st.Lag.Seconds()}
 	lease := n.replica.Lease()
-	audit := n.auditErr()
-	h.CanServeCrypto = h.Initialized && !h.Sealed && lease == nil && audit == nil
+	blocked := n.audit.Healthy()
+	h.CanServeCrypto = h.Initialized && !h.Sealed && lease == nil && blocked == nil
 	switch {
 	case !h.Initialized:
 		h.Reason = string(kms.CodeNotInitialized)
@@ -118,7 +119,7 @@ func (n *node) Health() sys.Health {
 		h.Reason = string(replica.KindDisk)
 	case h.Sealed:
 		h.Reason = string(kms.CodeSealed)
-	case audit != nil:
+	case blocked != nil:
 		h.Reason = string(kms.CodeAuditBlocked)
 	case st.Split:
 		h.Reason = string(replica.KindSplit)
@@ -129,7 +130,7 @@ func (n *node) Health() sys.Health {
 	case !st.ClockOK:
 		h.Reason = "clock"
 	}
-	h.CanWrite = h.CanWrite && h.Initialized && !h.Sealed && audit == nil
+	h.CanWrite = h.CanWrite && h.Initialized && !h.Sealed && blocked == nil
 	return h
 }
 
@@ -155,61 +156,87 @@ func (n *node) status(c seal.Config, p seal.Progress) sys.SealStatus {
 // Init implements sys.Node: it makes the keys, the operator account and its first access key in one
 // transaction that is guarded by what it replaces, so of two racing calls one wins.
 func (n *node) Init(ctx context.Context, who sys.Caller, r *sys.InitRequest) (*sys.InitAnswer, error) {
+	rec := n.called(who, eventInit, audit.Int("shares", int64(r.Shares)), audit.Int("threshold", int64(r.Threshold)), audit.Bool("again", r.Again))
+	m, err := n.initialize(ctx, who, r, *rec)
+	defer m.wipe()
+	if blocked := n.recorded(rec, err); blocked != nil {
+		if err == nil {
+			blocked = kms.Errorf(kms.CodeAuditBlocked, "The cluster was initialized, but the audit record could not be written, so shares and access key are withheld. Once records can be written, --again with the init token replaces them.").WithCause(blocked)
+		}
+		return nil, blocked
+	}
+	answer := &sys.InitAnswer{AccessKeyID: m.first.AccessKeyID, SecretAccessKey: kms.SensitiveString(m.first.Secret)}
+	for _, s := range m.shares {
+		answer.Shares = append(answer.Shares, kms.SensitiveString(s))
+	}
+	return answer, nil
+}
+
+// made is what an init made and nobody else has.
+type made struct {
+	shares []secret.Bytes
+	first  *service.First // nil when it was not made
+}
+
+func (m made) wipe() {
+	for _, s := range m.shares {
+		s.Wipe()
+	}
+	if m.first != nil {
+		m.first.Secret.Wipe()
+	}
+}
+
+// initialize makes the first records and proposes them. Before that it writes a record of its own: what
+// cannot be audited is not begun. The caller wipes what was made, also with an error.
+func (n *node) initialize(ctx context.Context, who sys.Caller, r *sys.InitRequest, rec audit.Record) (m made, err error) {
 	if err := n.mayInit(who, r); err != nil {
-		return nil, err
+		return m, err
 	}
 	if len(r.Recipients) > 0 {
-		return nil, kms.Errorf(kms.CodeUnsupported, "This release does not encrypt shares to recipients; leave recipients out.")
+		return m, kms.Errorf(kms.CodeUnsupported, "This release does not encrypt shares to recipients; leave recipients out.")
 	}
 	old, revision, err := n.sealConfig()
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	params := seal.Params{Shares: r.Shares, Threshold: r.Threshold, AllowSingle: n.cfg.Dev, AllowUnlocked: n.cfg.AllowUnlockedMemory}
-	var (
-		c       seal.Config
-		shares  []secret.Bytes
-		barrier *seal.Barrier
-	)
+	var c seal.Config
+	var barrier *seal.Barrier
 	switch {
 	case revision == 0 && n.initialized(revision):
-		return nil, n.errNoSealConfig()
+		return m, n.errNoSealConfig()
 	case revision == 0:
-		c, shares, barrier, err = seal.Initialize(params)
+		c, m.shares, barrier, err = seal.Initialize(params)
 	case !r.Again || old.Activated:
-		return nil, errAlreadyInitialized(old.Activated)
+		return m, errAlreadyInitialized(old.Activated)
 	default:
-		c, shares, barrier, err = seal.ReInitialize(old, params)
+		c, m.shares, barrier, err = seal.ReInitialize(old, params)
 	}
 	if err != nil {
-		return nil, err
+		return m, err
 	}
 	defer barrier.Wipe()
-	defer func() {
-		for _, s := range shares {
-			s.Wipe()
-		}
-	}()
 	txn, first, err := n.firstTransaction(c, barrier, revision)
 	if err != nil {
-		return nil, err
+		return m, err
 	}
-	defer first.Secret.Wipe()
+	m.first = first
+	rec.Parameters = append(rec.Parameters, audit.Pair{Key: "phase", Value: "begin"})
+	if err := n.recorded(&rec, nil); err != nil {
+		return m, err
+	}
 	out, err := n.replica.Propose(ctx, txn)
 	if err != nil {
-		return nil, kmsError(err)
+		return m, kmsError(err)
 	}
 	switch out.Status {
 	case fsm.Applied, fsm.Repeated:
 	default:
-		return nil, errAlreadyInitialized(false)
-	}
-	answer := &sys.InitAnswer{AccessKeyID: first.AccessKeyID, SecretAccessKey: kms.SensitiveString(first.Secret)}
-	for _, s := range shares {
-		answer.Shares = append(answer.Shares, kms.SensitiveString(s))
+		return m, errAlreadyInitialized(false)
 	}
 	n.log.Info("the cluster was initialized", "shares", r.Shares, "threshold", r.Threshold, "again", r.Again)
-	return answer, nil
+	return m, nil
 }
 
 func errAlreadyInitialized(activated bool) error {
@@ -262,7 +289,24 @@ func (n *node) firstTransaction(c seal.Config, b *seal.Barrier, revision uint64)
 }
 
 // Unseal implements sys.Node.
-func (n *node) Unseal(ctx context.Context, share string, cluster bool, attempt string) (*sys.UnsealAnswer, error) {
+func (n *node) Unseal(ctx context.Context, who sys.Caller, share string, cluster bool, attempt string) (*sys.UnsealAnswer, error) {
+	if err := n.audit.Healthy(); err != nil {
+		return nil, err
+	}
+	rec := n.called(who, eventUnseal, audit.Bool("cluster", cluster))
+	answer, err := n.unseal(ctx, share, cluster, attempt)
+	if err != nil {
+		noteSeal(rec, n.SealStatus())
+	} else {
+		noteSeal(rec, answer.SealStatus)
+	}
+	if err := n.recorded(rec, err); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+func (n *node) unseal(ctx context.Context, share string, cluster bool, attempt string) (*sys.UnsealAnswer, error) {
 	c, revision, err := n.sealConfig()
 	if err != nil {
 		return nil, err
@@ -412,16 +456,33 @@ func (n *node) activate(ctx context.Context, was seal.Config, b *seal.Barrier) e
 }
 
 // CancelUnseal implements sys.Node.
-func (n *node) CancelUnseal(_ context.Context, attempt string) error {
-	return n.unsealer.Cancel(attempt)
+func (n *node) CancelUnseal(_ context.Context, who sys.Caller, attempt string) error {
+	if err := n.audit.Healthy(); err != nil {
+		return err
+	}
+	rec := n.called(who, eventCancel)
+	noteSeal(rec, n.SealStatus())
+	return n.recorded(rec, n.unsealer.Cancel(attempt))
 }
 
 // SealedMembers implements sys.Node.
-func (n *node) SealedMembers(ctx context.Context, cert *x509.Certificate) (*kms.MembersAnswer, error) {
+func (n *node) SealedMembers(ctx context.Context, who sys.Caller, cert *x509.Certificate) (*kms.MembersAnswer, error) {
+	rec := n.called(who, kms.OpReadMembers.Name)
+	rec.ReadOnly = true
+	answer, err := n.sealedMembers(ctx, cert, &rec.Identity)
+	if err := n.recorded(rec, err); err != nil {
+		return nil, err
+	}
+	return answer, nil
+}
+
+// sealedMembers fills who with the operator that the certificate names.
+func (n *node) sealedMembers(ctx context.Context, cert *x509.Certificate, who *audit.Identity) (*kms.MembersAnswer, error) {
 	id, err := transport.IdentityOf(cert)
 	if err != nil || id.Role != transport.RoleOperator {
 		return nil, kms.Errorf(kms.CodeUnauthenticated, "While the node is sealed, the members are shown to an operator's client certificate only ('lockstep cert operator').")
 	}
+	*who = audit.Identity{Type: "Operator", PrincipalID: id.Name}
 	members, err := n.Members(ctx)
 	return &kms.MembersAnswer{Members: members}, err
 }

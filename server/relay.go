@@ -6,7 +6,9 @@ import (
 	"errors"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/seal"
 	"github.com/lockstep-kms/lockstep/secret"
 	"github.com/lockstep-kms/lockstep/transport"
 )
@@ -34,7 +36,7 @@ func (e rpcError) RPCCode() string { return string(e.err.Code) }
 
 // handlePeers answers the calls of other nodes.
 func (n *node) handlePeers() {
-	n.transport.Handle(methodShare, func(ctx context.Context, _ transport.Peer, payload []byte) ([]byte, error) {
+	n.transport.Handle(methodShare, func(ctx context.Context, p transport.Peer, payload []byte) ([]byte, error) {
 		defer secret.Wipe(payload)
 		c, revision, err := n.sealConfig()
 		if err == nil && revision == 0 {
@@ -46,7 +48,7 @@ func (n *node) handlePeers() {
 			age, share, err = readShare(payload)
 		}
 		if err == nil {
-			_, err = n.submit(ctx, c, string(share), "", age)
+			err = n.submitRelayed(ctx, p, c, share, age)
 		}
 		if err != nil {
 			return nil, rpcError{kms.AsError(err)}
@@ -54,10 +56,14 @@ func (n *node) handlePeers() {
 		return nil, nil
 	})
 	n.transport.Handle(methodSeal, func(_ context.Context, p transport.Peer, _ []byte) ([]byte, error) {
+		rec := n.calledBy(p, kms.OpSeal.Name)
 		if !n.replica.IsMember(p) {
-			return nil, rpcError{kms.Errorf(kms.CodeAccessDenied, "%s is no member of this cluster.", p.Name)}
+			err := kms.Errorf(kms.CodeAccessDenied, "%s is no member of this cluster.", p.Name)
+			n.noted(rec, err)
+			return nil, rpcError{err}
 		}
 		n.sealLocal()
+		n.noted(rec, nil)
 		return nil, nil
 	})
 	n.transport.Handle(methodSealed, func(context.Context, transport.Peer, []byte) ([]byte, error) {
@@ -66,6 +72,19 @@ func (n *node) handlePeers() {
 		}
 		return []byte{0}, nil
 	})
+}
+
+// submitRelayed gives this node one share that another node relays. A share that changed something
+// leaves a record; those that are relayed again and again do not.
+func (n *node) submitRelayed(ctx context.Context, p transport.Peer, c seal.Config, share []byte, age time.Duration) error {
+	rec := n.calledBy(p, eventUnseal, audit.Bool("cluster", true))
+	sealed := n.catalog.Sealed()
+	progress, err := n.submit(ctx, c, string(share), "", age)
+	if code := kms.CodeOf(err); sealed && code != kms.CodeShareDuplicate && code != kms.CodeConflict {
+		noteSeal(rec, n.status(c, progress))
+		n.noted(rec, err)
+	}
+	return err
 }
 
 // readShare splits the payload of methodShare. The share is a slice of it.

@@ -94,6 +94,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.handlePeers() // whose calls are audited
 	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(), Audit: auditLog,
 		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Logger: s.log})
 	return s, s.openAPI(cfg, seams, svc)
@@ -143,7 +144,6 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	n.relay = seal.NewRelay(seal.RelayConfig{Members: n.otherMembers, Sealed: n.askSealed, Deliver: n.deliver, Expiry: seams.UnsealExpiry,
 		AllowUnlocked: cfg.AllowUnlockedMemory, Logger: s.log})
 	s.closeLater("relay", func() error { n.relay.Close(); return nil })
-	n.handlePeers()
 	ctx, cancel := context.WithCancel(context.Background())
 	bound := make(chan struct{})
 	go func() { defer close(bound); n.bindDirectory(ctx) }()
@@ -171,7 +171,7 @@ func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 		file.Close()
 		return nil, err
 	}
-	s.audit, s.node.auditErr = log, log.Healthy
+	s.audit, s.node.audit = log, log
 	s.closeLater("audit", log.Close)
 	return log, nil
 }
