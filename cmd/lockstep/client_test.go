@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,8 +43,10 @@ type node struct {
 	sealed   bool
 	need     int      // shares that unseal
 	shares   []string // submitted
+	given    []string // submitted, refused duplicates as well
 	init     *sys.InitRequest
 	canceled string
+	members  *kms.MembersAnswer // when set, the answer to ReadMembers
 }
 
 func (n *node) Do(_ context.Context, c *service.Call) (*service.Result, error) {
@@ -54,6 +57,9 @@ func (n *node) Do(_ context.Context, c *service.Call) (*service.Result, error) {
 		return &service.Result{}, err
 	}
 	answer := answers[c.Operation]
+	if c.Operation == kms.OpReadMembers && n.members != nil {
+		answer = n.members
+	}
 	if c.Operation == kms.OpListKeys && c.Request.(*kms.ListRequest).Marker != "" {
 		answer = &kms.ListKeysAnswer{Keys: []kms.KeyEntry{{KeyID: "second-page", ARN: "arn2"}}}
 	}
@@ -107,21 +113,25 @@ func (n *node) Init(_ context.Context, _ sys.Caller, r *sys.InitRequest) (*sys.I
 	return &sys.InitAnswer{Shares: []kms.SensitiveString{"share-one", "share-two"}, AccessKeyID: "AKIATEST", SecretAccessKey: "the-secret"}, nil
 }
 
-func (n *node) Unseal(_ context.Context, share string, _ bool, _ string) (*sys.UnsealAnswer, error) {
+func (n *node) Unseal(_ context.Context, _ sys.Caller, share string, _ bool, _ string) (*sys.UnsealAnswer, error) {
 	if share == "wrong" {
 		return nil, kms.Errorf(kms.CodeShareWrong, "The share is wrong.")
 	}
+	n.given = append(n.given, share)
+	if n.sealed && slices.Contains(n.shares, share) {
+		return nil, kms.Errorf(kms.CodeShareDuplicate, "The share was submitted.")
+	}
 	n.shares = append(n.shares, share)
-	n.sealed = len(n.shares) < n.need
+	n.sealed = n.sealed && len(n.shares) < n.need
 	return &sys.UnsealAnswer{SealStatus: n.SealStatus(), AttemptID: "attempt-1"}, nil
 }
 
-func (n *node) CancelUnseal(_ context.Context, attempt string) error {
+func (n *node) CancelUnseal(_ context.Context, _ sys.Caller, attempt string) error {
 	n.canceled, n.shares = attempt, nil
 	return nil
 }
 
-func (n *node) SealedMembers(_ context.Context, cert *x509.Certificate) (*kms.MembersAnswer, error) {
+func (n *node) SealedMembers(_ context.Context, _ sys.Caller, cert *x509.Certificate) (*kms.MembersAnswer, error) {
 	return &kms.MembersAnswer{Members: []kms.Member{{Name: "asked by " + cert.URIs[0].String()}}}, nil
 }
 
@@ -305,8 +315,43 @@ func TestUnseal(t *testing.T) {
 		t.Errorf("%d %q", code, stderr)
 	}
 	code, stdout, _ = lockstep(t, env, "\n share-two \nshare-three\nshare-four\n", "operator", "unseal", "--cluster")
-	if code != 0 || !strings.Contains(stdout, "unsealed") || !reflect.DeepEqual(n.shares, []string{"share-one", "share-two", "share-three"}) {
+	if code != 0 || !strings.Contains(stdout, "unsealed") || !reflect.DeepEqual(n.shares, []string{"share-one", "share-two", "share-three", "share-four"}) {
 		t.Errorf("%d %q %q", code, stdout, n.shares)
+	}
+}
+
+// TestUnsealCluster gives a whole threshold whatever the addressed node has or is.
+func TestUnsealCluster(t *testing.T) {
+	sealed := &kms.MembersAnswer{Members: []kms.Member{{Name: "node-0"}, {Name: "node-2", Sealed: true}}}
+	tests := map[string]struct {
+		node  *node
+		input string
+		given string
+		code  int
+		out   string
+	}{
+		"unsealed":           {&node{need: 3}, "a b c d", "a b c", 0, "unsealed"},
+		"has some":           {&node{sealed: true, need: 3, shares: []string{"a", "b"}}, "a b c d", "a b c", 0, "unsealed"},
+		"has another":        {&node{sealed: true, need: 3, shares: []string{"x", "y"}}, "a b c d", "a b c", 0, "unsealed"},
+		"one twice":          {&node{sealed: true, need: 3}, "a a b c", "a b c", 0, "unsealed"},
+		"too few":            {&node{sealed: true, need: 3}, "a b", "a b", 0, "2 of 3"},
+		"a duplicate":        {&node{sealed: true, need: 3, shares: []string{"a"}}, "a", "a", 1, ""},
+		"a wrong one":        {&node{need: 3}, "a wrong c", "a", 1, ""},
+		"others stay sealed": {&node{need: 2, members: sealed}, "a b", "a b", 0, "STILL SEALED  node-2"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			code, stdout, stderr := lockstep(t, serve(t, tt.node), strings.ReplaceAll(tt.input, " ", "\n"), "operator", "unseal", "--cluster")
+			if code != tt.code || strings.Join(tt.node.given, " ") != tt.given || !strings.Contains(stdout, tt.out) {
+				t.Errorf("%d %q %q, given %q", code, stdout, stderr, tt.node.given)
+			}
+		})
+	}
+	n := &node{need: 2, members: sealed}
+	nobody := map[string]string{"LOCKSTEP_ADDR": serve(t, n)["LOCKSTEP_ADDR"]}
+	if code, stdout, _ := lockstep(t, nobody, "a\nb\n", "operator", "unseal", "--cluster"); code != 0 || strings.Contains(stdout, "STILL") || len(n.calls) != 0 {
+		t.Errorf("without an identity: %d %q", code, stdout)
 	}
 }
 

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -17,6 +19,9 @@ import (
 	"github.com/lockstep-kms/lockstep/api/client"
 	"github.com/lockstep-kms/lockstep/kms"
 )
+
+// stillSealedWait is how long unseal looks for nodes that stay sealed; the relay needs a second or two.
+const stillSealedWait = 5 * time.Second
 
 func (a *app) operator() *cobra.Command {
 	return a.clientFlags(group("operator", "Initialize, unseal, seal and manage the nodes",
@@ -74,7 +79,8 @@ func (a *app) operatorUnseal() *cobra.Command {
 		Use: "unseal [SHARE]", Short: "Submit a key share", Args: atMost("SHARE"),
 		Long: `Submits a share to the first address. It comes from a hidden prompt, from standard input (one share a
 line), or from the argument, which others on this machine can see while the command runs. With
---cluster the node relays the shares to every sealed node.`,
+--cluster the node relays the shares to every sealed node, also when it is unsealed itself. With an
+identity the command then names the nodes that are still sealed after a few seconds.`,
 		Example: `  lockstep operator unseal --cluster
   lockstep operator unseal --cluster < shares.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,20 +92,20 @@ line), or from the argument, which others on this machine can see while the comm
 			if err != nil {
 				return err
 			}
-			var answer *client.UnsealAnswer
-			for _, s := range shares {
-				r.Share = s
-				if answer, err = c.Unseal(cmd.Context(), r); err != nil {
-					return err
-				}
-				if !answer.Sealed {
-					break
-				}
+			var result unsealResult
+			if result.UnsealAnswer, err = submit(cmd.Context(), c, r, shares); err != nil {
+				return err
 			}
-			return a.print(answer, func(w io.Writer) {
-				sealRows(w, answer.SealStatus)
-				if answer.Sealed {
-					row(w, "ATTEMPT ID", answer.AttemptID)
+			if r.Cluster && !result.Sealed && a.hasIdentity() {
+				result.StillSealed = stillSealed(cmd.Context(), c)
+			}
+			return a.print(result, func(w io.Writer) {
+				sealRows(w, result.SealStatus)
+				if result.AttemptID != "" && result.Sealed {
+					row(w, "ATTEMPT ID", result.AttemptID)
+				}
+				if len(result.StillSealed) > 0 {
+					row(w, "STILL SEALED", strings.Join(result.StillSealed, ", "))
 				}
 			})
 		},
@@ -110,7 +116,69 @@ line), or from the argument, which others on this machine can see while the comm
 	return calls(cmd, "Unseal")
 }
 
-// shares returns the shares to submit, at least one.
+// unsealResult is what unseal shows.
+type unsealResult struct {
+	*client.UnsealAnswer
+	StillSealed []string `json:"still_sealed,omitempty"` // names of nodes; empty when nobody may tell
+}
+
+// submit gives a node shares until it is unsealed. For the cluster it gives a whole threshold: that
+// this node is unsealed, or has a share already, says nothing of the others.
+func submit(ctx context.Context, c *client.Client, r client.UnsealRequest, shares []kms.SensitiveString) (*client.UnsealAnswer, error) {
+	var answer *client.UnsealAnswer
+	for i, s := range shares {
+		r.Share = s
+		got, err := c.Unseal(ctx, r)
+		switch {
+		case err == nil:
+			answer = got
+		case !r.Cluster || kms.CodeOf(err) != kms.CodeShareDuplicate || i+1 == len(shares) && answer == nil:
+			return nil, err
+		}
+		if answer != nil && !answer.Sealed && (!r.Cluster || i+1 >= answer.Threshold) {
+			break
+		}
+	}
+	return answer, nil
+}
+
+// hasIdentity reports whether the node can know who asks.
+func (a *app) hasIdentity() bool {
+	return a.env("LOCKSTEP_ACCESS_KEY_ID") != "" || a.given(a.clientCert, "LOCKSTEP_CLIENT_CERT", "") != ""
+}
+
+// stillSealed names the members that do not unseal within a few seconds, as far as the caller may know.
+func stillSealed(ctx context.Context, c *client.Client) []string {
+	ctx, cancel := context.WithTimeout(ctx, stillSealedWait)
+	defer cancel()
+	tick := time.NewTicker(stillSealedWait / 20)
+	defer tick.Stop()
+	var names []string
+	for {
+		answer, err := c.Members(ctx)
+		switch {
+		case err == nil:
+			names = nil
+			for _, m := range answer.Members {
+				if m.Sealed {
+					names = append(names, m.Name)
+				}
+			}
+			if len(names) == 0 {
+				return nil
+			}
+		case ctx.Err() == nil && kms.CodeOf(err).Class() != kms.ClassUnavailable:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return names
+		case <-tick.C:
+		}
+	}
+}
+
+// shares returns the shares to submit, at least one and each once.
 func (a *app) shares(args []string) ([]kms.SensitiveString, error) {
 	if len(args) == 1 {
 		return []kms.SensitiveString{kms.SensitiveString(args[0])}, nil
@@ -130,7 +198,7 @@ func (a *app) shares(args []string) ([]kms.SensitiveString, error) {
 	defer clear(raw)
 	var all []kms.SensitiveString
 	for lines := bufio.NewScanner(bytes.NewReader(raw)); lines.Scan(); {
-		if line := strings.TrimSpace(lines.Text()); line != "" {
+		if line := strings.TrimSpace(lines.Text()); line != "" && !slices.Contains(all, kms.SensitiveString(line)) {
 			all = append(all, kms.SensitiveString(line))
 		}
 	}
