@@ -178,7 +178,7 @@ func TestAppendAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if n > 4 { // a batch and its channel; the garbage collector may empty the pool
+	if n > 6 { // a batch, its channel and a path; the collector and the race detector empty the pool
 		t.Errorf("%v allocations a record", n)
 	}
 }
