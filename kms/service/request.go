@@ -104,6 +104,9 @@ func (r *request) awaitIndex(ctx context.Context) error {
 	if c.MinEpoch < r.epoch || c.MinEpoch == r.epoch && c.MinIndex <= r.index {
 		return nil
 	}
+	if _, err := r.Authenticator.Authenticate(r.view, &c.Auth); err != nil {
+		return nil // nobody waits for strangers; who is only not known here yet is confirmed before the refusal
+	}
 	if c.MinEpoch == r.epoch {
 		ctx, cancel := context.WithTimeout(ctx, indexWait)
 		defer cancel()
