@@ -319,6 +319,30 @@ func TestForwardsLeaveAHungLeader(t *testing.T) {
 	}
 }
 
+// A node whose forwards are all under way leads all the same.
+func TestForwardsDoNotHoldUpALeader(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	for _, n := range c.nodes {
+		n.timing.Propose = patience
+	}
+	c.start()
+	c.settled()
+	f := c.follower()
+	for range maxForwards {
+		f.r.forwards <- struct{}{}
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.r.Propose(context.Background(), f.txn("x", []byte("x")))
+		done <- err
+	}()
+	c.until("it waits", f.r.queue.waiting)
+	c.lead(f)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A poll of a leader that has gone silent must not hold up the polls of the next one.
 func TestPollsLeaveASilentLeader(t *testing.T) {
 	c := newCluster(t, names(3)...)
@@ -361,7 +385,10 @@ func TestCloseWhileTheDiskHangs(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- n.r.Close() }()
 	select {
-	case <-closed:
+	case err := <-closed:
+		if !errors.Is(err, storage.ErrDiskHung) || errors.Is(err, errNotStopped) {
+			t.Errorf("closing: %v", err)
+		}
 	case <-time.After(patience):
 		t.Error("closing waits for the disk")
 	}

@@ -254,10 +254,7 @@ func raftError(err error) error {
 // a time.
 func (r *Replica) tend(g *reign) {
 	base := r.formed.Load()
-	changes := slices.DeleteFunc(plan(r.servers(), nodes(r.fsm.View())), func(c change) bool {
-		return r.costsQuorum(g, c.server) != nil
-	})
-	changes = append(changes, r.promotions(g)...)
+	changes := r.steps(g)
 	if len(changes) == 0 || r.refusesProposals() != nil || !g.tending.CompareAndSwap(false, true) {
 		return
 	}
@@ -267,6 +264,14 @@ func (r *Replica) tend(g *reign) {
 			r.log.Warn("changing the membership failed", "node", changes[0].server.Address, "error", err)
 		}
 	})
+}
+
+// steps lists what is to be done and can be done now.
+func (r *Replica) steps(g *reign) []change {
+	removals := slices.DeleteFunc(plan(r.servers(), nodes(r.fsm.View())), func(c change) bool {
+		return r.costsQuorum(g, c.server) != nil
+	})
+	return append(removals, r.promotions(g)...)
 }
 
 // costsQuorum refuses to take out a voter whose absence would leave no majority that is known to be

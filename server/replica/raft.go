@@ -74,6 +74,8 @@ func (r *Replica) raftConfig(logger hclog.Logger) *raft.Config {
 
 const stopLimit = 10 * time.Second // for Raft's goroutines to end
 
+var errNotStopped = errors.New("raft did not stop in time")
+
 // stopRaft stops Raft, then closes what it stood on. Parked goroutines end with Release. One that
 // hangs in a write does not end: it is left once the store says so, and after stopLimit in any case.
 func (r *Replica) stopRaft() error {
@@ -91,7 +93,7 @@ func (r *Replica) stopRaft() error {
 		case e := <-stopped:
 			return errors.Join(err, e, r.store.Close())
 		case <-limit.C:
-			return errors.Join(err, errors.New("raft did not stop in time"), r.store.Close())
+			return errors.Join(err, errNotStopped, r.store.Close())
 		case <-ticker.C:
 			if errors.Is(r.store.Trouble(), storage.ErrDiskHung) {
 				return errors.Join(err, r.store.Close())
