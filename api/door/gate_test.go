@@ -15,8 +15,10 @@ import (
 
 func TestGate(t *testing.T) {
 	g := NewGate(2)
-	if !g.Enter() || !g.Enter() || g.Enter() || g.Enter() {
-		t.Error("two and no more enter")
+	for i, want := range []bool{true, true, false, false} {
+		if g.Enter() != want {
+			t.Errorf("attempt %d: entered is %v", i+1, !want)
+		}
 	}
 	g.Leave()
 	if !g.Enter() || g.Enter() {

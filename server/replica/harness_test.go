@@ -89,7 +89,6 @@ type testOpened struct {
 	f      *fsm.FSM
 	sealed atomic.Bool
 	held   atomic.Uint64 // when not 0: nothing above it opens
-	poke   chan struct{}
 }
 
 func (o *testOpened) OpenedIndex() uint64 {
