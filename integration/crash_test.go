@@ -34,6 +34,11 @@ func leaderKills(t *testing.T, count int) {
 			}
 		}
 		l := cryptoLoad(key, survivors...)
+		for _, n := range survivors { // a node that has not heard of the key would have to ask the leader
+			if err := roundTrip(background(t), key, n.Client(), n.Client()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		leader.Kill()
 		c.Eventually(20*time.Second, "a write after the leader died", func(ctx context.Context) error {
 			_, err := survivors[round%2].Client().CreateKey(ctx, &kms.CreateKeyRequest{})
@@ -212,6 +217,9 @@ func TestNoQuorumFailsFastAndCryptoGoesOn(t *testing.T) {
 	key := createKey(t, c.Client(), "here")
 	left := c.Nodes[0]
 	left.WaitServing()
+	if err := roundTrip(background(t), key, left.Client(), left.Client()); err != nil {
+		t.Fatal(err)
+	}
 	c.Nodes[1].Kill()
 	c.Nodes[2].Kill()
 	ctx := background(t)
