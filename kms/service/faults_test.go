@@ -147,7 +147,7 @@ func TestLease(t *testing.T) {
 		if !op.Crypto {
 			continue
 		}
-		for holds := range 3 { // times that the lease holds before it is lost
+		for holds := range 2 { // times that the lease holds before it is lost
 			var asked int
 			w.Break(servicetest.Faults{Lease: func() error {
 				if asked++; asked > holds {

@@ -185,15 +185,12 @@ func (r *request) act(ctx context.Context) (any, error) {
 // leave lets an answer or a refusal go: not without its audit record, not past the lease, and not
 // from a node that was sealed meanwhile.
 func (r *request) leave(answer any, err error) (any, error) {
-	if err == nil {
-		err = r.stillValid()
-	}
 	if blocked := r.audit(err); blocked != nil {
 		wipeAnswer(answer)
 		return nil, r.auditBlocked(blocked)
 	}
 	if err == nil {
-		// Writing the record took time too.
+		// Deciding, computing and writing the record took time. A refusal here has a record of its own.
 		if err = r.stillValid(); err != nil {
 			if blocked := r.audit(err); blocked != nil {
 				err = r.auditBlocked(blocked)
