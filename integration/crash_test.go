@@ -33,12 +33,12 @@ func leaderKills(t *testing.T, count int) {
 				survivors = append(survivors, n)
 			}
 		}
-		l := cryptoLoad(key, survivors...)
 		for _, n := range survivors { // a node that has not heard of the key would have to ask the leader
 			if err := roundTrip(background(t), key, n.Client(), n.Client()); err != nil {
 				t.Fatal(err)
 			}
 		}
+		l := cryptoLoad(key, survivors...)
 		leader.Kill()
 		c.Eventually(20*time.Second, "a write after the leader died", func(ctx context.Context) error {
 			_, err := survivors[round%2].Client().CreateKey(ctx, &kms.CreateKeyRequest{})
