@@ -81,6 +81,7 @@ var errNotStopped = errors.New("raft did not stop in time")
 func (r *Replica) stopRaft() error {
 	stopping := r.raft.Shutdown()
 	err := r.wire.Close()
+	r.transport.CutRaft(true) // Raft waits for calls under way, and nobody has to answer them any more
 	r.store.Release()
 	stopped := make(chan error, 1)
 	go func() { stopped <- stopping.Error() }()
