@@ -103,7 +103,7 @@ func defaultConfig() Config {
 		Audit:  AuditConfig{Durability: "write", Timeout: 2 * time.Second},
 		Log:    LogConfig{Level: "info", Format: "text"},
 		Limits: LimitsConfig{MaxBodyBytes: 1 << 20, MaxConcurrent: 1024, MaxKeysPerAccount: 100_000},
-		Raft: RaftConfig{HeartbeatTimeout: 400 * time.Millisecond, ElectionTimeout: 400 * time.Millisecond, CommitTimeout: 5 * time.Millisecond,
+		Raft: RaftConfig{HeartbeatTimeout: 350 * time.Millisecond, ElectionTimeout: 350 * time.Millisecond, CommitTimeout: 5 * time.Millisecond,
 			TrailingLogs: 200_000, SnapshotThreshold: 50_000, SnapshotInterval: 30 * time.Second, CheckpointInterval: time.Minute},
 	}
 }
