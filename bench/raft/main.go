@@ -31,7 +31,7 @@ import (
 
 // The settings of server/replica.
 const (
-	electionTimeout  = 400 * time.Millisecond
+	electionTimeout  = 350 * time.Millisecond
 	leaderLease      = 300 * time.Millisecond
 	commitTimeout    = 5 * time.Millisecond
 	entriesPerAppend = 64
