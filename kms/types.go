@@ -2,54 +2,38 @@ package kms
 
 import "time"
 
-// KeySpec is the type of key material, spelled as AWS KMS spells it.
-type KeySpec string
-
-// KeyUsage is the one group of cryptographic operations a key serves.
-type KeyUsage string
-
 // KeyState is the state of a key in its lifecycle.
 type KeyState string
 
 // Origin says where key material came from.
 type Origin string
 
-// EncryptionAlgorithm names an encryption algorithm.
-type EncryptionAlgorithm string
-
-// DataKeySpec names the length of a symmetric data key.
-type DataKeySpec string
-
-// The spellings this release knows.
+// The key states of https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html.
 const (
-	SymmetricDefault KeySpec = "SYMMETRIC_DEFAULT"
-
-	EncryptDecrypt KeyUsage = "ENCRYPT_DECRYPT"
-
-	StateEnabled  KeyState = "Enabled"
-	StateDisabled KeyState = "Disabled"
-
-	OriginAWSKMS Origin = "AWS_KMS"
-
-	AlgorithmSymmetricDefault EncryptionAlgorithm = "SYMMETRIC_DEFAULT"
-
-	DataKeyAES128 DataKeySpec = "AES_128"
-	DataKeyAES256 DataKeySpec = "AES_256"
+	StateCreating               KeyState = "Creating"
+	StateEnabled                KeyState = "Enabled"
+	StateDisabled               KeyState = "Disabled"
+	StatePendingDeletion        KeyState = "PendingDeletion"
+	StatePendingImport          KeyState = "PendingImport"
+	StatePendingReplicaDeletion KeyState = "PendingReplicaDeletion"
+	StateUnavailable            KeyState = "Unavailable"
+	StateUpdating               KeyState = "Updating"
 )
 
-// KeySpecs lists every spec of AWS KMS; a spec in this list that is not SymmetricDefault is
-// answered with CodeUnsupported rather than called invalid.
-var KeySpecs = []KeySpec{
-	SymmetricDefault, "RSA_2048", "RSA_3072", "RSA_4096", "ECC_NIST_P256", "ECC_NIST_P384", "ECC_NIST_P521",
-	"ECC_SECG_P256K1", "ECC_NIST_EDWARDS25519", "HMAC_224", "HMAC_256", "HMAC_384", "HMAC_512", "SM2",
-	"ML_DSA_44", "ML_DSA_65", "ML_DSA_87", "ML_KEM_512", "ML_KEM_768", "ML_KEM_1024",
-}
+// KeyStates lists every state.
+var KeyStates = []KeyState{StateCreating, StateEnabled, StateDisabled, StatePendingDeletion, StatePendingImport,
+	StatePendingReplicaDeletion, StateUnavailable, StateUpdating}
 
-// KeyUsages lists every usage of AWS KMS.
-var KeyUsages = []KeyUsage{EncryptDecrypt, "SIGN_VERIFY", "GENERATE_VERIFY_MAC", "KEY_AGREEMENT", "ENCAPSULATE_DECAPSULATE"}
+// The origins. Key stores outside the cluster are known and refused.
+const (
+	OriginAWSKMS           Origin = "AWS_KMS"
+	OriginExternal         Origin = "EXTERNAL"
+	OriginCloudHSM         Origin = "AWS_CLOUDHSM"
+	OriginExternalKeyStore Origin = "EXTERNAL_KEY_STORE"
+)
 
 // Origins lists every origin of AWS KMS.
-var Origins = []Origin{OriginAWSKMS, "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"}
+var Origins = []Origin{OriginAWSKMS, OriginExternal, OriginCloudHSM, OriginExternalKeyStore}
 
 // Scope is the namespace that names and ids are unique in: a tenant and a region.
 type Scope struct {
