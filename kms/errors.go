@@ -17,22 +17,36 @@ const (
 	CodeUnsupported         Code = "unsupported_operation" // AWS knows it; this release does not do it
 	CodeInvalidCiphertext   Code = "invalid_ciphertext"    // one error for every way a ciphertext can be wrong
 	CodeIncorrectKey        Code = "incorrect_key"         // the ciphertext names another key than the request
-	CodeInvalidShare        Code = "share_malformed"       // not a share: typo, truncation, checksum
-	CodeShareOtherCluster   Code = "share_other_cluster"   // a share of another cluster
-	CodeShareSuperseded     Code = "share_superseded"      // a share of an older set of this cluster
-	CodeShareDuplicate      Code = "share_duplicate"       // already submitted in this attempt
-	CodeShareWrong          Code = "share_wrong"           // well-formed, but not the value that was issued
-	CodeUnauthenticated     Code = "unauthenticated"       // no or wrong identity
+	CodeInvalidSignature    Code = "invalid_signature"     // the signature is not one of the key, algorithm and message
+	CodeInvalidMac          Code = "invalid_mac"           // likewise a message authentication code
+	CodeInvalidARN          Code = "invalid_arn"
+	CodeInvalidAliasName    Code = "invalid_alias_name"
+	CodeInvalidMarker       Code = "invalid_marker"
+	CodeInvalidTag          Code = "invalid_tag"
+	CodeMalformedPolicy     Code = "malformed_policy"
+	CodeInvalidGrantID      Code = "invalid_grant_id"
+	CodeInvalidGrantToken   Code = "invalid_grant_token"
+	CodeInvalidImportToken  Code = "invalid_import_token"
+	CodeExpiredImportToken  Code = "expired_import_token"
+	CodeIncorrectMaterial   Code = "incorrect_key_material" // not the material that this key may have
+	CodeInvalidShare        Code = "share_malformed"        // not a share: typo, truncation, checksum
+	CodeShareOtherCluster   Code = "share_other_cluster"    // a share of another cluster
+	CodeShareSuperseded     Code = "share_superseded"       // a share of an older set of this cluster
+	CodeShareDuplicate      Code = "share_duplicate"        // already submitted in this attempt
+	CodeShareWrong          Code = "share_wrong"            // well-formed, but not the value that was issued
+	CodeUnauthenticated     Code = "unauthenticated"        // no or wrong identity
 	CodeAccessDenied        Code = "access_denied"
 	CodeNotFound            Code = "not_found"
 	CodeMethodNotAllowed    Code = "method_not_allowed"
 	CodeKeyDisabled         Code = "key_disabled"
-	CodeInvalidState        Code = "invalid_state" // the key's state or usage does not allow the operation
+	CodeInvalidState        Code = "invalid_state"     // the key's state or kind does not allow the operation
+	CodeInvalidKeyUsage     Code = "invalid_key_usage" // the key's usage or spec does not allow the operation or algorithm
 	CodeAlreadyExists       Code = "already_exists"
 	CodeConflict            Code = "conflict" // concurrent changes kept winning; nothing was changed
 	CodeIdempotencyMismatch Code = "idempotency_mismatch"
 	CodeAlreadyInitialized  Code = "already_initialized"
 	CodeIndexNotReached     Code = "index_not_reached" // the asked Lockstep-Min-Index is not here yet
+	CodeDryRun              Code = "dry_run"           // it would have succeeded, and only that was asked
 	CodeTooLarge            Code = "too_large"
 	CodeLimitExceeded       Code = "limit_exceeded" // a quota of the account or key
 	CodeThrottled           Code = "throttled"      // too many requests, or the retry memory is full
@@ -58,7 +72,7 @@ const (
 	ClassNotFound                         // 404
 	ClassMethod                           // 405
 	ClassState                            // 409: wrong state or conflict
-	ClassPrecondition                     // 412
+	ClassPrecondition                     // 412: what was asked for beside the operation holds it back
 	ClassTooLarge                         // 413
 	ClassThrottled                        // 429: later
 	ClassInternal                         // 500
@@ -68,14 +82,17 @@ const (
 
 var classes = map[Code]Class{
 	CodeInvalidRequest: ClassInvalid, CodeValidation: ClassInvalid, CodeUnsupported: ClassInvalid,
-	CodeInvalidCiphertext: ClassInvalid, CodeIncorrectKey: ClassInvalid,
+	CodeInvalidCiphertext: ClassInvalid, CodeIncorrectKey: ClassInvalid, CodeInvalidSignature: ClassInvalid, CodeInvalidMac: ClassInvalid,
+	CodeInvalidARN: ClassInvalid, CodeInvalidAliasName: ClassInvalid, CodeInvalidMarker: ClassInvalid, CodeInvalidTag: ClassInvalid,
+	CodeMalformedPolicy: ClassInvalid, CodeInvalidGrantID: ClassInvalid, CodeInvalidGrantToken: ClassInvalid,
+	CodeInvalidImportToken: ClassInvalid, CodeExpiredImportToken: ClassInvalid, CodeIncorrectMaterial: ClassInvalid,
 	CodeInvalidShare: ClassInvalid, CodeShareOtherCluster: ClassInvalid, CodeShareSuperseded: ClassInvalid,
 	CodeShareDuplicate: ClassInvalid, CodeShareWrong: ClassInvalid,
 	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound,
 	CodeMethodNotAllowed: ClassMethod,
-	CodeKeyDisabled:      ClassState, CodeInvalidState: ClassState, CodeAlreadyExists: ClassState,
+	CodeKeyDisabled:      ClassState, CodeInvalidState: ClassState, CodeInvalidKeyUsage: ClassState, CodeAlreadyExists: ClassState,
 	CodeConflict: ClassState, CodeIdempotencyMismatch: ClassState, CodeAlreadyInitialized: ClassState,
-	CodeIndexNotReached: ClassPrecondition, CodeTooLarge: ClassTooLarge,
+	CodeIndexNotReached: ClassPrecondition, CodeDryRun: ClassPrecondition, CodeTooLarge: ClassTooLarge,
 	CodeLimitExceeded: ClassThrottled, CodeThrottled: ClassThrottled,
 	CodeNotInitialized: ClassUnavailable, CodeSealed: ClassUnavailable, CodeNoLease: ClassUnavailable,
 	CodeNoQuorum: ClassUnavailable, CodeCannotConfirm: ClassUnavailable, CodeAuditBlocked: ClassUnavailable,
@@ -163,8 +180,9 @@ func IsRefusal(err error) bool {
 		return false
 	}
 	switch c := AsError(err).Code; c {
-	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState,
-		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext:
+	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState, CodeInvalidKeyUsage,
+		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag,
+		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectMaterial, CodeDryRun:
 		return true
 	default:
 		return false

@@ -20,11 +20,13 @@ type Operation struct {
 	Action   string // the policy action, "kms:Encrypt"
 	Source   string // the audit eventSource, "kms.amazonaws.com"
 	Resource ResourceKind
-	Mutates  bool     // proposes a Raft entry; false also means readOnly in the audit record
-	Revokes  bool     // takes rights away: waits for every member (promise 3)
-	Crypto   bool     // served from the opened catalog under the lease, without a read index
-	Usage    KeyUsage // for Crypto on a key: the usage it needs; "" otherwise
-	Created  bool     // a success is 201 on the REST door
+	Mutates  bool      // proposes a Raft entry; false also means readOnly in the audit record
+	Revokes  bool      // takes rights away: waits for every member (promise 3)
+	Crypto   bool      // served from the opened catalog under the lease, without a read index
+	Used     bool      // a success counts as a use of the key (GetKeyLastUsage)
+	Usage    KeyUsage  // for Crypto on a key: the usage it needs; "" otherwise
+	States   StateRule // of what acts on one key: the states of it that allow the operation
+	Created  bool      // a success is 201 on the REST door
 	request  reflect.Type
 	answer   reflect.Type
 }
@@ -50,31 +52,90 @@ func op[Request, Answer any](o Operation) *Operation {
 	return &o
 }
 
+// reads, changes and revokes declare what acts on one key without cryptography; crypto what uses it.
+func reads[Request, Answer any](name string) *Operation {
+	return op[Request, Answer](Operation{Name: name, Action: "kms:" + name, Source: sourceKMS, Resource: ResourceKey})
+}
+
+func changes[Request, Answer any](name string, states StateRule) *Operation {
+	o := reads[Request, Answer](name)
+	o.Mutates, o.States = true, states
+	return o
+}
+
+func revokes[Request, Answer any](name string, states StateRule) *Operation {
+	o := changes[Request, Answer](name, states)
+	o.Revokes = true
+	return o
+}
+
+func crypto[Request, Answer any](name string, usage KeyUsage) *Operation {
+	o := reads[Request, Answer](name)
+	o.Crypto, o.Used, o.Usage, o.States = true, true, usage, StatesUse
+	return o
+}
+
 // The operations. Each is a variable so that code names it without a string.
 var (
 	OpCreateKey = op[CreateKeyRequest, KeyAnswer](Operation{
 		Name: "CreateKey", Action: "kms:CreateKey", Source: sourceKMS, Resource: ResourceAccount, Mutates: true, Created: true})
-	OpDescribeKey = op[KeyRequest, KeyAnswer](Operation{
-		Name: "DescribeKey", Action: "kms:DescribeKey", Source: sourceKMS, Resource: ResourceKey})
 	OpListKeys = op[ListRequest, ListKeysAnswer](Operation{
 		Name: "ListKeys", Action: "kms:ListKeys", Source: sourceKMS, Resource: ResourceAccount})
-	OpEnableKey = op[KeyRequest, KeyAnswer](Operation{
-		Name: "EnableKey", Action: "kms:EnableKey", Source: sourceKMS, Resource: ResourceKey, Mutates: true})
-	OpDisableKey = op[KeyRequest, KeyAnswer](Operation{
-		Name: "DisableKey", Action: "kms:DisableKey", Source: sourceKMS, Resource: ResourceKey, Mutates: true, Revokes: true})
-	OpGetKeyPolicy = op[KeyRequest, GetKeyPolicyAnswer](Operation{
-		Name: "GetKeyPolicy", Action: "kms:GetKeyPolicy", Source: sourceKMS, Resource: ResourceKey})
+	OpDescribeKey          = reads[KeyRequest, KeyAnswer]("DescribeKey")
+	OpGetKeyLastUsage      = reads[KeyRequest, KeyLastUsageAnswer]("GetKeyLastUsage")
+	OpGetKeyPolicy         = reads[KeyRequest, GetKeyPolicyAnswer]("GetKeyPolicy")
+	OpListKeyPolicies      = reads[KeyListRequest, ListKeyPoliciesAnswer]("ListKeyPolicies")
+	OpListResourceTags     = reads[KeyListRequest, ListResourceTagsAnswer]("ListResourceTags")
+	OpGetKeyRotationStatus = reads[KeyRequest, KeyRotationStatusAnswer]("GetKeyRotationStatus")
+	OpListKeyRotations     = reads[ListKeyRotationsRequest, ListKeyRotationsAnswer]("ListKeyRotations")
+	OpListGrants           = reads[ListGrantsRequest, ListGrantsAnswer]("ListGrants")
 
-	OpEncrypt = op[EncryptRequest, EncryptAnswer](Operation{
-		Name: "Encrypt", Action: "kms:Encrypt", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Usage: EncryptDecrypt})
-	OpDecrypt = op[DecryptRequest, DecryptAnswer](Operation{
-		Name: "Decrypt", Action: "kms:Decrypt", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Usage: EncryptDecrypt})
+	OpEnableKey            = changes[KeyRequest, KeyAnswer]("EnableKey", StatesToggle)
+	OpDisableKey           = revokes[KeyRequest, KeyAnswer]("DisableKey", StatesToggle)
+	OpScheduleKeyDeletion  = revokes[ScheduleKeyDeletionRequest, KeyAnswer]("ScheduleKeyDeletion", StatesDelete)
+	OpCancelKeyDeletion    = changes[KeyRequest, KeyAnswer]("CancelKeyDeletion", StatesCancel)
+	OpUpdateKeyDescription = changes[UpdateKeyDescriptionRequest, KeyAnswer]("UpdateKeyDescription", StatesManage)
+	OpPutKeyPolicy         = revokes[PutKeyPolicyRequest, GetKeyPolicyAnswer]("PutKeyPolicy", AnyState)
+	OpTagResource          = revokes[TagResourceRequest, Empty]("TagResource", StatesManage) // rights may hang on tags
+	OpUntagResource        = revokes[UntagResourceRequest, Empty]("UntagResource", StatesManage)
+
+	OpEnableKeyRotation  = changes[EnableKeyRotationRequest, KeyRotationStatusAnswer]("EnableKeyRotation", StatesUse)
+	OpDisableKeyRotation = changes[KeyRequest, KeyRotationStatusAnswer]("DisableKeyRotation", StatesUse)
+	OpRotateKeyOnDemand  = changes[KeyRequest, KeyAnswer]("RotateKeyOnDemand", StatesUse)
+
+	OpGetParametersForImport = op[GetParametersForImportRequest, GetParametersForImportAnswer](Operation{
+		Name: "GetParametersForImport", Action: "kms:GetParametersForImport", Source: sourceKMS, Resource: ResourceKey, States: StatesImport})
+	OpImportKeyMaterial         = changes[ImportKeyMaterialRequest, KeyMaterialAnswer]("ImportKeyMaterial", StatesImport)
+	OpDeleteImportedKeyMaterial = revokes[DeleteImportedKeyMaterialRequest, KeyMaterialAnswer]("DeleteImportedKeyMaterial", StatesUnimport)
+
+	OpReplicateKey = op[ReplicateKeyRequest, ReplicateKeyAnswer](Operation{
+		Name: "ReplicateKey", Action: "kms:ReplicateKey", Source: sourceKMS, Resource: ResourceKey, Mutates: true, Created: true, States: StatesRelate})
+	OpUpdatePrimaryRegion = changes[UpdatePrimaryRegionRequest, KeyAnswer]("UpdatePrimaryRegion", StatesRelate)
+
+	OpCreateGrant         = changes[CreateGrantRequest, CreateGrantAnswer]("CreateGrant", StatesUse)
+	OpRevokeGrant         = revokes[RevokeGrantRequest, Empty]("RevokeGrant", AnyState)
+	OpRetireGrant         = revokes[RetireGrantRequest, Empty]("RetireGrant", AnyState)
+	OpListRetirableGrants = op[ListRetirableGrantsRequest, ListGrantsAnswer](Operation{
+		Name: "ListRetirableGrants", Action: "kms:ListRetirableGrants", Source: sourceKMS, Resource: ResourceAccount})
+
+	OpEncrypt                             = crypto[EncryptRequest, EncryptAnswer]("Encrypt", EncryptDecrypt)
+	OpDecrypt                             = crypto[DecryptRequest, DecryptAnswer]("Decrypt", EncryptDecrypt)
+	OpGenerateDataKey                     = crypto[GenerateDataKeyRequest, GenerateDataKeyAnswer]("GenerateDataKey", EncryptDecrypt)
+	OpGenerateDataKeyWithoutPlaintext     = crypto[GenerateDataKeyRequest, GenerateDataKeyAnswer]("GenerateDataKeyWithoutPlaintext", EncryptDecrypt)
+	OpGenerateDataKeyPair                 = crypto[GenerateDataKeyPairRequest, GenerateDataKeyPairAnswer]("GenerateDataKeyPair", EncryptDecrypt)
+	OpGenerateDataKeyPairWithoutPlaintext = crypto[GenerateDataKeyPairRequest, GenerateDataKeyPairAnswer]("GenerateDataKeyPairWithoutPlaintext", EncryptDecrypt)
+	OpSign                                = crypto[SignRequest, SignAnswer]("Sign", SignVerify)
+	OpVerify                              = crypto[VerifyRequest, VerifyAnswer]("Verify", SignVerify)
+	OpGenerateMac                         = crypto[GenerateMacRequest, GenerateMacAnswer]("GenerateMac", GenerateVerifyMac)
+	OpVerifyMac                           = crypto[VerifyMacRequest, VerifyMacAnswer]("VerifyMac", GenerateVerifyMac)
+	OpDeriveSharedSecret                  = crypto[DeriveSharedSecretRequest, DeriveSharedSecretAnswer]("DeriveSharedSecret", KeyAgreement)
+	OpEncapsulate                         = crypto[EncapsulateRequest, EncapsulateAnswer]("Encapsulate", EncapsulateDecapsulate)
+	OpDecapsulate                         = crypto[DecapsulateRequest, DecapsulateAnswer]("Decapsulate", EncapsulateDecapsulate)
+
 	OpReEncrypt = op[ReEncryptRequest, ReEncryptAnswer](Operation{
-		Name: "ReEncrypt", Action: "kms:ReEncryptTo", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Usage: EncryptDecrypt})
-	OpGenerateDataKey = op[GenerateDataKeyRequest, GenerateDataKeyAnswer](Operation{
-		Name: "GenerateDataKey", Action: "kms:GenerateDataKey", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Usage: EncryptDecrypt})
-	OpGenerateDataKeyWithoutPlaintext = op[GenerateDataKeyRequest, GenerateDataKeyAnswer](Operation{
-		Name: "GenerateDataKeyWithoutPlaintext", Action: "kms:GenerateDataKeyWithoutPlaintext", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Usage: EncryptDecrypt})
+		Name: "ReEncrypt", Action: "kms:ReEncryptTo", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Used: true, Usage: EncryptDecrypt, States: StatesUse})
+	OpGetPublicKey = op[GetPublicKeyRequest, GetPublicKeyAnswer](Operation{
+		Name: "GetPublicKey", Action: "kms:GetPublicKey", Source: sourceKMS, Resource: ResourceKey, Crypto: true, States: StatesUse})
 	OpGenerateRandom = op[GenerateRandomRequest, GenerateRandomAnswer](Operation{
 		Name: "GenerateRandom", Action: "kms:GenerateRandom", Source: sourceKMS, Resource: ResourceNone, Crypto: true})
 
@@ -112,8 +173,14 @@ var (
 
 // Operations is the table.
 var Operations = []*Operation{
-	OpCreateKey, OpDescribeKey, OpListKeys, OpEnableKey, OpDisableKey, OpGetKeyPolicy,
-	OpEncrypt, OpDecrypt, OpReEncrypt, OpGenerateDataKey, OpGenerateDataKeyWithoutPlaintext, OpGenerateRandom,
+	OpCreateKey, OpListKeys, OpDescribeKey, OpGetKeyLastUsage, OpGetKeyPolicy, OpListKeyPolicies, OpListResourceTags,
+	OpGetKeyRotationStatus, OpListKeyRotations, OpListGrants,
+	OpEnableKey, OpDisableKey, OpScheduleKeyDeletion, OpCancelKeyDeletion, OpUpdateKeyDescription, OpPutKeyPolicy, OpTagResource, OpUntagResource,
+	OpEnableKeyRotation, OpDisableKeyRotation, OpRotateKeyOnDemand,
+	OpGetParametersForImport, OpImportKeyMaterial, OpDeleteImportedKeyMaterial, OpReplicateKey, OpUpdatePrimaryRegion,
+	OpCreateGrant, OpRevokeGrant, OpRetireGrant, OpListRetirableGrants,
+	OpEncrypt, OpDecrypt, OpReEncrypt, OpGenerateDataKey, OpGenerateDataKeyWithoutPlaintext, OpGenerateDataKeyPair, OpGenerateDataKeyPairWithoutPlaintext,
+	OpSign, OpVerify, OpGenerateMac, OpVerifyMac, OpGetPublicKey, OpDeriveSharedSecret, OpEncapsulate, OpDecapsulate, OpGenerateRandom,
 	OpCreateAlias, OpUpdateAlias, OpDeleteAlias, OpListAliases,
 	OpGetCallerIdentity,
 	OpCreateAccount, OpListAccounts, OpDisableAccount,

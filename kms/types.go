@@ -41,52 +41,142 @@ type Scope struct {
 	Region  string `cbor:"2,keyasint"`
 }
 
-// Material names one version of a key's material. The material itself is a record of its own.
+// Material names one version of a key's material. The material itself is a record of its own, which the
+// related keys of a multi-Region key share.
 type Material struct {
-	Version uint32 `cbor:"1,keyasint"` // 1, 2, 3, ... in the order of creation; in the ciphertext header
-	ID      string `cbor:"2,keyasint"` // 64 hex digits, the AWS KeyMaterialId
-	Created int64  `cbor:"3,keyasint"` // Unix milliseconds, log time
+	Version     uint32       `cbor:"1,keyasint"`           // 1, 2, 3, ... in the order of creation; in the ciphertext header
+	ID          string       `cbor:"2,keyasint"`           // 64 hex digits, the AWS KeyMaterialId
+	Created     int64        `cbor:"3,keyasint"`           // Unix milliseconds, log time; of imported material, of the last import
+	Rotated     int64        `cbor:"4,keyasint,omitempty"` // when it became the current one; 0: it was the first
+	Rotation    RotationType `cbor:"5,keyasint,omitempty"` // "" for the first
+	Missing     bool         `cbor:"6,keyasint,omitempty"` // imported once, and deleted or expired since: there is no record
+	Expires     int64        `cbor:"7,keyasint,omitempty"` // of imported material: when it is deleted; 0: never
+	Description string       `cbor:"8,keyasint,omitempty"` // of imported material, given with the import
 }
+
+// RotationType says what made a material the current one.
+type RotationType string
+
+// The types of rotation.
+const (
+	RotationAutomatic RotationType = "AUTOMATIC"
+	RotationOnDemand  RotationType = "ON_DEMAND"
+)
+
+// RotationTypes lists them.
+var RotationTypes = []RotationType{RotationAutomatic, RotationOnDemand}
+
+// Rotation is a key's automatic rotation.
+type Rotation struct {
+	Period int32 `cbor:"1,keyasint"` // days
+	Next   int64 `cbor:"2,keyasint"` // Unix milliseconds; 0 while the key is pending deletion
+}
+
+// MultiRegion ties the keys of several regions that share id and material. Each of them carries the same one.
+type MultiRegion struct {
+	Primary string   `cbor:"1,keyasint"` // region of the primary key
+	Regions []string `cbor:"2,keyasint"` // all, the primary's included, sorted
+}
+
+// KeyManager says who manages a key: a customer, or the account's managed alias that it was made for.
+type KeyManager string
+
+// The managers of keys.
+const (
+	ManagerCustomer KeyManager = "CUSTOMER"
+	ManagerAWS      KeyManager = "AWS"
+)
 
 // Key is the metadata of one KMS key. It holds no material.
 type Key struct {
 	Schema      uint8             `cbor:"0,keyasint"` // 1
 	Scope       Scope             `cbor:"1,keyasint"`
-	ID          string            `cbor:"2,keyasint"` // lower-case UUID
+	ID          string            `cbor:"2,keyasint"` // lower-case UUID, or mrk- and 32 hex digits
 	State       KeyState          `cbor:"3,keyasint"`
 	Spec        KeySpec           `cbor:"4,keyasint"`
 	Usage       KeyUsage          `cbor:"5,keyasint"`
 	Origin      Origin            `cbor:"6,keyasint"`
 	Description string            `cbor:"7,keyasint,omitempty"`
 	Tags        map[string]string `cbor:"8,keyasint,omitempty"`
-	Created     int64             `cbor:"9,keyasint"`  // Unix milliseconds
-	Materials   []Material        `cbor:"10,keyasint"` // ascending Version; the last one is current
+	Created     int64             `cbor:"9,keyasint"`            // Unix milliseconds
+	Materials   []Material        `cbor:"10,keyasint,omitempty"` // ascending Version; none before the first import
+
+	DefaultPolicy bool         `cbor:"11,keyasint,omitempty"` // the policy is the account's default one and has no record
+	Managed       string       `cbor:"12,keyasint,omitempty"` // the alias/aws/NAME that the key was made for; "": a customer's
+	Rotation      *Rotation    `cbor:"13,keyasint,omitempty"` // nil: no automatic rotation
+	OnDemand      uint8        `cbor:"14,keyasint,omitempty"` // rotations on demand so far
+	Deletion      int64        `cbor:"15,keyasint,omitempty"` // Unix milliseconds; 0: not pending, or waiting for replicas
+	Window        int32        `cbor:"16,keyasint,omitempty"` // days that the deletion waits
+	MultiRegion   *MultiRegion `cbor:"17,keyasint,omitempty"`
+	Announced     *Material    `cbor:"18,keyasint,omitempty"` // imported, to become current with the next rotation on demand
 }
 
-// Current returns the material that encrypts.
-func (k *Key) Current() Material { return k.Materials[len(k.Materials)-1] }
+// Manager says who manages the key.
+func (k *Key) Manager() KeyManager {
+	if k.Managed != "" {
+		return ManagerAWS
+	}
+	return ManagerCustomer
+}
 
-// MaterialVersion returns the material of one version.
+// Current returns the material that encrypts; before the first import the zero Material.
+func (k *Key) Current() Material {
+	if len(k.Materials) == 0 {
+		return Material{}
+	}
+	return k.Materials[len(k.Materials)-1]
+}
+
+// MaterialVersion returns the material of one version; one that is missing is not there.
 func (k *Key) MaterialVersion(version uint32) (Material, bool) {
 	for i := len(k.Materials) - 1; i >= 0; i-- {
-		if k.Materials[i].Version == version {
-			return k.Materials[i], true
+		if m := k.Materials[i]; m.Version == version {
+			return m, !m.Missing
 		}
+	}
+	if m := k.Announced; m != nil && m.Version == version {
+		return *m, !m.Missing
 	}
 	return Material{}, false
 }
 
-// CheckCryptoState returns nil when k may be used for cryptography now, and otherwise the refusal
-// that AWS KMS would give. arn is how the key is named in the message.
-func (k *Key) CheckCryptoState(arn string) error {
-	switch k.State {
-	case StateEnabled:
-		return nil
-	case StateDisabled:
-		return Errorf(CodeKeyDisabled, "%s is disabled.", arn)
-	default:
-		return Errorf(CodeInvalidState, "%s is in state %s.", arn, k.State)
+// NextVersion returns the version that a new material gets.
+func (k *Key) NextVersion() uint32 {
+	next := k.Current().Version + 1
+	if k.Announced != nil {
+		next = max(next, k.Announced.Version+1)
 	}
+	return next
+}
+
+// Primary reports whether k is the primary key of a multi-Region key.
+func (k *Key) Primary() bool { return k.MultiRegion != nil && k.MultiRegion.Primary == k.Scope.Region }
+
+// Replica reports whether k is a replica key of a multi-Region key.
+func (k *Key) Replica() bool { return k.MultiRegion != nil && k.MultiRegion.Primary != k.Scope.Region }
+
+// Due returns when the scheduler has to look at the key next, in Unix milliseconds: for its destruction, its
+// rotation or the expiry of material. 0: never.
+func (k *Key) Due() int64 {
+	var due int64
+	sooner := func(at int64) {
+		if at > 0 && (due == 0 || at < due) {
+			due = at
+		}
+	}
+	sooner(k.Deletion)
+	if k.Rotation != nil {
+		sooner(k.Rotation.Next)
+	}
+	for i := range k.Materials {
+		if !k.Materials[i].Missing {
+			sooner(k.Materials[i].Expires)
+		}
+	}
+	if k.Announced != nil && !k.Announced.Missing {
+		sooner(k.Announced.Expires)
+	}
+	return due
 }
 
 // Alias is a second, movable name of a key in the same account and region.
@@ -108,6 +198,59 @@ type Account struct {
 	Disabled bool   `cbor:"4,keyasint,omitempty"`
 	Created  int64  `cbor:"5,keyasint"`
 }
+
+// GrantOperation names what a grant allows.
+type GrantOperation string
+
+// GrantOperations lists what grants can allow, as AWS KMS spells it.
+var GrantOperations = []GrantOperation{
+	"Decrypt", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext", "ReEncryptFrom", "ReEncryptTo", "Sign", "Verify",
+	"GetPublicKey", "CreateGrant", "RetireGrant", "DescribeKey", "GenerateDataKeyPair", "GenerateDataKeyPairWithoutPlaintext",
+	"GenerateMac", "VerifyMac", "DeriveSharedSecret", "Encapsulate", "Decapsulate",
+}
+
+// GrantConstraints bind a grant to encryption contexts. At most one of the two is set.
+type GrantConstraints struct {
+	EncryptionContextEquals map[string]string `json:"encryption_context_equals,omitempty" cbor:"1,keyasint,omitempty"`
+	EncryptionContextSubset map[string]string `json:"encryption_context_subset,omitempty" cbor:"2,keyasint,omitempty"`
+}
+
+// Grant lets a principal use a key, beside its policy.
+type Grant struct {
+	Schema            uint8             `cbor:"0,keyasint"` // 1
+	Scope             Scope             `cbor:"1,keyasint"` // of the key
+	KeyID             string            `cbor:"2,keyasint"`
+	ID                string            `cbor:"3,keyasint"` // 64 hex digits
+	Name              string            `cbor:"4,keyasint,omitempty"`
+	GranteePrincipal  string            `cbor:"5,keyasint"` // ARN
+	RetiringPrincipal string            `cbor:"6,keyasint,omitempty"`
+	Operations        []GrantOperation  `cbor:"7,keyasint"` // sorted, each once
+	Constraints       *GrantConstraints `cbor:"8,keyasint,omitempty"`
+	Issuer            string            `cbor:"9,keyasint"`  // ARN of who created it
+	IssuingAccount    string            `cbor:"10,keyasint"` // ARN of the account under which it was created
+	Created           int64             `cbor:"11,keyasint"` // Unix milliseconds
+}
+
+// KeyUse is the last successful use of a key by one operation, or by one caller.
+type KeyUse struct {
+	Operation string `cbor:"1,keyasint"`
+	At        int64  `cbor:"2,keyasint"` // Unix milliseconds
+	EventID   string `cbor:"3,keyasint,omitempty"`
+	RequestID string `cbor:"4,keyasint,omitempty"`
+	Principal string `cbor:"5,keyasint,omitempty"` // ARN
+}
+
+// Usage is what is remembered of a key's use: the last use by each operation and by each of the latest callers.
+type Usage struct {
+	Schema     uint8    `cbor:"0,keyasint"` // 1
+	Scope      Scope    `cbor:"1,keyasint"`
+	KeyID      string   `cbor:"2,keyasint"`
+	Operations []KeyUse `cbor:"3,keyasint,omitempty"` // by name
+	Callers    []KeyUse `cbor:"4,keyasint,omitempty"` // latest first, at most MaxCallers
+}
+
+// MaxCallers is how many callers a key's usage remembers.
+const MaxCallers = 16
 
 // Policy is a key's policy document as it was written, JSON.
 type Policy struct {

@@ -20,11 +20,11 @@ func cryptoUses(all map[*kms.Operation]*use) {
 
 // usable returns the material of one version of a key whose state and usage allow the operation.
 func (r *request) usable(k *catalog.Key, version uint32) (kms.Material, *material.Symmetric, error) {
-	if err := k.CheckCryptoState(k.ARN); err != nil {
+	if err := kms.CheckState(r.op.States, k.State, k.ARN); err != nil {
 		return kms.Material{}, nil, err
 	}
 	if k.Usage != r.op.Usage {
-		return kms.Material{}, nil, kms.Errorf(kms.CodeInvalidState, "%s key usage is %s which is not valid for %s.", k.ARN, k.Usage, r.op.Name)
+		return kms.Material{}, nil, kms.Errorf(kms.CodeInvalidKeyUsage, "%s key usage is %s which is not valid for %s.", k.ARN, k.Usage, r.op.Name)
 	}
 	m, ok := k.MaterialVersion(version)
 	if !ok {

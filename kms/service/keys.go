@@ -34,7 +34,7 @@ func (r *request) metadata(k *kms.Key) *kms.KeyAnswer {
 		KeySpec:              k.Spec,
 		KeyUsage:             k.Usage,
 		Origin:               k.Origin,
-		KeyManager:           "CUSTOMER",
+		KeyManager:           k.Manager(),
 		Description:          k.Description,
 		EncryptionAlgorithms: []kms.EncryptionAlgorithm{kms.AlgorithmSymmetricDefault},
 		CurrentKeyMaterialID: k.Current().ID,

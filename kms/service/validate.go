@@ -21,11 +21,6 @@ const (
 	maxTagValue    = 256 // characters
 )
 
-// encryptionAlgorithms are those AWS KMS knows.
-var encryptionAlgorithms = []kms.EncryptionAlgorithm{
-	kms.AlgorithmSymmetricDefault, "RSAES_OAEP_SHA_1", "RSAES_OAEP_SHA_256", "SM2PKE",
-}
-
 // constraint words a refusal as AWS KMS does.
 func constraint(field, format string, args ...any) error {
 	return kms.Errorf(kms.CodeValidation, "1 validation error detected: Value at '%s' failed to satisfy constraint: %s", field, fmt.Sprintf(format, args...))
@@ -62,10 +57,10 @@ func checkAlgorithm(a kms.EncryptionAlgorithm) error {
 	if a == "" || a == kms.AlgorithmSymmetricDefault {
 		return nil
 	}
-	if slices.Contains(encryptionAlgorithms, a) {
-		return kms.Errorf(kms.CodeInvalidState, "Algorithm %s is incompatible with key spec %s.", a, kms.SymmetricDefault)
+	if slices.Contains(kms.EncryptionAlgorithms, a) {
+		return kms.Errorf(kms.CodeInvalidKeyUsage, "Algorithm %s is incompatible with key spec %s.", a, kms.SymmetricDefault)
 	}
-	return oneOf("encryptionAlgorithm", a, kms.AlgorithmSymmetricDefault, encryptionAlgorithms)
+	return oneOf("encryptionAlgorithm", a, kms.AlgorithmSymmetricDefault, kms.EncryptionAlgorithms)
 }
 
 // checkContext refuses a context before it is recorded: what is too long is no parameter.
