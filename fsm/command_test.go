@@ -163,7 +163,7 @@ func TestTransactionsThatNoStateCouldApply(t *testing.T) {
 		"long event":            func(x *Txn) { x.Event = strings.Repeat("e", MaxEvent+1) },
 		"negative base":         func(x *Txn) { x.Based = -1 },
 		"guard of no kind":      func(x *Txn) { x.Guards[0].Kind = 0 },
-		"guard of unknown kind": func(x *Txn) { x.Guards[0].Kind = KindSetting + 1 },
+		"guard of unknown kind": func(x *Txn) { x.Guards[0].Kind = Kind(kinds) },
 		"guard of no id":        func(x *Txn) { x.Guards[0].ID = "" },
 		"guard revision":        func(x *Txn) { x.Guards[0].Revision = maxRevision + 1 },
 		"write of unknown kind": func(x *Txn) { x.Writes[0].Kind = 200 },

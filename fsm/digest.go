@@ -61,10 +61,7 @@ func (t *tables) appendMeta(b []byte) []byte {
 	b = appendUint(b, t.epoch)
 	b = appendUint(b, t.index)
 	b = appendUint(b, uint64(t.logTime))
-	b = appendArray(b, len(t.floors))
-	for _, floor := range t.floors {
-		b = appendUint(b, floor)
-	}
+	b = t.appendFloors(b)
 	records := 0
 	for _, table := range t.records {
 		records += table.Len()
@@ -72,6 +69,20 @@ func (t *tables) appendMeta(b []byte) []byte {
 	b = appendUint(b, uint64(records))
 	b = appendUint(b, uint64(t.scopes.Len()))
 	return appendUint(b, uint64(t.memos.Len()))
+}
+
+// appendFloors appends the floors of the kinds, those of kinds that came after the first release only up
+// to the last that is not 0: releases that know different kinds agree about a state that all of them know.
+func (t *tables) appendFloors(b []byte) []byte {
+	n := kinds
+	for n > firstKinds && t.floors[n-1] == 0 {
+		n--
+	}
+	b = appendArray(b, n)
+	for _, floor := range t.floors[:n] {
+		b = appendUint(b, floor)
+	}
+	return b
 }
 
 func (s *state) hashRecord(kind Kind, id ID, e *entry) [32]byte {

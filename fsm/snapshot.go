@@ -263,9 +263,12 @@ func (rs *restorer) meta(r *reader) error {
 	rs.epoch = r.uint(math.MaxUint64)
 	rs.index = r.uint(math.MaxUint64)
 	rs.logTime = int64(r.uint(maxTime))
-	r.tuple(kinds)
-	for kind := range rs.floors {
+	n := r.array(kinds)
+	for kind := range n {
 		rs.floors[kind] = r.uint(maxRevision)
+	}
+	if r.err == nil && (n < firstKinds || n > firstKinds && rs.floors[n-1] == 0) {
+		r.fail(errShape)
 	}
 	rs.recordCount = r.uint(math.MaxInt64)
 	rs.scopeCount = r.uint(math.MaxInt64)

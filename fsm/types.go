@@ -23,15 +23,20 @@ const (
 	KindPolicy     Kind = 9
 	KindGrant      Kind = 10
 	KindSetting    Kind = 11
+	KindUsage      Kind = 12
 )
 
 // kinds is one more than the highest kind: arrays are indexed by kind.
-const kinds = int(KindSetting) + 1
+const kinds = int(KindUsage) + 1
+
+// firstKinds is kinds as it was in the first release, see tables.appendFloors.
+const firstKinds = int(KindSetting) + 1
 
 var kindNames = [kinds]string{
 	KindSealConfig: "seal config", KindNode: "node", KindAccount: "account", KindIdentity: "identity",
 	KindCredential: "credential", KindKey: "key", KindMaterial: "material", KindAlias: "alias",
 	KindPolicy: "policy", KindGrant: "grant", KindSetting: "setting",
+	KindUsage: "usage",
 }
 
 // String returns the kind's name, for messages.
