@@ -44,6 +44,7 @@ const (
 	labelShareMAC  = "lockstep/seal/share-mac/1"
 	labelCluster   = "lockstep/seal/cluster-fingerprint/1"
 	labelRecord    = "lockstep/record/1"
+	labelToken     = "lockstep/token/v1"
 )
 
 // checkSplit says whether n shares with threshold t are allowed: 2 <= t <= n <= MaxShares, or 1 of 1
