@@ -17,9 +17,10 @@ import (
 )
 
 // indexed are the kinds that the catalog keeps opened, in an order in which each needs only those
-// before it. Policies are read with their keys; material on first use.
+// before it. Policies are read with their keys, material and usage when somebody asks; of material it only
+// matters here that what was opened is no more.
 var indexed = [...]fsm.Kind{
-	fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential, fsm.KindKey, fsm.KindAlias, fsm.KindSetting, fsm.KindPolicy,
+	fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential, fsm.KindKey, fsm.KindAlias, fsm.KindGrant, fsm.KindSetting, fsm.KindPolicy,
 }
 
 // builder holds the working trees. It belongs to one goroutine.
@@ -27,13 +28,16 @@ type builder struct {
 	session   *session
 	partition string
 	log       *slog.Logger
-	inherit   *View // keys keep the opened materials they had here; nil at the first load
+	inherit   *View                 // keys keep the opened materials they had here; nil at the first load
+	kept      map[*handles]struct{} // those that keys kept
 
 	accounts    map[string]*account
 	credentials *btree.Map[string, *auth.Credential]
 	tenants     *btree.Map[string, *tenant] // as published
 	settings    *btree.Map[string, *Setting]
 	unreadable  *btree.Map[string, struct{}]
+	due         *btree.BTreeG[dueItem]
+	grants      map[fsm.ID]*Grant   // by record
 	dirty       map[string]*account // accounts to publish
 
 	// policies are those that the keys of the current batch were read with; nil during a load.
@@ -53,18 +57,21 @@ type account struct {
 
 func newBuilder(s *session, partition string, log *slog.Logger, inherit *View) *builder {
 	return &builder{
-		session: s, partition: partition, log: log, inherit: inherit,
+		session: s, partition: partition, log: log, inherit: inherit, kept: map[*handles]struct{}{},
 		accounts:    map[string]*account{},
 		credentials: btree.NewMap[string, *auth.Credential](treeDegree),
 		tenants:     btree.NewMap[string, *tenant](treeDegree),
 		settings:    btree.NewMap[string, *Setting](treeDegree),
 		unreadable:  btree.NewMap[string, struct{}](treeDegree),
+		due:         btree.NewBTreeGOptions(dueLess, treeOptions),
+		grants:      map[fsm.ID]*Grant{},
 		dirty:       map[string]*account{},
 	}
 }
 
 // load takes every record of the state.
 func (b *builder) load(state *fsm.View) error {
+	b.session.follow(state)
 	for _, kind := range indexed {
 		if kind == fsm.KindPolicy {
 			continue
@@ -84,9 +91,13 @@ func (b *builder) load(state *fsm.View) error {
 // update takes the records that changed, as the state has them now. A policy that was read with its
 // key, which came in the same batch, is not read again.
 func (b *builder) update(state *fsm.View, changes []fsm.Change) error {
+	b.session.follow(state)
 	var refs []fsm.Ref
 	for _, c := range changes {
 		for _, r := range c.Refs {
+			if r.Kind == fsm.KindMaterial {
+				b.session.dropMaterial(state, r.ID)
+			}
 			if slices.Contains(indexed[:], r.Kind) {
 				refs = append(refs, r)
 			}
@@ -167,7 +178,7 @@ func (b *builder) open(state *fsm.View, ref fsm.Ref) found {
 		return f
 	}
 	f.body, f.err = records.open(b.session.barrier, ref, f.record)
-	if k, isKey := f.body.(*kms.Key); isKey && f.err == nil && !f.record.Deleted {
+	if k, isKey := f.body.(*kms.Key); isKey && f.err == nil && !f.record.Deleted && !k.DefaultPolicy {
 		ref := IDs{b.session.barrier}.Policy(k.Scope, k.ID)
 		f.policy.Record = ref.ID
 		if r, ok := state.Get(ref.Kind, ref.ID); ok {
@@ -218,6 +229,8 @@ func (b *builder) put(f *found) {
 		b.putKey(f, body)
 	case *kms.Alias:
 		b.putAlias(f, body)
+	case *kms.Grant:
+		b.putGrant(f, body)
 	case *kms.Policy:
 		b.putPolicy(f, body)
 	case *kms.Setting:
@@ -318,25 +331,52 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 	if err != nil {
 		return // checked when it was decoded
 	}
-	pivot := keyPivot(raw)
 	if f.record.Deleted {
-		if old, ok := r.keys.Delete(pivot); ok {
-			b.session.dropHandles(old.key.handles)
-		}
+		b.dropKey(r, raw)
 		return
 	}
 	k := &Key{Key: *body, Raw: raw, Record: f.ref.ID, Revision: f.record.Revision, Policy: f.policy}
 	k.Scope, k.State, k.Spec, k.Usage, k.Origin = r.scope, shared(k.State), shared(k.Spec), shared(k.Usage), shared(k.Origin)
 	k.ARN = kms.ARN(b.partition, k.Scope, "key/"+k.ID)
 	k.ID = k.ARN[len(k.ARN)-len(k.ID):]
+	if k.DefaultPolicy {
+		k.Policy = Policy{Document: a.policy, key: k}
+	}
 	a.share(&k.Policy)
-	b.notePolicy(k)
 	if b.policies != nil && k.Policy.Document != "" {
 		b.policies[k.Policy.Record] = k.Policy.Revision
 	}
 	k.handles = b.handlesOf(r, k)
-	pivot.key = k
-	r.keys.Set(pivot)
+	b.setKey(r, k)
+}
+
+// setKey puts an entry of a key in place of the one that is there.
+func (b *builder) setKey(r *region, k *Key) {
+	b.notePolicy(k)
+	item := keyPivot(k.Raw)
+	item.key = k
+	if old, ok := r.keys.Set(item); ok {
+		b.setDue(old.key, false)
+	}
+	b.setDue(k, true)
+}
+
+// dropKey takes out a key that is gone, and what was opened of it.
+func (b *builder) dropKey(r *region, raw [16]byte) {
+	if old, ok := r.keys.Delete(keyPivot(raw)); ok {
+		b.setDue(old.key, false)
+		b.session.dropHandles(old.key.handles)
+	}
+}
+
+func (b *builder) setDue(k *Key, is bool) {
+	switch at := k.Due(); {
+	case at <= 0:
+	case is:
+		b.due.Set(dueItem{at, k})
+	default:
+		b.due.Delete(dueItem{at, k})
+	}
 }
 
 // handlesOf returns the opened materials that a key has already, or a place for them.
@@ -347,11 +387,12 @@ func (b *builder) handlesOf(r *region, k *Key) *handles {
 	if b.inherit != nil {
 		if from := b.inherit.region(k.Scope); from != nil {
 			if old, ok := from.keys.Get(keyPivot(k.Raw)); ok {
+				b.kept[old.key.handles] = struct{}{}
 				return old.key.handles
 			}
 		}
 	}
-	return new(handles)
+	return &handles{session: b.session}
 }
 
 // share makes the default policies of an account one string.
@@ -397,9 +438,8 @@ func (b *builder) putPolicy(f *found, body *kms.Policy) {
 	if err != nil {
 		return
 	}
-	pivot := keyPivot(raw)
-	old, ok := r.keys.Get(pivot)
-	if !ok {
+	old, ok := r.keys.Get(keyPivot(raw))
+	if !ok || old.key.DefaultPolicy {
 		return
 	}
 	k := *old.key
@@ -408,9 +448,37 @@ func (b *builder) putPolicy(f *found, body *kms.Policy) {
 		k.Policy.Revision, k.Policy.Document = f.record.Revision, body.Document
 		a.share(&k.Policy)
 	}
-	b.notePolicy(&k)
-	pivot.key = &k
-	r.keys.Set(pivot)
+	b.setKey(r, &k)
+}
+
+// putGrant puts a grant in place of the one that its record was before.
+func (b *builder) putGrant(f *found, body *kms.Grant) {
+	b.dropGrant(f.ref.ID)
+	raw, err := kms.KeyIDBytes(body.KeyID)
+	if f.record.Deleted || err != nil {
+		return // checked when it was decoded
+	}
+	r := b.account(body.Scope.Account).region(body.Scope.Region)
+	if r.grants == nil {
+		r.grants = newGrants()
+	}
+	g := &Grant{Grant: *body, KeyRaw: raw, Record: f.ref.ID, Revision: f.record.Revision}
+	g.Scope = r.scope
+	if item, ok := r.keys.Get(keyPivot(raw)); ok && item.key.ID == g.KeyID {
+		g.KeyID = item.key.ID
+	}
+	r.grants.set(g)
+	b.grants[g.Record] = g
+}
+
+// dropGrant takes out the grant of a record.
+func (b *builder) dropGrant(record fsm.ID) {
+	g := b.grants[record]
+	if g == nil {
+		return
+	}
+	delete(b.grants, record)
+	b.account(g.Scope.Account).region(g.Scope.Region).grants.delete(g)
 }
 
 func (b *builder) putAlias(f *found, body *kms.Alias) {
@@ -465,6 +533,7 @@ func (b *builder) publish(state *fsm.View) *View {
 		credentials: b.credentials.Copy(),
 		settings:    b.settings.Copy(),
 		unreadable:  b.unreadable.Copy(),
+		due:         b.due.Copy(),
 		bound:       b.bound(),
 	}
 }

@@ -92,7 +92,8 @@ func (c *Catalog) advance(s *session, b *builder, batch fsm.Batch) (*builder, er
 	if batch.Reset {
 		b = newBuilder(s, c.partition, c.log, s.view.Load())
 		err = b.load(batch.View)
-		b.inherit = nil
+		s.keepOnly(batch.View, b.kept)
+		b.inherit, b.kept = nil, nil
 	} else {
 		err = b.update(batch.View, batch.Changes)
 	}

@@ -73,6 +73,10 @@ func newBody(kind fsm.Kind) (any, bool) {
 		return new(kms.Alias), true
 	case fsm.KindPolicy:
 		return new(kms.Policy), true
+	case fsm.KindGrant:
+		return new(kms.Grant), true
+	case fsm.KindUsage:
+		return new(kms.Usage), true
 	case fsm.KindSetting:
 		return new(kms.Setting), true
 	}
@@ -91,8 +95,11 @@ func (c codec) decode(kind fsm.Kind, plain []byte) (any, error) {
 	if s := reflect.ValueOf(body).Elem().FieldByName("Schema").Uint(); s != schema {
 		return nil, fmt.Errorf("schema %d is not known to this release", s)
 	}
-	if k, ok := body.(*kms.Key); ok {
-		return body, checkKey(k)
+	switch body := body.(type) {
+	case *kms.Key:
+		return body, checkKey(body)
+	case *kms.Grant:
+		return body, checkGrant(body)
 	}
 	return body, nil
 }
@@ -102,13 +109,29 @@ func checkKey(k *kms.Key) error {
 	if _, err := kms.KeyIDBytes(k.ID); err != nil {
 		return err
 	}
-	if len(k.Materials) == 0 {
+	if len(k.Materials) == 0 && k.Origin != kms.OriginExternal {
 		return errors.New("the key has no material")
 	}
-	for i, m := range k.Materials {
-		if m.Version == 0 || i > 0 && m.Version <= k.Materials[i-1].Version {
+	last := uint32(0)
+	for i := range k.Materials {
+		if k.Materials[i].Version <= last {
 			return errors.New("the key's material versions do not ascend")
 		}
+		last = k.Materials[i].Version
+	}
+	if k.Announced != nil && k.Announced.Version <= last {
+		return errors.New("the announced material is not above the key's others")
+	}
+	return nil
+}
+
+// checkGrant refuses what no tree could hold.
+func checkGrant(g *kms.Grant) error {
+	if _, err := kms.KeyIDBytes(g.KeyID); err != nil {
+		return err
+	}
+	if g.ID == "" {
+		return errors.New("the grant has no id")
 	}
 	return nil
 }

@@ -10,6 +10,10 @@ func (b *builder) dropRecord(ref fsm.Ref) {
 		b.dropSetting(ref)
 		return
 	}
+	if ref.Kind == fsm.KindGrant {
+		b.dropGrant(ref.ID)
+		return
+	}
 	for id, a := range b.accounts {
 		if a.dropRecord(b, ref) {
 			b.dirty[id] = a
@@ -69,7 +73,7 @@ func (r *region) dropRecord(b *builder, ref fsm.Ref) bool {
 	case fsm.KindKey:
 		k := r.findKey(func(k *Key) bool { return k.Record == ref.ID })
 		if k != nil {
-			r.keys.Delete(keyPivot(k.Raw))
+			b.dropKey(r, k.Raw)
 		}
 		return k != nil
 	case fsm.KindPolicy:
@@ -79,10 +83,7 @@ func (r *region) dropRecord(b *builder, ref fsm.Ref) bool {
 		}
 		without := *k
 		without.Policy = Policy{Record: ref.ID}
-		b.notePolicy(&without)
-		item := keyPivot(k.Raw)
-		item.key = &without
-		r.keys.Set(item)
+		b.setKey(r, &without)
 		return true
 	case fsm.KindAlias:
 		var alias *Alias

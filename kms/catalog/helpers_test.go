@@ -196,7 +196,7 @@ func dump(v *View) string {
 			}
 			r.keys.Scan(func(item keyItem) bool {
 				k := *item.key
-				k.handles = nil
+				k.handles, k.Policy.key = nil, nil
 				fmt.Fprintf(&b, "key %+v\n", k)
 				return true
 			})

@@ -34,7 +34,7 @@ func (i IDs) Credential(accessKeyID string) fsm.Ref {
 	return i.ref(fsm.KindCredential, "credential", accessKeyID)
 }
 
-// Key names a key's record; keyID is its UUID.
+// Key names a key's record; keyID is its whole id.
 func (i IDs) Key(s kms.Scope, keyID string) fsm.Ref {
 	return i.ref(fsm.KindKey, "key", s.Account, s.Region, keyID)
 }
@@ -47,6 +47,17 @@ func (i IDs) Policy(s kms.Scope, keyID string) fsm.Ref {
 // Alias names an alias's record; name has the prefix "alias/".
 func (i IDs) Alias(s kms.Scope, name string) fsm.Ref {
 	return i.ref(fsm.KindAlias, "alias", s.Account, s.Region, name)
+}
+
+// Grant names a grant's record. unique is the grant's id; of a grant that has a name, a digest of the name
+// and the parameters, so that it is made once.
+func (i IDs) Grant(s kms.Scope, keyID, unique string) fsm.Ref {
+	return i.ref(fsm.KindGrant, "grant", s.Account, s.Region, keyID, unique)
+}
+
+// Usage names the record of a key's use.
+func (i IDs) Usage(s kms.Scope, keyID string) fsm.Ref {
+	return i.ref(fsm.KindUsage, "usage", s.Account, s.Region, keyID)
 }
 
 // Setting names a setting's record.
@@ -73,6 +84,11 @@ func (i IDs) KeysOf(account string) fsm.ScopeID { return i.scope("keys", account
 // AliasesOf is the scope of a key's aliases.
 func (i IDs) AliasesOf(s kms.Scope, keyID string) fsm.ScopeID {
 	return i.scope("aliases", s.Account, s.Region, keyID)
+}
+
+// GrantsOf is the scope of a key's grants.
+func (i IDs) GrantsOf(s kms.Scope, keyID string) fsm.ScopeID {
+	return i.scope("grants", s.Account, s.Region, keyID)
 }
 
 // Hash returns a keyed hash of label and parts, for what must be recognized again and not guessed:

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,11 +32,14 @@ type session struct {
 	drained chan struct{} // capacity 1: told when held falls to 0 after closed
 
 	mu     sync.Mutex            // serializes first uses of material
-	opened map[*handles]struct{} // guarded by mu: those to wipe
+	latest *fsm.View             // guarded by mu: material is opened as it is here, never older
+	opened map[fsm.ID][]*handles // guarded by mu: those to wipe, by the material's record
+
+	used used // what DrainUse returns
 }
 
 func newSession(b *seal.Barrier, log *slog.Logger) *session {
-	return &session{barrier: b, log: log, drained: make(chan struct{}, 1), opened: map[*handles]struct{}{}}
+	return &session{barrier: b, log: log, drained: make(chan struct{}, 1), opened: map[fsm.ID][]*handles{}}
 }
 
 // Hold keeps what a request reads from being wiped while the request runs. Release it soon: sealing
@@ -94,8 +98,10 @@ func (s *session) drain(limit <-chan time.Time) {
 func (s *session) wipe() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for h := range s.opened {
-		h.wipe()
+	for _, all := range s.opened {
+		for _, h := range all {
+			h.wipe()
+		}
 	}
 	clear(s.opened)
 	s.view.Load().credentials.Scan(func(_ string, c *auth.Credential) bool {
@@ -105,18 +111,11 @@ func (s *session) wipe() {
 	s.barrier.Wipe()
 }
 
-// dropHandles wipes the materials of a key that is gone, once nobody uses them.
-func (s *session) dropHandles(h *handles) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.opened, h)
-	h.wipe()
-}
-
 // handle is the opened material of one key version, or what kept it from opening.
 type handle struct {
 	version   uint32
-	revision  uint64 // of the material's record
+	record    fsm.ID // the material's
+	revision  uint64 // of the record
 	symmetric *material.Symmetric
 	err       error
 	next      *handle
@@ -124,9 +123,13 @@ type handle struct {
 
 func (h *handles) wipe() {
 	for one := h.first.Load(); one != nil; one = one.next {
-		if one.symmetric != nil {
-			one.symmetric.Wipe()
-		}
+		one.wipe()
+	}
+}
+
+func (one *handle) wipe() {
+	if one.symmetric != nil {
+		one.symmetric.Wipe()
 	}
 }
 
@@ -141,8 +144,8 @@ func (h *handles) find(version uint32) *handle {
 }
 
 // Symmetric returns the opened material of a key version, which the key must have. It is opened at
-// its first use and stays open until the node is sealed. Errors: CodeUnavailable when the record
-// does not open, CodeSealed.
+// its first use and stays open until its record is changed or deleted, or the node is sealed. Errors: CodeUnavailable when the record
+// does not open or is gone by now, CodeSealed.
 func (v *View) Symmetric(k *Key, version uint32) (*material.Symmetric, error) {
 	if one := k.handles.find(version); one != nil && one.err == nil {
 		return one.symmetric, nil
@@ -156,14 +159,17 @@ func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*materi
 		return nil, ErrNotFound
 	}
 	ref := IDs{}.Material(m.ID)
-	record, ok := state.Get(ref.Kind, ref.ID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	record, ok := s.latest.Get(ref.Kind, ref.ID)
+	if _, was := state.Get(ref.Kind, ref.ID); was && !ok {
+		return nil, errUnavailable() // destroyed since: the view will follow
+	}
 	one := k.handles.find(version)
 	if one != nil && (one.err == nil || one.revision == record.Revision) {
 		return one.symmetric, one.err
 	}
-	one = &handle{version: version, revision: record.Revision, next: k.handles.first.Load(), err: ErrNotFound}
+	one = &handle{version: version, record: ref.ID, revision: record.Revision, next: k.handles.first.Load(), err: ErrNotFound}
 	if ok {
 		one.symmetric, one.err = s.readMaterial(ref, record, k, version)
 	}
@@ -175,7 +181,9 @@ func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*materi
 		s.log.Error("key material does not open: the key version is unavailable on this node", "record", ref.String(), "error", cause)
 	}
 	k.handles.first.Store(one)
-	s.opened[k.handles] = struct{}{}
+	if all := s.opened[ref.ID]; !slices.Contains(all, k.handles) {
+		s.opened[ref.ID] = append(all, k.handles)
+	}
 	return one.symmetric, one.err
 }
 

@@ -23,6 +23,7 @@ type View struct {
 	credentials *btree.Map[string, *auth.Credential]
 	settings    *btree.Map[string, *Setting]
 	unreadable  *btree.Map[string, struct{}] // live records that do not open, see refKey
+	due         *btree.BTreeG[dueItem]       // keys that the scheduler has to look at
 	bound       time.Duration
 }
 
@@ -116,7 +117,9 @@ func (v *View) Key(s kms.Scope, raw [16]byte) (*Key, error) {
 			return item.key, nil
 		}
 	}
-	return nil, v.missing(func() fsm.Ref { return v.IDs().Key(s, kms.KeyIDFromBytes(raw)) })
+	return nil, v.missing(
+		func() fsm.Ref { return v.IDs().Key(s, kms.KeyIDFromBytes(raw)) },
+		func() fsm.Ref { return v.IDs().Key(s, kms.MultiRegionIDFromBytes(raw)) })
 }
 
 // Keys returns up to limit keys of the scope whose id is above after (the zero id is below all),
@@ -202,10 +205,12 @@ func (v *View) region(s kms.Scope) *region {
 
 // missing tells an object that is not there from one whose record does not open. Only a node with
 // unreadable records asks what the record would be.
-func (v *View) missing(ref func() fsm.Ref) error {
+func (v *View) missing(refs ...func() fsm.Ref) error {
 	if v.unreadable.Len() > 0 {
-		if _, damaged := v.unreadable.Get(refKey(ref())); damaged {
-			return errUnavailable()
+		for _, ref := range refs {
+			if _, damaged := v.unreadable.Get(refKey(ref())); damaged {
+				return errUnavailable()
+			}
 		}
 	}
 	return ErrNotFound
