@@ -12,53 +12,53 @@ type Code string
 
 // The codes. Class says what a door does with each.
 const (
-	CodeInvalidRequest      Code = "invalid_request"       // malformed: JSON, base64, path, header
-	CodeValidation          Code = "validation"            // well-formed, but outside a documented limit
-	CodeUnsupported         Code = "unsupported_operation" // AWS knows it; this release does not do it
-	CodeInvalidCiphertext   Code = "invalid_ciphertext"    // one error for every way a ciphertext can be wrong
-	CodeIncorrectKey        Code = "incorrect_key"         // the ciphertext names another key than the request
-	CodeInvalidSignature    Code = "invalid_signature"     // the signature is not one of the key, algorithm and message
-	CodeInvalidMac          Code = "invalid_mac"           // likewise a message authentication code
-	CodeInvalidARN          Code = "invalid_arn"
-	CodeInvalidAliasName    Code = "invalid_alias_name"
-	CodeInvalidMarker       Code = "invalid_marker"
-	CodeInvalidTag          Code = "invalid_tag"
-	CodeMalformedPolicy     Code = "malformed_policy"
-	CodeInvalidGrantID      Code = "invalid_grant_id"
-	CodeInvalidGrantToken   Code = "invalid_grant_token"
-	CodeInvalidImportToken  Code = "invalid_import_token"
-	CodeExpiredImportToken  Code = "expired_import_token"
-	CodeIncorrectMaterial   Code = "incorrect_key_material" // not the material that this key may have
-	CodeInvalidShare        Code = "share_malformed"        // not a share: typo, truncation, checksum
-	CodeShareOtherCluster   Code = "share_other_cluster"    // a share of another cluster
-	CodeShareSuperseded     Code = "share_superseded"       // a share of an older set of this cluster
-	CodeShareDuplicate      Code = "share_duplicate"        // already submitted in this attempt
-	CodeShareWrong          Code = "share_wrong"            // well-formed, but not the value that was issued
-	CodeUnauthenticated     Code = "unauthenticated"        // no or wrong identity
-	CodeAccessDenied        Code = "access_denied"
-	CodeNotFound            Code = "not_found"
-	CodeMethodNotAllowed    Code = "method_not_allowed"
-	CodeKeyDisabled         Code = "key_disabled"
-	CodeInvalidState        Code = "invalid_state"     // the key's state or kind does not allow the operation
-	CodeInvalidKeyUsage     Code = "invalid_key_usage" // the key's usage or spec does not allow the operation or algorithm
-	CodeAlreadyExists       Code = "already_exists"
-	CodeConflict            Code = "conflict" // concurrent changes kept winning; nothing was changed
-	CodeIdempotencyMismatch Code = "idempotency_mismatch"
-	CodeAlreadyInitialized  Code = "already_initialized"
-	CodeIndexNotReached     Code = "index_not_reached" // the asked Lockstep-Min-Index is not here yet
-	CodeDryRun              Code = "dry_run"           // it would have succeeded, and only that was asked
-	CodeTooLarge            Code = "too_large"
-	CodeLimitExceeded       Code = "limit_exceeded" // a quota of the account or key
-	CodeThrottled           Code = "throttled"      // too many requests, or the retry memory is full
-	CodeNotInitialized      Code = "not_initialized"
-	CodeSealed              Code = "sealed"
-	CodeNoLease             Code = "no_lease"
-	CodeNoQuorum            Code = "no_quorum"
-	CodeCannotConfirm       Code = "cannot_confirm"
-	CodeAuditBlocked        Code = "audit_blocked"
-	CodeUnavailable         Code = "unavailable" // starting, stopping, quarantined, one record unreadable; Reason says
-	CodeOutcomeUnknown      Code = "outcome_unknown"
-	CodeInternal            Code = "internal"
+	CodeInvalidRequest       Code = "invalid_request"       // malformed: JSON, base64, path, header
+	CodeValidation           Code = "validation"            // well-formed, but outside a documented limit
+	CodeUnsupported          Code = "unsupported_operation" // AWS knows it; this release does not do it
+	CodeInvalidCiphertext    Code = "invalid_ciphertext"    // one error for every way a ciphertext can be wrong
+	CodeIncorrectKey         Code = "incorrect_key"         // the ciphertext names another key than the request
+	CodeInvalidSignature     Code = "invalid_signature"     // the signature is not one of the key, algorithm and message
+	CodeInvalidMac           Code = "invalid_mac"           // likewise a message authentication code
+	CodeInvalidARN           Code = "invalid_arn"
+	CodeInvalidAliasName     Code = "invalid_alias_name"
+	CodeInvalidMarker        Code = "invalid_marker"
+	CodeInvalidTag           Code = "invalid_tag"
+	CodeMalformedPolicy      Code = "malformed_policy"
+	CodeInvalidGrantID       Code = "invalid_grant_id"
+	CodeInvalidGrantToken    Code = "invalid_grant_token"
+	CodeInvalidImportToken   Code = "invalid_import_token"
+	CodeExpiredImportToken   Code = "expired_import_token"
+	CodeIncorrectKeyMaterial Code = "incorrect_key_material" // not the material that this key may have
+	CodeInvalidShare         Code = "share_malformed"        // not a share: typo, truncation, checksum
+	CodeShareOtherCluster    Code = "share_other_cluster"    // a share of another cluster
+	CodeShareSuperseded      Code = "share_superseded"       // a share of an older set of this cluster
+	CodeShareDuplicate       Code = "share_duplicate"        // already submitted in this attempt
+	CodeShareWrong           Code = "share_wrong"            // well-formed, but not the value that was issued
+	CodeUnauthenticated      Code = "unauthenticated"        // no or wrong identity
+	CodeAccessDenied         Code = "access_denied"
+	CodeNotFound             Code = "not_found"
+	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeKeyDisabled          Code = "key_disabled"
+	CodeInvalidState         Code = "invalid_state"     // the key's state or kind does not allow the operation
+	CodeInvalidKeyUsage      Code = "invalid_key_usage" // the key's usage or spec does not allow the operation or algorithm
+	CodeAlreadyExists        Code = "already_exists"
+	CodeConflict             Code = "conflict" // concurrent changes kept winning; nothing was changed
+	CodeIdempotencyMismatch  Code = "idempotency_mismatch"
+	CodeAlreadyInitialized   Code = "already_initialized"
+	CodeIndexNotReached      Code = "index_not_reached" // the asked Lockstep-Min-Index is not here yet
+	CodeDryRun               Code = "dry_run"           // it would have succeeded, and only that was asked
+	CodeTooLarge             Code = "too_large"
+	CodeLimitExceeded        Code = "limit_exceeded" // a quota of the account or key
+	CodeThrottled            Code = "throttled"      // too many requests, or the retry memory is full
+	CodeNotInitialized       Code = "not_initialized"
+	CodeSealed               Code = "sealed"
+	CodeNoLease              Code = "no_lease"
+	CodeNoQuorum             Code = "no_quorum"
+	CodeCannotConfirm        Code = "cannot_confirm"
+	CodeAuditBlocked         Code = "audit_blocked"
+	CodeUnavailable          Code = "unavailable" // starting, stopping, quarantined, one record unreadable; Reason says
+	CodeOutcomeUnknown       Code = "outcome_unknown"
+	CodeInternal             Code = "internal"
 )
 
 // Class groups codes by what a caller can do about them.
@@ -85,7 +85,7 @@ var classes = map[Code]Class{
 	CodeInvalidCiphertext: ClassInvalid, CodeIncorrectKey: ClassInvalid, CodeInvalidSignature: ClassInvalid, CodeInvalidMac: ClassInvalid,
 	CodeInvalidARN: ClassInvalid, CodeInvalidAliasName: ClassInvalid, CodeInvalidMarker: ClassInvalid, CodeInvalidTag: ClassInvalid,
 	CodeMalformedPolicy: ClassInvalid, CodeInvalidGrantID: ClassInvalid, CodeInvalidGrantToken: ClassInvalid,
-	CodeInvalidImportToken: ClassInvalid, CodeExpiredImportToken: ClassInvalid, CodeIncorrectMaterial: ClassInvalid,
+	CodeInvalidImportToken: ClassInvalid, CodeExpiredImportToken: ClassInvalid, CodeIncorrectKeyMaterial: ClassInvalid,
 	CodeInvalidShare: ClassInvalid, CodeShareOtherCluster: ClassInvalid, CodeShareSuperseded: ClassInvalid,
 	CodeShareDuplicate: ClassInvalid, CodeShareWrong: ClassInvalid,
 	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound,
@@ -182,7 +182,7 @@ func IsRefusal(err error) bool {
 	switch c := AsError(err).Code; c {
 	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState, CodeInvalidKeyUsage,
 		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag,
-		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectMaterial, CodeDryRun:
+		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectKeyMaterial, CodeDryRun:
 		return true
 	default:
 		return false

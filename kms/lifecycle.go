@@ -6,21 +6,23 @@ package kms
 //
 // Creating and Updating, which AWS KMS passes through while regions follow each other, are never
 // entered: all regions of a cluster change in one transaction. Unavailable is for keys of key stores
-// outside the cluster. The table has them all the same, so that a key that an importing tool or a later
+// outside the cluster. The table has them all the same (but that a key that is unavailable can be neither enabled nor disabled), so that a key that an importing tool or a later
 // release left in one of them does what AWS KMS would do.
 type StateRule uint8
 
 // The rules.
 const (
-	AnyState       StateRule = iota // reads, policies, aliases that go, grants that end
-	StatesUse                       // cryptography, public keys, new grants, rotation: enabled keys
-	StatesToggle                    // EnableKey, DisableKey
-	StatesManage                    // aliases that come, descriptions, tags: everything but keys on their way out
-	StatesDelete                    // ScheduleKeyDeletion
-	StatesCancel                    // CancelKeyDeletion
-	StatesImport                    // GetParametersForImport, ImportKeyMaterial
-	StatesUnimport                  // DeleteImportedKeyMaterial
-	StatesRelate                    // ReplicateKey, UpdatePrimaryRegion
+	AnyState        StateRule = iota // reads, policies, aliases that go, grants that end
+	StatesUse                        // cryptography, public keys, new grants
+	StatesRotate                     // automatic rotation on and off, rotation on demand
+	StatesToggle                     // EnableKey, DisableKey
+	StatesManage                     // aliases that come, descriptions, tags: everything but keys on their way out
+	StatesDelete                     // ScheduleKeyDeletion
+	StatesCancel                     // CancelKeyDeletion
+	StatesImport                     // GetParametersForImport, ImportKeyMaterial
+	StatesUnimport                   // DeleteImportedKeyMaterial
+	StatesReplicate                  // ReplicateKey
+	StatesPromote                    // UpdatePrimaryRegion
 )
 
 // refusal is a column of the table: what a state answers where it does not allow.
@@ -33,7 +35,7 @@ var refusals = map[KeyState]refusal{
 	StateEnabled:                {CodeInvalidState, "is not pending deletion."}, // only CancelKeyDeletion is refused
 	StateDisabled:               {CodeKeyDisabled, "is disabled."},
 	StatePendingDeletion:        {CodeInvalidState, "is pending deletion."},
-	StatePendingReplicaDeletion: {CodeInvalidState, "is pending deletion."},
+	StatePendingReplicaDeletion: {CodeInvalidState, "is pending replica deletion."},
 	StatePendingImport:          {CodeInvalidState, "is pending import."},
 	StateUnavailable:            {CodeInvalidState, "is unavailable."},
 	StateCreating:               {CodeInvalidState, "is creating."},
@@ -42,14 +44,16 @@ var refusals = map[KeyState]refusal{
 
 // allowed lists for each rule the states that it allows; AnyState allows all.
 var allowed = map[StateRule]map[KeyState]bool{
-	StatesUse:      {StateEnabled: true},
-	StatesToggle:   {StateEnabled: true, StateDisabled: true},
-	StatesManage:   {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StateUnavailable: true},
-	StatesDelete:   {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StateUnavailable: true},
-	StatesCancel:   {StatePendingDeletion: true, StatePendingReplicaDeletion: true},
-	StatesImport:   {StateEnabled: true, StateDisabled: true, StatePendingImport: true},
-	StatesUnimport: {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StatePendingDeletion: true, StatePendingReplicaDeletion: true, StateUnavailable: true},
-	StatesRelate:   {StateEnabled: true, StateDisabled: true, StatePendingImport: true},
+	StatesUse:       {StateEnabled: true, StateUpdating: true},
+	StatesRotate:    {StateEnabled: true},
+	StatesToggle:    {StateEnabled: true, StateDisabled: true},
+	StatesManage:    {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StateUnavailable: true, StateCreating: true, StateUpdating: true},
+	StatesDelete:    {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StateUnavailable: true, StateCreating: true},
+	StatesCancel:    {StatePendingDeletion: true, StatePendingReplicaDeletion: true},
+	StatesImport:    {StateEnabled: true, StateDisabled: true, StatePendingImport: true},
+	StatesUnimport:  {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StatePendingDeletion: true, StatePendingReplicaDeletion: true},
+	StatesReplicate: {StateEnabled: true},
+	StatesPromote:   {StateEnabled: true, StateUpdating: true},
 }
 
 // CheckState returns nil when rule allows the state, and otherwise the refusal that AWS KMS would give.

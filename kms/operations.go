@@ -99,9 +99,9 @@ var (
 	OpTagResource          = revokes[TagResourceRequest, Empty]("TagResource", StatesManage) // rights may hang on tags
 	OpUntagResource        = revokes[UntagResourceRequest, Empty]("UntagResource", StatesManage)
 
-	OpEnableKeyRotation  = changes[EnableKeyRotationRequest, KeyRotationStatusAnswer]("EnableKeyRotation", StatesUse)
-	OpDisableKeyRotation = changes[KeyRequest, KeyRotationStatusAnswer]("DisableKeyRotation", StatesUse)
-	OpRotateKeyOnDemand  = changes[KeyRequest, KeyAnswer]("RotateKeyOnDemand", StatesUse)
+	OpEnableKeyRotation  = changes[EnableKeyRotationRequest, KeyRotationStatusAnswer]("EnableKeyRotation", StatesRotate)
+	OpDisableKeyRotation = changes[KeyRequest, KeyRotationStatusAnswer]("DisableKeyRotation", StatesRotate)
+	OpRotateKeyOnDemand  = changes[KeyRequest, KeyAnswer]("RotateKeyOnDemand", StatesRotate)
 
 	OpGetParametersForImport = op[GetParametersForImportRequest, GetParametersForImportAnswer](Operation{
 		Name: "GetParametersForImport", Action: "kms:GetParametersForImport", Source: sourceKMS, Resource: ResourceKey, States: StatesImport})
@@ -109,8 +109,8 @@ var (
 	OpDeleteImportedKeyMaterial = revokes[DeleteImportedKeyMaterialRequest, KeyMaterialAnswer]("DeleteImportedKeyMaterial", StatesUnimport)
 
 	OpReplicateKey = op[ReplicateKeyRequest, ReplicateKeyAnswer](Operation{
-		Name: "ReplicateKey", Action: "kms:ReplicateKey", Source: sourceKMS, Resource: ResourceKey, Mutates: true, Created: true, States: StatesRelate})
-	OpUpdatePrimaryRegion = changes[UpdatePrimaryRegionRequest, KeyAnswer]("UpdatePrimaryRegion", StatesRelate)
+		Name: "ReplicateKey", Action: "kms:ReplicateKey", Source: sourceKMS, Resource: ResourceKey, Mutates: true, Created: true, States: StatesReplicate})
+	OpUpdatePrimaryRegion = changes[UpdatePrimaryRegionRequest, KeyAnswer]("UpdatePrimaryRegion", StatesPromote)
 
 	OpCreateGrant         = changes[CreateGrantRequest, CreateGrantAnswer]("CreateGrant", StatesUse)
 	OpRevokeGrant         = revokes[RevokeGrantRequest, Empty]("RevokeGrant", AnyState)

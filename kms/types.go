@@ -69,7 +69,7 @@ var RotationTypes = []RotationType{RotationAutomatic, RotationOnDemand}
 // Rotation is a key's automatic rotation.
 type Rotation struct {
 	Period int32 `cbor:"1,keyasint"` // days
-	Next   int64 `cbor:"2,keyasint"` // Unix milliseconds; 0 while the key is pending deletion
+	Next   int64 `cbor:"2,keyasint"` // Unix milliseconds
 }
 
 // MultiRegion ties the keys of several regions that share id and material. Each of them carries the same one.
@@ -165,7 +165,7 @@ func (k *Key) Due() int64 {
 		}
 	}
 	sooner(k.Deletion)
-	if k.Rotation != nil {
+	if k.Rotation != nil && k.State == StateEnabled { // one that is not is rotated when it is enabled again
 		sooner(k.Rotation.Next)
 	}
 	for i := range k.Materials {

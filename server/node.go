@@ -40,6 +40,7 @@ type node struct {
 	unsealer  *seal.Unsealer
 	relay     *seal.Relay
 	audit     *audit.Log
+	service   *service.Service
 
 	opening sync.Mutex // held while a barrier is being put to use or taken away
 	sealed  atomic.Pointer[sealRecord]
@@ -555,6 +556,9 @@ func (n *node) sealLocal() {
 	defer n.opening.Unlock()
 	if n.catalog.Sealed() {
 		return
+	}
+	if n.replica.Status().CanWrite { // nothing delays an emergency
+		n.writeUsage(usageGrace)
 	}
 	n.catalog.Seal()
 	n.log.Info("the node is sealed")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit"
@@ -20,7 +21,11 @@ const (
 	methodShare  = "seal.share"
 	methodSeal   = "seal.now"
 	methodSealed = "seal.status" // answers one byte: 1 sealed, 0 unsealed
+	methodAsk    = "service.ask" // a question of a service, sealed by it, and its answer
 )
+
+// askTimeout is how long another node may take to answer a question.
+const askTimeout = time.Second
 
 // sealTimeout is how long another node may take to be sealed.
 const sealTimeout = 10 * time.Second
@@ -65,6 +70,16 @@ func (n *node) handlePeers() {
 		n.sealLocal()
 		n.noted(rec, nil)
 		return nil, nil
+	})
+	n.transport.Handle(methodAsk, func(_ context.Context, p transport.Peer, question []byte) ([]byte, error) {
+		if !n.replica.IsMember(p) {
+			return nil, rpcError{kms.Errorf(kms.CodeAccessDenied, "%s is no member of this cluster.", p.Name)}
+		}
+		answer, err := n.service.Answer(question)
+		if err != nil {
+			return nil, rpcError{kms.AsError(err)}
+		}
+		return answer, nil
 	})
 	n.transport.Handle(methodSealed, func(context.Context, transport.Peer, []byte) ([]byte, error) {
 		if n.catalog.Sealed() {
@@ -115,6 +130,34 @@ func (n *node) deliver(ctx context.Context, member string, share secret.Bytes, a
 func (n *node) askSealed(ctx context.Context, member string) (bool, error) {
 	answer, err := n.transport.Call(ctx, member, methodSealed, nil)
 	return len(answer) != 1 || answer[0] != 0, err
+}
+
+// Ask implements service.Cluster.
+func (n *node) Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	names := n.otherMembers(ctx)
+	all := make([][]byte, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() {
+			answer, err := n.transport.Call(ctx, name, methodAsk, question)
+			if err != nil {
+				n.log.Debug("a member did not answer a question", "member", name, "error", err)
+				return
+			}
+			all[i] = answer
+		})
+	}
+	wg.Wait()
+	for i, name := range names {
+		if all[i] == nil {
+			silent = append(silent, name)
+		} else {
+			answers = append(answers, all[i])
+		}
+	}
+	return answers, silent
 }
 
 func (n *node) expectedOthers() []string {

@@ -94,9 +94,12 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.handlePeers() // whose calls are audited
 	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(), Audit: auditLog,
 		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Logger: s.log})
+	n.service = svc
+	n.handlePeers() // whose calls are audited, and answered by the service
+	n.replica.Schedule("keys that are due", svc.RunDue)
+	s.openUsage()
 	return s, s.openAPI(cfg, seams, svc)
 }
 

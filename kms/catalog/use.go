@@ -34,7 +34,7 @@ var useSeed = maphash.MakeSeed()
 
 // NoteUse notes a successful use of the key. It costs next to nothing when the caller did the same within the
 // last second, and then changes nothing.
-func (k *Key) NoteUse(operation string, at int64, principalARN, requestID, eventID string) {
+func (k *Key) NoteUse(operation string, at int64, principalARN, requestID string, eventID [16]byte) {
 	u := k.handles.use.Load()
 	if u == nil {
 		k.handles.use.CompareAndSwap(nil, &use{operations: map[string]*kms.KeyUse{}, callers: map[string]*kms.KeyUse{}})
@@ -47,12 +47,24 @@ func (k *Key) NoteUse(operation string, at int64, principalARN, requestID, event
 			return
 		}
 	}
-	one := &kms.KeyUse{Operation: operation, At: at, EventID: eventID, RequestID: requestID, Principal: principalARN}
+	one := &kms.KeyUse{Operation: operation, At: at, EventID: kms.KeyIDFromBytes(eventID), RequestID: requestID, Principal: principalARN}
 	if old, other := u.recent[place].Load(), u.recent[place^1].Load(); old != nil && (other == nil || other.At < old.At) {
 		place ^= 1
 	}
 	u.recent[place].Store(one)
 	if u.note(one) {
+		k.handles.session.used.add(k)
+	}
+}
+
+// KeepUse makes a key be drained again, after what was drained of it could not be written.
+func (k *Key) KeepUse() {
+	u := k.handles.use.Load()
+	u.mu.Lock()
+	first := !u.dirty
+	u.dirty = true
+	u.mu.Unlock()
+	if first {
 		k.handles.session.used.add(k)
 	}
 }

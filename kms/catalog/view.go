@@ -231,6 +231,12 @@ func (v *View) Open(ref fsm.Ref) (body any, err error) {
 	return body, nil
 }
 
+// Has reports whether there is a live record.
+func (v *View) Has(ref fsm.Ref) bool {
+	_, ok := v.state.Get(ref.Kind, ref.ID)
+	return ok
+}
+
 // Absent guards that there is no such live record.
 func Absent(ref fsm.Ref) fsm.Guard { return fsm.Guard{Kind: ref.Kind, ID: ref.ID} }
 

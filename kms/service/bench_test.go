@@ -20,6 +20,7 @@ func (idle) Confirm(context.Context) error                              { panic(
 func (idle) Lease() error                                               { return nil }
 func (idle) Sound() error                                               { return nil }
 func (idle) AwaitAll(context.Context, uint64) (who []string, err error) { return nil, nil }
+func (idle) Due(int64) bool                                             { return false }
 func (idle) LogNow() int64                                              { return servicetest.Epoch }
 
 // discard is a sink that costs nothing.

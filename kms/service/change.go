@@ -24,16 +24,28 @@ type change struct {
 
 // put adds the write of a record, sealed for the request's view.
 func (c *change) put(r *request, ref fsm.Ref, body any, scopes ...fsm.ScopeID) error {
-	w, err := r.view.Put(ref, body, scopes...)
+	return c.write(r.view.Put(ref, body, scopes...))
+}
+
+// delete adds the write that leaves a tombstone with the last body.
+func (c *change) delete(r *request, ref fsm.Ref, body any) error {
+	return c.write(r.view.Delete(ref, body))
+}
+
+func (c *change) write(w fsm.Write, err error) error {
 	c.writes = append(c.writes, w)
 	return err
 }
+
+// guard adds guards of what the decision read.
+func (c *change) guard(guards ...fsm.Guard) { c.guards = append(c.guards, guards...) }
 
 // change decides and proposes until a decision holds.
 func (r *request) change(ctx context.Context) (any, error) {
 	if err := r.Audit.Healthy(); err != nil {
 		return nil, err
 	}
+	r.guarding = true
 	for range maxAttempts {
 		var txn fsm.Txn
 		answer, err := r.decide(ctx, func(r *request) (any, error) { return r.plan(&txn) })
@@ -64,7 +76,11 @@ func (r *request) change(ctx context.Context) (any, error) {
 			return nil, refused(outcome)
 		}
 	}
-	return nil, kms.Errorf(kms.CodeConflict, "Other changes came first %d times; nothing was changed.", maxAttempts)
+	return nil, errContended()
+}
+
+func errContended() error {
+	return kms.Errorf(kms.CodeConflict, "Other changes came first %d times; nothing was changed.", maxAttempts)
 }
 
 // repeat answers a request whose idempotency key was met before, from the records that the first one
@@ -115,12 +131,18 @@ func (r *request) plan(txn *fsm.Txn) (any, error) {
 // now is log time as this node reads it; it never goes back.
 func (r *request) now() int64 { return max(r.Replica.LogNow(), r.view.LogTime()) }
 
+// newTxnID returns a random transaction id.
+func newTxnID() (id fsm.TxnID) {
+	rand.Read(id[:])
+	return id
+}
+
 // identify gives the transaction its id, and says whether the view remembers it.
 func (r *request) identify(txn *fsm.Txn) (known bool, err error) {
 	txn.Based = r.now()
 	key := r.call.IdempotencyKey
 	if key == "" {
-		rand.Read(txn.ID[:])
+		txn.ID = newTxnID()
 		return false, nil
 	}
 	ids := r.view.IDs()

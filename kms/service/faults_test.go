@@ -100,7 +100,7 @@ func TestMalformedIsRefusedAtOnce(t *testing.T) {
 		{"", kms.OpEncrypt, &kms.EncryptRequest{KeyID: "x", Plaintext: []byte("p")}, kms.CodeValidation, ""},
 		{"", kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte("garbage")}, kms.CodeInvalidCiphertext, ""},
 		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeUnsupported, ""},
-		{"", kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "x"}, kms.CodeValidation, ""},
+		{"", kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "x"}, kms.CodeInvalidAliasName, ""},
 	} {
 		records := len(w.Records())
 		_, err := w.Do(w.alice, row.op, row.request)

@@ -3,10 +3,9 @@ package service
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
+	"time"
 
 	"github.com/lockstep-kms/lockstep/audit"
-	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -16,37 +15,98 @@ import (
 func keyUses(all map[*kms.Operation]*use) {
 	all[kms.OpCreateKey] = changing(checkCreateKey, createKey, replayKey)
 	all[kms.OpDescribeKey] = reading(checkKey, describeKey)
+	all[kms.OpGetKeyLastUsage] = reading(checkKey, lastUsage)
 	all[kms.OpListKeys] = reading(checkListKeys, listKeys)
 	all[kms.OpEnableKey] = changing(checkKey, setState(kms.StateEnabled, "key.enabled"), replayKey)
 	all[kms.OpDisableKey] = changing(checkKey, setState(kms.StateDisabled, "key.disabled"), replayKey)
-	all[kms.OpGetKeyPolicy] = reading(checkKey, getKeyPolicy)
+	all[kms.OpUpdateKeyDescription] = changing(checkDescribe, updateDescription, replayKey)
+	all[kms.OpScheduleKeyDeletion] = changing(checkScheduleDeletion, scheduleDeletion, replayKey)
+	all[kms.OpCancelKeyDeletion] = changing(checkKey, cancelDeletion, replayKey)
 }
 
 // metadata describes a key.
 func (r *request) metadata(k *kms.Key) *kms.KeyAnswer {
-	return &kms.KeyAnswer{Key: kms.KeyMetadata{
-		KeyID:                k.ID,
-		ARN:                  kms.ARN(r.Partition, k.Scope, "key/"+k.ID),
-		AccountID:            k.Scope.Account,
-		Region:               k.Scope.Region,
-		KeyState:             k.State,
-		Enabled:              k.State == kms.StateEnabled,
-		KeySpec:              k.Spec,
-		KeyUsage:             k.Usage,
-		Origin:               k.Origin,
-		KeyManager:           k.Manager(),
-		Description:          k.Description,
-		EncryptionAlgorithms: []kms.EncryptionAlgorithm{kms.AlgorithmSymmetricDefault},
-		CurrentKeyMaterialID: k.Current().ID,
-		CreatedAt:            kms.Time(k.Created),
-	}}
+	m := kms.KeyMetadata{
+		KeyID:       k.ID,
+		ARN:         kms.ARN(r.Partition, k.Scope, "key/"+k.ID),
+		AccountID:   k.Scope.Account,
+		Region:      k.Scope.Region,
+		KeyState:    k.State,
+		Enabled:     k.State == kms.StateEnabled,
+		KeySpec:     k.Spec,
+		KeyUsage:    k.Usage,
+		Origin:      k.Origin,
+		KeyManager:  k.Manager(),
+		Description: k.Description,
+		MultiRegion: k.MultiRegion != nil,
+		CreatedAt:   kms.Time(k.Created),
+	}
+	if spec, known := k.Spec.Spec(); known {
+		switch k.Usage {
+		case kms.EncryptDecrypt:
+			m.EncryptionAlgorithms = spec.Encryption
+		case kms.SignVerify:
+			m.SigningAlgorithms = spec.Signing
+		case kms.GenerateVerifyMac:
+			m.MacAlgorithms = spec.Mac
+		case kms.KeyAgreement:
+			m.KeyAgreementAlgorithms = spec.Agreement
+		case kms.EncapsulateDecapsulate:
+			m.EncapsulationAlgorithms = spec.Encapsulation
+		}
+	}
+	if k.Spec == kms.SymmetricDefault {
+		m.CurrentKeyMaterialID = k.Current().ID
+	}
+	switch k.State {
+	case kms.StatePendingDeletion:
+		m.DeletionDate = timeOf(k.Deletion)
+	case kms.StatePendingReplicaDeletion:
+		m.PendingDeletionWindowInDays = k.Window
+	}
+	describeExpiry(&m, k)
+	if k.MultiRegion != nil {
+		m.MultiRegionConfiguration = r.multiRegion(k)
+	}
+	return &kms.KeyAnswer{Key: m}
+}
+
+// describeExpiry tells when a key of imported material loses some of it first.
+func describeExpiry(m *kms.KeyMetadata, k *kms.Key) {
+	if k.Origin != kms.OriginExternal {
+		return
+	}
+	present, first := false, int64(0)
+	for i := range k.Materials {
+		if one := &k.Materials[i]; !one.Missing {
+			present = true
+			if one.Expires > 0 && (first == 0 || one.Expires < first) {
+				first = one.Expires
+			}
+		}
+	}
+	switch {
+	case first > 0:
+		m.ExpirationModel, m.ValidTo = kms.MaterialExpires, timeOf(first)
+	case present:
+		m.ExpirationModel = kms.MaterialDoesNotExpire
+	}
+}
+
+// timeOf returns a time for an answer, nil for 0.
+func timeOf(ms int64) *time.Time {
+	if ms == 0 {
+		return nil
+	}
+	t := kms.Time(ms)
+	return &t
 }
 
 func checkCreateKey(r *request, q *kms.CreateKeyRequest) error {
 	for _, err := range []error{
-		oneOf("keySpec", q.KeySpec, kms.SymmetricDefault, kms.KeySpecs),
-		oneOf("keyUsage", q.KeyUsage, kms.EncryptDecrypt, kms.KeyUsages),
-		oneOf("origin", q.Origin, kms.OriginAWSKMS, kms.Origins),
+		optional("keySpec", q.KeySpec, kms.KeySpecs),
+		optional("keyUsage", q.KeyUsage, kms.KeyUsages),
+		optional("origin", q.Origin, kms.Origins),
 		checkDescription(q.Description),
 		checkTags(q.Tags),
 		r.checkPolicy(q.Policy),
@@ -55,75 +115,137 @@ func checkCreateKey(r *request, q *kms.CreateKeyRequest) error {
 			return err
 		}
 	}
-	if q.MultiRegion {
-		return kms.Errorf(kms.CodeUnsupported, "This release has no multi-Region keys.")
+	if q.Origin == kms.OriginCloudHSM || q.Origin == kms.OriginExternalKeyStore {
+		return kms.Errorf(kms.CodeUnsupported, "Key stores outside the cluster are not served: origin is AWS_KMS or EXTERNAL.")
 	}
-	r.note("keySpec", string(kms.SymmetricDefault))
-	r.note("keyUsage", string(kms.EncryptDecrypt))
-	r.note("origin", string(kms.OriginAWSKMS))
+	spec, usage, origin, err := kindOf(q)
+	if err != nil {
+		return err
+	}
+	r.note("keySpec", string(spec))
+	r.note("keyUsage", string(usage))
+	r.note("origin", string(origin))
 	r.note("description", q.Description)
 	r.noteMap("tags", q.Tags)
+	if q.MultiRegion {
+		r.parameters = append(r.parameters, audit.Bool("multiRegion", true))
+	}
 	return nil
 }
 
-// checkPolicy refuses every policy but the default one, since no other is evaluated.
-func (r *request) checkPolicy(document map[string]any) error {
-	if document == nil {
-		return nil
+// kindOf returns what a request asks for, with the defaults of AWS KMS.
+func kindOf(q *kms.CreateKeyRequest) (kms.KeySpec, kms.KeyUsage, kms.Origin, error) {
+	name, usage, origin := q.KeySpec, q.KeyUsage, q.Origin
+	if name == "" {
+		name = kms.SymmetricDefault
 	}
-	text, err := json.Marshal(document) // sorts names, as the default policy's text has them
-	if err != nil || string(text) != auth.DefaultKeyPolicy(r.Partition, r.scope.Account) {
-		return kms.Errorf(kms.CodeUnsupported, "This release serves no key policy but the default one.")
+	if origin == "" {
+		origin = kms.OriginAWSKMS
 	}
-	return nil
+	if name == kms.SM2 {
+		return name, usage, origin, errSM2()
+	}
+	spec, _ := name.Spec()
+	if usage == "" {
+		if name != kms.SymmetricDefault {
+			return name, usage, origin, kms.Errorf(kms.CodeValidation, "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.")
+		}
+		usage = kms.EncryptDecrypt
+	}
+	switch {
+	case !spec.Serves(usage):
+		return name, usage, origin, kms.Errorf(kms.CodeValidation, "KeyUsage %s is not compatible with KeySpec %s", usage, name)
+	case origin == kms.OriginExternal && !spec.Importable:
+		return name, usage, origin, kms.Errorf(kms.CodeUnsupported, "Key material of key spec %s cannot be imported.", name)
+	}
+	return name, usage, origin, material.Served(name)
 }
 
 func createKey(r *request, q *kms.CreateKeyRequest) (*change, error) {
 	if err := r.allowAccount(); err != nil {
 		return nil, err
 	}
-	ids := r.view.IDs()
-	keys := ids.KeysOf(r.scope.Account)
-	if r.view.Members(keys) >= r.MaxKeys {
-		return nil, kms.Errorf(kms.CodeLimitExceeded, "The account has %d keys, which is the limit.", r.MaxKeys)
-	}
-	k := r.newKey(q)
-	raw, err := kms.KeyIDBytes(k.ID)
+	k, err := r.newKey(q)
 	if err != nil {
 		return nil, err
 	}
-	c := &change{event: "key.created", answer: r.metadata(k), below: []fsm.ScopeGuard{{Scope: keys, Below: r.MaxKeys}}}
-	if err := c.put(r, ids.Key(k.Scope, k.ID), k, keys); err != nil {
+	c := &change{event: "key.created"}
+	if err := r.writeNewKey(c, k); err != nil {
 		return nil, err
 	}
-	policy := &kms.Policy{Schema: 1, Scope: k.Scope, KeyID: k.ID, Document: auth.DefaultKeyPolicy(r.Partition, k.Scope.Account)}
-	if err := c.put(r, ids.Policy(k.Scope, k.ID), policy); err != nil {
-		return nil, err
-	}
-	plain := material.NewSymmetric()
-	defer plain.Wipe()
-	m := &catalog.Material{Schema: 1, KeyID: raw, Version: 1, Plain: kms.Sensitive(plain)}
-	if err := c.put(r, ids.Material(k.Current().ID), m); err != nil {
-		return nil, err
-	}
+	c.answer = r.metadata(k)
 	r.keyResponse(k)
 	return c, nil
 }
 
-// newKey makes the metadata of a key with one material.
-func (r *request) newKey(q *kms.CreateKeyRequest) *kms.Key {
+// newKey makes the metadata of a key, with one material unless that is imported.
+func (r *request) newKey(q *kms.CreateKeyRequest) (*kms.Key, error) {
+	spec, usage, origin, err := kindOf(q)
+	if err != nil {
+		return nil, err
+	}
 	var id [16]byte
-	var materialID [32]byte
 	rand.Read(id[:])
-	rand.Read(materialID[:])
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80 // a UUID of version 4
 	now := r.now()
-	return &kms.Key{
+	k := &kms.Key{
 		Schema: 1, Scope: r.scope, ID: kms.KeyIDFromBytes(id),
-		State: kms.StateEnabled, Spec: kms.SymmetricDefault, Usage: kms.EncryptDecrypt, Origin: kms.OriginAWSKMS,
-		Description: q.Description, Tags: q.Tags, Created: now,
-		Materials: []kms.Material{{Version: 1, ID: hex.EncodeToString(materialID[:]), Created: now}},
+		State: kms.StateEnabled, Spec: spec, Usage: usage, Origin: origin,
+		Description: q.Description, Tags: q.Tags, Created: now, DefaultPolicy: true,
 	}
+	if q.MultiRegion {
+		k.ID = kms.MultiRegionIDFromBytes(id)
+		k.MultiRegion = &kms.MultiRegion{Primary: r.scope.Region, Regions: []string{r.scope.Region}}
+	}
+	if origin == kms.OriginExternal {
+		k.State = kms.StatePendingImport
+		return k, nil
+	}
+	k.Materials = []kms.Material{{Version: 1, ID: newMaterialID(), Created: now}}
+	return k, nil
+}
+
+// newMaterialID returns 64 random hex digits.
+func newMaterialID() string {
+	var id [32]byte
+	rand.Read(id[:])
+	return hex.EncodeToString(id[:])
+}
+
+// writeNewKey writes a key that was not there, within the account's limit, with the material it has.
+func (r *request) writeNewKey(c *change, k *kms.Key) error {
+	ids := r.view.IDs()
+	keys := ids.KeysOf(k.Scope.Account)
+	if r.view.Members(keys) >= r.MaxKeys {
+		return kms.Errorf(kms.CodeLimitExceeded, "The account has %d keys, which is the limit.", r.MaxKeys)
+	}
+	c.below = append(c.below, fsm.ScopeGuard{Scope: keys, Below: r.MaxKeys})
+	if err := r.writeKey(c, k); err != nil {
+		return err
+	}
+	if k.Origin != kms.OriginAWSKMS || k.Replica() {
+		return nil
+	}
+	plain, err := r.generate(k.Spec)
+	if err != nil {
+		return err
+	}
+	return r.writeMaterial(c, k, k.Current(), kms.Sensitive(plain))
+}
+
+// writeKey writes the record of a key.
+func (r *request) writeKey(c *change, k *kms.Key) error {
+	ids := r.view.IDs()
+	return c.put(r, ids.Key(k.Scope, k.ID), k, ids.KeysOf(k.Scope.Account))
+}
+
+// writeMaterial writes the record of one material of a key.
+func (r *request) writeMaterial(c *change, k *kms.Key, m kms.Material, plain kms.Sensitive) error {
+	raw, err := kms.KeyIDBytes(k.ID)
+	if err != nil {
+		return err
+	}
+	return c.put(r, r.view.IDs().Material(m.ID), &catalog.Material{Schema: 1, KeyID: raw, Version: m.Version, Plain: plain})
 }
 
 // keyResponse notes a key that was made or changed, for the audit record.
@@ -135,8 +257,8 @@ func (r *request) keyResponse(k *kms.Key) {
 	}
 }
 
-// replayKey answers the key that an earlier request made or changed, as it is now.
-func replayKey(r *request, rs *records) (any, error) {
+// replayed returns the key that an earlier request made or changed, as it is now or was last.
+func (r *request) replayed(rs *records) (*kms.Key, error) {
 	k, err := record[kms.Key](rs, fsm.KindKey)
 	if err != nil {
 		return nil, err
@@ -150,53 +272,78 @@ func replayKey(r *request, rs *records) (any, error) {
 		return nil, err
 	}
 	r.keyResponse(k)
+	return k, nil
+}
+
+func replayKey(r *request, rs *records) (any, error) {
+	k, err := r.replayed(rs)
+	if err != nil {
+		return nil, err
+	}
 	return r.metadata(k), nil
 }
 
-func checkKey(r *request, q *kms.KeyRequest) (err error) {
-	if r.key, err = r.parseKey(q.KeyID); err != nil {
-		return err
+// replayNothing answers a change of a key that answers nothing.
+func replayNothing(r *request, rs *records) (any, error) {
+	if _, err := r.replayed(rs); err != nil {
+		return nil, err
 	}
-	r.note("keyId", q.KeyID)
-	return nil
+	return &kms.Empty{}, nil
 }
+
+func checkKey(r *request, q *kms.KeyRequest) error { return r.parseSubject(q.KeyID, nil) }
 
 func describeKey(r *request, _ *kms.KeyRequest) (any, error) {
 	k, err := r.useKey(r.key, r.op.Action, nil)
 	if err != nil {
 		return nil, err
 	}
-	return r.metadata(&k.Key), nil
-}
-
-func getKeyPolicy(r *request, _ *kms.KeyRequest) (any, error) {
-	k, err := r.useKey(r.key, r.op.Action, nil)
+	answer := r.metadata(&k.Key)
+	u, err := r.knownUsage(k)
 	if err != nil {
 		return nil, err
 	}
-	return &kms.GetKeyPolicyAnswer{KeyID: k.ARN, PolicyName: "default", Policy: k.Policy.Document}, nil
+	answer.Key.LastUse, answer.Key.RecentCallers = lastUse(u), useEntries(u.Callers)
+	return answer, nil
+}
+
+// begin resolves and authorizes the key that a change is about, and returns the change with the guards of
+// what was read. The key's state allows the operation. Managed keys are changed by the scheduler only.
+func (r *request) begin(event string) (*catalog.Key, *change, error) {
+	k, err := r.useKey(r.key, r.op.Action, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if k.Managed != "" {
+		return nil, nil, kms.Errorf(kms.CodeAccessDenied, "User: %s is not authorized to perform: %s on resource: %s because the key is managed: it belongs to %s and is changed by nobody.",
+			r.principal.ARN, r.op.Action, k.ARN, k.Managed)
+	}
+	if err := kms.CheckState(r.op.States, k.State, k.ARN); err != nil {
+		return nil, nil, err
+	}
+	return k, &change{event: event, guards: r.guardKey(k, r.key)}, nil
+}
+
+// finish writes the key as it is changed, and answers it.
+func (r *request) finish(c *change, k *kms.Key) (*change, error) {
+	r.keyResponse(k)
+	if c.answer == nil {
+		c.answer = r.metadata(k)
+	}
+	return c, r.writeKey(c, k)
 }
 
 // setState moves a key between Enabled and Disabled. A key that is there already is written again:
 // the answer tells a state that the log has confirmed.
 func setState(to kms.KeyState, event string) func(*request, *kms.KeyRequest) (*change, error) {
 	return func(r *request, _ *kms.KeyRequest) (*change, error) {
-		k, err := r.useKey(r.key, r.op.Action, nil)
+		k, c, err := r.begin(event)
 		if err != nil {
 			return nil, err
 		}
-		if k.State != kms.StateEnabled && k.State != kms.StateDisabled {
-			return nil, kms.Errorf(kms.CodeInvalidState, "%s is in state %s.", k.ARN, k.State)
-		}
 		changed := k.Key
 		changed.State = to
-		c := &change{event: event, guards: r.guardKey(k, r.key), answer: r.metadata(&changed)}
-		ids := r.view.IDs()
-		if err := c.put(r, ids.Key(k.Scope, k.ID), &changed, ids.KeysOf(k.Scope.Account)); err != nil {
-			return nil, err
-		}
-		r.keyResponse(&changed)
-		return c, nil
+		return r.finish(c, &changed)
 	}
 }
 
@@ -209,6 +356,84 @@ func (r *request) guardKey(k *catalog.Key, ref kms.KeyRef) []fsm.Guard {
 		}
 	}
 	return guards
+}
+
+func checkDescribe(r *request, q *kms.UpdateKeyDescriptionRequest) error {
+	if err := r.parseSubject(q.KeyID, nil); err != nil {
+		return err
+	}
+	r.note("description", q.Description)
+	return checkDescription(q.Description)
+}
+
+func updateDescription(r *request, q *kms.UpdateKeyDescriptionRequest) (*change, error) {
+	k, c, err := r.begin("key.described")
+	if err != nil {
+		return nil, err
+	}
+	changed := k.Key
+	changed.Description = q.Description
+	return r.finish(c, &changed)
+}
+
+func checkScheduleDeletion(r *request, q *kms.ScheduleKeyDeletionRequest) error {
+	if err := r.parseSubject(q.KeyID, nil); err != nil {
+		return err
+	}
+	if q.PendingWindowInDays == nil {
+		return nil
+	}
+	r.noteInt("pendingWindowInDays", *q.PendingWindowInDays)
+	return checkRange("pendingWindowInDays", *q.PendingWindowInDays, minWindow, maxWindow)
+}
+
+const day = 24 * 60 * 60 * 1000 // ms
+
+// scheduleDeletion makes a key unusable now and lets the scheduler destroy it after the window. The window of a
+// primary key begins when its last replica is destroyed. The answer tells who used the key, and so does
+// every later description: what all members remember is written with it.
+func scheduleDeletion(r *request, q *kms.ScheduleKeyDeletionRequest) (*change, error) {
+	k, c, err := r.begin("key.deletion_scheduled")
+	if err != nil {
+		return nil, err
+	}
+	window := maxWindow
+	if q.PendingWindowInDays != nil {
+		window = *q.PendingWindowInDays
+	}
+	changed := k.Key
+	changed.State, changed.Window, changed.Deletion = kms.StatePendingDeletion, int32(window), r.now()+int64(window)*day
+	if k.Primary() && len(k.MultiRegion.Regions) > 1 {
+		changed.State, changed.Deletion = kms.StatePendingReplicaDeletion, 0
+	}
+	u, _, err := r.clusterUsage(k)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writeUsage(c, k, u); err != nil {
+		return nil, err
+	}
+	answer := r.metadata(&changed)
+	answer.Key.PendingDeletionWindowInDays = int32(window)
+	answer.Key.LastUse, answer.Key.RecentCallers = lastUse(u), useEntries(u.Callers)
+	c.answer = answer
+	return r.finish(c, &changed)
+}
+
+// cancelDeletion brings a key back, disabled. Once its day has come nothing brings it back: parts of it may
+// be destroyed already.
+func cancelDeletion(r *request, _ *kms.KeyRequest) (*change, error) {
+	k, c, err := r.begin("key.deletion_cancelled")
+	if err != nil {
+		return nil, err
+	}
+	if k.Deletion > 0 && r.now() >= k.Deletion {
+		return nil, kms.Errorf(kms.CodeInvalidState, "%s is being destroyed: its deletion date has come.", k.ARN)
+	}
+	changed := k.Key
+	changed.Window, changed.Deletion = 0, 0
+	changed.State = k.AfterCancel()
+	return r.finish(c, &changed)
 }
 
 func checkListKeys(r *request, q *kms.ListRequest) error {

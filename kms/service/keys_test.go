@@ -27,32 +27,32 @@ func TestControlDecisions(t *testing.T) {
 		{"words of the defaults", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "SYMMETRIC_DEFAULT", KeyUsage: "ENCRYPT_DECRYPT", Origin: "AWS_KMS"}, "", ""},
 		{"default policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: def}, "", ""},
 		{"other policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: map[string]any{}}, kms.CodeUnsupported, "policy"},
-		{"RSA", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeUnsupported, "keySpec"},
-		{"unknown spec", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "DES"}, kms.CodeValidation, "Value at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [SYMMETRIC_DEFAULT, RSA_2048"},
-		{"signing", kms.OpCreateKey, &kms.CreateKeyRequest{KeyUsage: "SIGN_VERIFY"}, kms.CodeUnsupported, "keyUsage"},
+		{"RSA without a usage", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeValidation, "You must specify a KeyUsage"},
+		{"SM2", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "SM2", KeyUsage: "SIGN_VERIFY"}, kms.CodeUnsupported, "SM2"},
+		{"unknown spec", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "DES"}, kms.CodeValidation, "Value at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [RSA_2048"},
+		{"signing", kms.OpCreateKey, &kms.CreateKeyRequest{KeyUsage: "SIGN_VERIFY"}, kms.CodeValidation, "KeyUsage SIGN_VERIFY is not compatible with KeySpec SYMMETRIC_DEFAULT"},
 		{"unknown usage", kms.OpCreateKey, &kms.CreateKeyRequest{KeyUsage: "PLAY"}, kms.CodeValidation, "keyUsage"},
-		{"external", kms.OpCreateKey, &kms.CreateKeyRequest{Origin: "EXTERNAL"}, kms.CodeUnsupported, "origin"},
+		{"a key store", kms.OpCreateKey, &kms.CreateKeyRequest{Origin: "AWS_CLOUDHSM"}, kms.CodeUnsupported, "Key stores"},
 		{"unknown origin", kms.OpCreateKey, &kms.CreateKeyRequest{Origin: "MARS"}, kms.CodeValidation, "origin"},
-		{"multi-region", kms.OpCreateKey, &kms.CreateKeyRequest{MultiRegion: true}, kms.CodeUnsupported, "multi-Region"},
 		{"longest description", kms.OpCreateKey, &kms.CreateKeyRequest{Description: strings.Repeat("é", 8192)}, "", ""},
 		{"description", kms.OpCreateKey, &kms.CreateKeyRequest{Description: strings.Repeat("é", 8193)}, kms.CodeValidation, "8192"},
-		{"tags", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: many}, kms.CodeValidation, "Too many tags"},
-		{"reserved tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"AwS:x": ""}}, kms.CodeValidation, "reserved"},
-		{"long tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"x": strings.Repeat("v", 257)}}, kms.CodeValidation, ""},
-		{"empty tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"": "v"}}, kms.CodeValidation, ""},
+		{"tags", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: many}, kms.CodeInvalidTag, "Too many tags"},
+		{"reserved tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"AwS:x": ""}}, kms.CodeInvalidTag, "reserved"},
+		{"long tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"x": strings.Repeat("v", 257)}}, kms.CodeInvalidTag, ""},
+		{"empty tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"": "v"}}, kms.CodeInvalidTag, ""},
 
 		{"id", kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}, "", ""},
 		{"nothing", kms.OpDescribeKey, &kms.KeyRequest{}, kms.CodeValidation, ""},
 		{"page too large", kms.OpListKeys, &kms.ListRequest{Limit: 1001}, kms.CodeValidation, "less than or equal to 1000"},
 		{"negative page", kms.OpListKeys, &kms.ListRequest{Limit: -1}, kms.CodeValidation, "greater than or equal to 1"},
-		{"garbage marker", kms.OpListKeys, &kms.ListRequest{Marker: "AAAA"}, kms.CodeValidation, "marker is invalid"},
-		{"no base64", kms.OpListKeys, &kms.ListRequest{Marker: "***"}, kms.CodeValidation, "marker is invalid"},
+		{"garbage marker", kms.OpListKeys, &kms.ListRequest{Marker: "AAAA"}, kms.CodeInvalidMarker, "marker is invalid"},
+		{"no base64", kms.OpListKeys, &kms.ListRequest{Marker: "***"}, kms.CodeInvalidMarker, "marker is invalid"},
 
 		{"first", kms.OpCreateAlias, alias("alias/a", key), "", ""},
 		{"again", kms.OpCreateAlias, alias("alias/a", other), kms.CodeAlreadyExists, "An alias with the name arn:aws:kms:us-east-1:" + aliceID + ":alias/a already exists"},
-		{"no prefix", kms.OpCreateAlias, alias("a", key), kms.CodeValidation, `Alias must start with the prefix "alias/".`},
-		{"reserved", kms.OpCreateAlias, alias("alias/aws/s3", key), kms.CodeValidation, "reserved"},
-		{"characters", kms.OpCreateAlias, alias("alias/ä", key), kms.CodeValidation, ""},
+		{"no prefix", kms.OpCreateAlias, alias("a", key), kms.CodeInvalidAliasName, `Alias must start with the prefix "alias/".`},
+		{"reserved", kms.OpCreateAlias, alias("alias/aws/s3", key), kms.CodeInvalidAliasName, "reserved"},
+		{"characters", kms.OpCreateAlias, alias("alias/ä", key), kms.CodeInvalidAliasName, ""},
 		{"to an alias", kms.OpCreateAlias, alias("alias/b", "alias/a"), kms.CodeValidation, "Aliases must refer to keys. Not aliases"},
 		{"to nothing", kms.OpCreateAlias, alias("alias/b", "00000000-0000-4000-8000-000000000001"), kms.CodeNotFound, "does not exist"},
 		{"to a foreign key", kms.OpCreateAlias, alias("alias/b", "arn:aws:kms:us-east-1:"+bobID+":key/"+key), kms.CodeAccessDenied, ""},
@@ -210,9 +210,9 @@ func TestPaging(t *testing.T) {
 	want(t, "list", err, "")
 	marker := answer.(*kms.ListKeysAnswer).NextMarker
 	_, err = w.Do(w.bob, kms.OpListKeys, &kms.ListRequest{Marker: marker})
-	want(t, "another account's marker", err, kms.CodeValidation)
+	want(t, "another account's marker", err, kms.CodeInvalidMarker)
 	_, err = w.Do(w.alice, kms.OpListAliases, &kms.ListAliasesRequest{Marker: marker})
-	want(t, "another listing's marker", err, kms.CodeValidation)
+	want(t, "another listing's marker", err, kms.CodeInvalidMarker)
 
 	answer, err = w.Do(w.Root, kms.OpListAccounts, &kms.ListRequest{Limit: 2})
 	want(t, "accounts", err, "")

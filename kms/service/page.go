@@ -27,7 +27,7 @@ func (r *request) after(marker string) (string, error) {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(marker)
 	if err != nil || len(raw) < markerMAC || string(r.markerMAC(string(raw[markerMAC:]))) != string(raw[:markerMAC]) {
-		return "", kms.Errorf(kms.CodeValidation, "The marker is invalid: it must be the next_marker of the same listing.")
+		return "", kms.Errorf(kms.CodeInvalidMarker, "The marker is invalid: it must be the next_marker of the same listing.")
 	}
 	return string(raw[markerMAC:]), nil
 }

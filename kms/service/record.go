@@ -32,7 +32,9 @@ func (r *request) audit(err error) error {
 	} else {
 		rec.Response = r.response
 	}
-	return r.Audit.Append(&rec)
+	err = r.Audit.Append(&rec)
+	r.eventID = rec.EventID
+	return err
 }
 
 // note adds a parameter to the audit record unless it is empty.
@@ -52,4 +54,18 @@ func (r *request) noteMap(key string, object map[string]string) {
 // noteInt adds a number to the audit record.
 func (r *request) noteInt(key string, n int) {
 	r.parameters = append(r.parameters, audit.Int(key, int64(n)))
+}
+
+// noteDryRun says in the audit record that nothing was to be done.
+func (r *request) noteDryRun(dryRun bool) {
+	if dryRun {
+		r.parameters = append(r.parameters, audit.Bool("dryRun", true))
+	}
+}
+
+// noteUse remembers that a call used its keys.
+func (r *request) noteUse() {
+	for _, k := range r.used[:r.usedKeys] {
+		k.NoteUse(r.op.Name, r.started.UnixMilli(), r.principal.ARN, r.call.RequestID, r.eventID)
+	}
 }

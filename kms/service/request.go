@@ -16,6 +16,7 @@ import (
 // request is one call while it is served. It belongs to the goroutine of Do.
 type request struct {
 	*Service
+	ctx     context.Context // of Do
 	call    *Call
 	op      *kms.Operation
 	use     *use
@@ -33,11 +34,27 @@ type request struct {
 	checked   bool      // check has run
 	malformed error     // what check found
 
-	key, other kms.KeyRef      // parsed by check
-	header     material.Header // of the ciphertext, parsed by check
-	reads      []auth.Decision // of a change: what authorized it
-	applied    bool            // of a change: it is done
-	brief      bool            // of a change: it is remembered for the short time only
+	// Parsed by check.
+	key, other             kms.KeyRef
+	encryption, decryption kms.EncryptionAlgorithm
+	message                kms.MessageType
+	header                 material.Header // of the ciphertext
+	ignore                 bool            // a dry run leaves the ciphertext unread
+
+	guarding bool            // what authorizes is kept, since a transaction will guard it
+	reads    []auth.Decision // of a change: what authorized it
+	applied  bool            // of a change: it is done
+	brief    bool            // of a change: it is remembered for the short time only
+
+	tokens    []string        // grant tokens, checked for their form
+	generated secret.Bytes    // material of the key that is being made
+	used      [2]*catalog.Key // keys that a success counts as a use of
+	usedKeys  int
+	eventID   [16]byte // of the audit record
+
+	asked  bool        // the other members were asked for the use of a key
+	others []kms.Usage // what they answered
+	silent []string    // who did not
 
 	noted      [6]audit.Pair
 	parameters []audit.Pair // see use.check; in noted as long as they fit
@@ -133,21 +150,30 @@ func (r *request) confirm(ctx context.Context) error {
 }
 
 // decide authenticates and decides; a refusal that a stale view could get wrong is taken back, and
-// both are done again on a confirmed view: only that verdict leaves.
+// both are done again on a confirmed view: only that verdict leaves. A managed key that is used for the
+// first time is made in between.
 func (r *request) decide(ctx context.Context, verdict func(*request) (any, error)) (any, error) {
-	answer, err := r.attempt(verdict)
-	if r.confirmed || !kms.IsRefusal(err) || err == r.malformed {
+	for first := true; ; first = false {
+		answer, err := r.attempt(verdict)
+		if !r.confirmed && kms.IsRefusal(err) && err != r.malformed {
+			if err := r.confirm(ctx); err != nil {
+				return nil, err
+			}
+			answer, err = r.attempt(verdict)
+		}
+		if unmade, ok := err.(*unmadeKey); ok && first {
+			if err := r.makeManaged(ctx, unmade.alias); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		return answer, err
 	}
-	if err := r.confirm(ctx); err != nil {
-		return nil, err
-	}
-	return r.attempt(verdict)
 }
 
 // attempt authenticates and decides once, on the current view.
 func (r *request) attempt(verdict func(*request) (any, error)) (any, error) {
-	r.found, r.reads = 0, r.reads[:0]
+	r.found, r.reads, r.usedKeys = 0, r.reads[:0], 0
 	p, err := r.Authenticator.Authenticate(r.view, &r.call.Auth)
 	if err != nil {
 		return nil, err
@@ -277,8 +303,16 @@ func wipeAnswer(answer any) {
 		secret.Wipe(a.Plaintext)
 	case *kms.GenerateDataKeyAnswer:
 		secret.Wipe(a.Plaintext)
+	case *kms.GenerateDataKeyPairAnswer:
+		secret.Wipe(a.PrivateKeyPlaintext)
 	case *kms.GenerateRandomAnswer:
 		secret.Wipe(a.Plaintext)
+	case *kms.DeriveSharedSecretAnswer:
+		secret.Wipe(a.SharedSecret)
+	case *kms.EncapsulateAnswer:
+		secret.Wipe(a.SharedSecret)
+	case *kms.DecapsulateAnswer:
+		secret.Wipe(a.SharedSecret)
 	}
 }
 

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/lockstep-kms/lockstep/audit"
@@ -28,12 +29,21 @@ func (r *request) parseKey(s string) (kms.KeyRef, error) {
 		return ref, nil
 	}
 	if partition, _, _ := strings.Cut(s[len("arn:"):], ":"); partition != r.Partition {
-		return ref, kms.Errorf(kms.CodeValidation, "Invalid arn %s", kms.Printable(s))
+		return ref, kms.Errorf(kms.CodeInvalidARN, "Invalid arn %s", kms.Printable(s))
 	}
 	if ref.Scope.Region != r.scope.Region {
 		return ref, kms.Errorf(kms.CodeNotFound, "Invalid arn %s", kms.Printable(ref.Scope.Region))
 	}
 	return ref, nil
+}
+
+// parseSubject reads the identifier of the one key that the request is about, and its grant tokens.
+func (r *request) parseSubject(key string, tokens []string) (err error) {
+	if r.key, err = r.parseKey(key); err != nil {
+		return err
+	}
+	r.note("keyId", key)
+	return r.checkGrantTokens(tokens)
 }
 
 // findKey resolves an identifier in the caller's account and region; an alias is looked up once,
@@ -46,6 +56,9 @@ func (r *request) findKey(ref kms.KeyRef, action string) (*catalog.Key, error) {
 	id := ref.ID
 	if ref.Alias != "" {
 		alias, err := r.view.Alias(r.scope, ref.Alias)
+		if errors.Is(err, catalog.ErrNotFound) && r.makesManaged(ref.Alias) {
+			return nil, &unmadeKey{ref.Alias}
+		}
 		if err != nil {
 			return nil, notFound(err, "Alias %s is not found.", kms.ARN(r.Partition, r.scope, ref.Alias))
 		}
@@ -56,6 +69,9 @@ func (r *request) findKey(ref kms.KeyRef, action string) (*catalog.Key, error) {
 		return nil, err
 	}
 	k, err := r.view.Key(r.scope, raw)
+	if err == nil && k.ID != id { // the same bytes in the other form
+		err = catalog.ErrNotFound
+	}
 	if err != nil {
 		return nil, notFound(err, "Key '%s' does not exist", kms.ARN(r.Partition, r.scope, "key/"+id))
 	}
@@ -74,6 +90,9 @@ func resourceOf(ref kms.KeyRef) string {
 func (r *request) useKey(ref kms.KeyRef, action string, context map[string]string) (*catalog.Key, error) {
 	k, err := r.findKey(ref, action)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.openTokens(r.tokens); err != nil {
 		return nil, err
 	}
 	return k, r.allowKey(k, action, ref.Alias, context)
@@ -115,7 +134,7 @@ func (r *request) allow(q *auth.Query) error {
 		}
 		return r.denied(action, q.Resource)
 	}
-	if r.op.Mutates {
+	if r.guarding {
 		r.reads = append(r.reads, d)
 	}
 	return nil

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"time"
 
@@ -11,17 +12,17 @@ import (
 
 // Limits.
 const (
-	defaultMaxKeys  = 100_000
-	maxAliasesOfKey = 50
-	maxAttempts     = 16              // decisions on one change before CodeConflict
-	indexWait       = 2 * time.Second // for Call.MinIndex
-	revokeWait      = 2 * time.Second // for the members, with WaitDefault
+	defaultMaxKeys = 100_000
+	maxAttempts    = 16              // decisions on one change before CodeConflict
+	indexWait      = 2 * time.Second // for Call.MinIndex
+	revokeWait     = 2 * time.Second // for the members, with WaitDefault
 )
 
 // Service is the one gate of every operation. It is safe for concurrent use and immutable after New.
 type Service struct {
 	Config
-	uses map[*kms.Operation]*use
+	uses  map[*kms.Operation]*use
+	heavy chan struct{} // a token for each RSA key that is being made
 }
 
 // New returns a Service.
@@ -41,7 +42,7 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Config: c, uses: uses()}
+	return &Service{Config: c, uses: uses(), heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 }
 
 // use is how one operation is served. Of read, change and act one is set.
@@ -65,6 +66,13 @@ type use struct {
 func uses() map[*kms.Operation]*use {
 	all := map[*kms.Operation]*use{}
 	cryptoUses(all)
+	dataKeyUses(all)
+	signUses(all)
+	rotationUses(all)
+	importUses(all)
+	regionUses(all)
+	grantUses(all)
+	tagUses(all)
 	keyUses(all)
 	aliasUses(all)
 	accountUses(all)
@@ -121,10 +129,17 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if s.uses[c.Operation] == nil {
 		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
 	}
-	r := &request{Service: s, call: c, op: c.Operation, started: s.Now()}
+	r := &request{Service: s, ctx: ctx, call: c, op: c.Operation, started: s.Now()}
 	r.parameters = r.noted[:0]
-	if q, ok := c.Request.(*kms.GenerateDataKeyRequest); ok && q != nil && q.WithoutPlaintext {
-		r.op = kms.OpGenerateDataKeyWithoutPlaintext
+	switch q := c.Request.(type) {
+	case *kms.GenerateDataKeyRequest:
+		if q != nil && q.WithoutPlaintext {
+			r.op = kms.OpGenerateDataKeyWithoutPlaintext
+		}
+	case *kms.GenerateDataKeyPairRequest:
+		if q != nil && q.WithoutPlaintext {
+			r.op = kms.OpGenerateDataKeyPairWithoutPlaintext
+		}
 	}
 	var answer any
 	err := c.Refused
@@ -132,6 +147,10 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 		answer, err = r.run(ctx)
 	}
 	answer, err = r.leave(answer, err)
+	r.generated.Wipe()
+	if err == nil {
+		r.noteUse()
+	}
 	if r.held {
 		r.release()
 	}

@@ -39,6 +39,7 @@ type Call struct {
 	Door      string // "rest", ...
 	TLS       bool
 
+	MaxPlaintext       int    // bytes that Encrypt takes from this door, default 4096 as at AWS
 	IdempotencyKey     string // "": the call is not retried
 	MinEpoch, MinIndex uint64 // the state to have seen at least; 0: any
 	Stale              bool   // a control read need not be confirmed
@@ -75,6 +76,9 @@ type Replica interface {
 	AwaitAll(ctx context.Context, index uint64) (awaiting []string, err error)
 	// LogNow returns the node's reading of log time, in ms.
 	LogNow() int64
+	// Due reports, on the leader, whether a majority of the voters say that t, in ms, has passed, and no
+	// election or clock jump is recent: what the scheduler does asks it.
+	Due(t int64) bool
 }
 
 // Cluster is the membership as operations see it. Errors are *kms.Error.
@@ -83,6 +87,9 @@ type Cluster interface {
 	// AllowMember and RemoveMember return the index at which the change was applied.
 	AllowMember(ctx context.Context, name string) (index uint64, err error)
 	RemoveMember(ctx context.Context, name string) (index uint64, err error)
+	// Ask puts a question to the other members, whose services answer it with Service.Answer, and returns what
+	// they answered within a second and who did not.
+	Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string)
 	// Seal seals this node or all; it returns after this node's catalog is wiped.
 	Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error)
 }

@@ -89,6 +89,14 @@ func (r replica) LogNow() int64 {
 	return r.cluster.now
 }
 
+// Due implements service.Replica.
+func (r replica) Due(t int64) bool {
+	if f := r.note(func(*Counts) {}); f.Due != nil {
+		return f.Due(t)
+	}
+	return t <= r.LogNow()
+}
+
 // members is the membership as a node sees it.
 type members struct{ *Node }
 
@@ -117,6 +125,24 @@ func (m members) AllowMember(context.Context, string) (uint64, error) {
 func (m members) RemoveMember(context.Context, string) (uint64, error) {
 	m.note(func(c *Counts) { c.Acts++ })
 	return m.cluster.State().Index(), nil
+}
+
+// Ask implements service.Cluster.
+func (m members) Ask(_ context.Context, question []byte) (answers [][]byte, silent []string) {
+	m.cluster.mu.Lock()
+	nodes := append([]*Node(nil), m.cluster.nodes...)
+	m.cluster.mu.Unlock()
+	for _, n := range nodes {
+		if n == m.Node {
+			continue
+		}
+		if answer, err := n.Service.Answer(question); err == nil {
+			answers = append(answers, answer)
+		} else {
+			silent = append(silent, n.Name)
+		}
+	}
+	return answers, silent
 }
 
 // Seal implements service.Cluster.

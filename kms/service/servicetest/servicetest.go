@@ -150,6 +150,7 @@ type Faults struct {
 	Confirm       func() error
 	Lease         func() error
 	Sound         func() error
+	Due           func(t int64) bool // instead of: log time has come
 	Audit         func(line []byte) error
 	AwaitAll      func(ctx context.Context, index uint64) ([]string, error) // instead of answering that all have it
 }

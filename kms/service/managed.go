@@ -1,0 +1,80 @@
+package service
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+)
+
+// Managed keys come into being when an alias/aws/NAME of an account and region is used for the first time.
+// They rotate yearly, and nobody disables, deletes or describes them anew: request.begin refuses it.
+
+// unmadeKey says that a managed alias has no key yet. It never leaves.
+type unmadeKey struct{ alias string }
+
+func (*unmadeKey) Error() string { return "the managed key is not made yet" }
+
+// makesManaged reports whether the operation uses a key in a way that makes a managed one.
+func (r *request) makesManaged(alias string) bool {
+	name, managed := strings.CutPrefix(alias, kms.ManagedAliasPrefix)
+	if !managed || name == "" {
+		return false
+	}
+	return slices.Contains([]*kms.Operation{kms.OpEncrypt, kms.OpReEncrypt, kms.OpGenerateDataKey, kms.OpGenerateDataKeyWithoutPlaintext,
+		kms.OpGenerateDataKeyPair, kms.OpGenerateDataKeyPairWithoutPlaintext, kms.OpDescribeKey}, r.op)
+}
+
+// managedKey decides on the key of a managed alias, for a caller whom the policy of that key allows what it
+// is about to do.
+func (r *request) managedKey(alias string) (*change, error) {
+	k, err := r.newKey(&kms.CreateKeyRequest{Description: "Default key of " + alias + "."})
+	if err != nil {
+		return nil, err
+	}
+	now := r.now()
+	k.Managed = alias
+	k.Rotation = &kms.Rotation{Period: defaultRotation, Next: nextRotation(now, defaultRotation)}
+	err = r.allow(&auth.Query{Action: r.op.Action, Resource: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), ResourceAccount: k.Scope.Account,
+		Policy: auth.DefaultKeyPolicy(r.Partition, k.Scope.Account), Alias: alias})
+	if err != nil {
+		return nil, err
+	}
+	ids := r.view.IDs()
+	c := &change{event: "key.created"}
+	c.guard(catalog.Absent(ids.Alias(k.Scope, alias)))
+	if err := r.writeNewKey(c, k); err != nil {
+		return nil, err
+	}
+	return c, c.put(r, ids.Alias(k.Scope, alias), &kms.Alias{Schema: 1, Scope: k.Scope, Name: alias, KeyID: k.ID, Created: now, Updated: now},
+		ids.AliasesOf(k.Scope, k.ID))
+}
+
+// makeManaged makes the key of a managed alias, or finds that another request made it meanwhile.
+func (r *request) makeManaged(ctx context.Context, alias string) error {
+	if err := r.Audit.Healthy(); err != nil {
+		return err
+	}
+	guarding := r.guarding
+	r.guarding = true
+	defer func() { r.guarding = guarding }()
+	done, err := r.commit(ctx, func() (*change, error) {
+		made, err := r.attempt(func(r *request) (any, error) {
+			if _, err := r.view.Alias(r.scope, alias); err == nil {
+				return (*change)(nil), nil
+			}
+			return r.managedKey(alias)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return made.(*change), nil
+	})
+	if err != nil || !done {
+		return err
+	}
+	return r.auditEvent("CreateKey", r.scope, kms.ARN(r.Partition, r.scope, alias), nil)
+}

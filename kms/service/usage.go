@@ -1,0 +1,223 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+)
+
+// Each node remembers in memory when and by whom its keys were used, and writes what it knows into the
+// keys' usage records at most once an hour. Whoever has to know it now asks the other members besides.
+
+// knownUsage returns what the record of a key's use says and what this node remembers beside it.
+func (r *request) knownUsage(k *catalog.Key) (kms.Usage, error) {
+	u := k.Used()
+	written, _, err := r.view.Usage(k)
+	if err != nil || written == nil {
+		return u, err
+	}
+	return catalog.MergeUsage(*written, u), nil
+}
+
+// clusterUsage returns what all members know of a key's use, asked once for a request, and who did not
+// answer.
+func (r *request) clusterUsage(k *catalog.Key) (u kms.Usage, unreachable []string, err error) {
+	if u, err = r.knownUsage(k); err != nil {
+		return u, nil, err
+	}
+	if !r.asked {
+		r.asked = true
+		if err := r.askUsage(k); err != nil {
+			return u, nil, err
+		}
+	}
+	for _, other := range r.others {
+		u = catalog.MergeUsage(u, other)
+	}
+	return u, r.silent, nil
+}
+
+// writeUsage writes the record of a key's use, unless there is nothing to write.
+func (r *request) writeUsage(c *change, k *catalog.Key, u kms.Usage) error {
+	if len(u.Operations) == 0 {
+		return nil
+	}
+	_, revision, err := r.view.Usage(k)
+	if err != nil {
+		return err
+	}
+	ref := r.view.IDs().Usage(k.Scope, k.ID)
+	c.guard(fsm.Guard{Kind: ref.Kind, ID: ref.ID, Revision: revision})
+	u.Schema, u.Scope, u.KeyID = 1, k.Scope, k.ID
+	return c.put(r, ref, &u)
+}
+
+// useEntries renders uses, latest first.
+func useEntries(uses []kms.KeyUse) []kms.UseEntry {
+	all := make([]kms.UseEntry, len(uses))
+	for i, u := range uses {
+		all[i] = kms.UseEntry{Operation: u.Operation, At: kms.Time(u.At), EventID: u.EventID, RequestID: u.RequestID, PrincipalARN: u.Principal}
+	}
+	slices.SortStableFunc(all, func(a, b kms.UseEntry) int { return b.At.Compare(a.At) })
+	return all
+}
+
+// lastUse returns the latest use, nil when there was none.
+func lastUse(u kms.Usage) *kms.UseEntry {
+	if all := useEntries(u.Operations); len(all) > 0 {
+		return &all[0]
+	}
+	return nil
+}
+
+func lastUsage(r *request, _ *kms.KeyRequest) (any, error) {
+	k, err := r.useKey(r.key, r.op.Action, nil)
+	if err != nil {
+		return nil, err
+	}
+	u, unreachable, err := r.clusterUsage(k)
+	if err != nil {
+		return nil, err
+	}
+	created := kms.Time(k.Created)
+	return &kms.KeyLastUsageAnswer{KeyID: k.ARN, KeyCreationDate: created, TrackingStartDate: created, LastUse: lastUse(u),
+		Operations: useEntries(u.Operations), RecentCallers: useEntries(u.Callers), Unreachable: unreachable}, nil
+}
+
+const (
+	questionPurpose = "usage question"
+	answerPurpose   = "usage answer"
+)
+
+// usageQuestion asks a member what it remembers of a key's use. Question and answer are CBOR, sealed as
+// tokens are: between nodes too nobody reads who uses what.
+type usageQuestion struct {
+	Schema uint8     `cbor:"0,keyasint"` // 1
+	Scope  kms.Scope `cbor:"1,keyasint"`
+	KeyID  string    `cbor:"2,keyasint"`
+}
+
+// askUsage asks the other members.
+func (r *request) askUsage(k *catalog.Key) error {
+	question, err := sealMessage(r.view, questionPurpose, usageQuestion{1, k.Scope, k.ID})
+	if err != nil {
+		return err
+	}
+	var answers [][]byte
+	answers, r.silent = r.Cluster.Ask(r.ctx, question)
+	for _, a := range answers {
+		var u kms.Usage
+		if err := openMessage(r.view, answerPurpose, a, &u); err != nil {
+			return err
+		}
+		if u.Scope == k.Scope && u.KeyID == k.ID {
+			r.others = append(r.others, u)
+		}
+	}
+	return nil
+}
+
+// Answer answers the question of another member's service.
+func (s *Service) Answer(question []byte) ([]byte, error) {
+	hold, err := s.Catalog.Hold()
+	if err != nil {
+		return nil, err
+	}
+	defer hold.Release()
+	var q usageQuestion
+	if err := openMessage(hold.View(), questionPurpose, question, &q); err != nil {
+		return nil, err
+	}
+	raw, err := kms.KeyIDBytes(q.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	u := kms.Usage{Schema: 1, Scope: q.Scope, KeyID: q.KeyID}
+	switch k, err := hold.View().Key(q.Scope, raw); {
+	case err == nil:
+		u = k.Used()
+	case !errors.Is(err, catalog.ErrNotFound): // one that has not come here yet was not used here
+		return nil, err
+	}
+	return sealMessage(hold.View(), answerPurpose, u)
+}
+
+func sealMessage(v *catalog.View, purpose string, message any) ([]byte, error) {
+	plain, err := cbor.Marshal(message)
+	if err != nil {
+		return nil, err
+	}
+	return v.SealToken(purpose, nil, plain)
+}
+
+func openMessage(v *catalog.View, purpose string, sealed []byte, into any) error {
+	plain, err := v.OpenToken(purpose, nil, sealed)
+	if err == nil {
+		err = cbor.Unmarshal(plain, into)
+	}
+	if err != nil && kms.CodeOf(err) != kms.CodeSealed {
+		return kms.Errorf(kms.CodeInvalidRequest, "A message of another member cannot be read.").WithCause(err)
+	}
+	return err
+}
+
+// usageBatch is how many records of use one transaction writes.
+const usageBatch = 64
+
+// WriteUsage writes what this node remembers of the use of keys since it was last called. A node calls it once
+// an hour and before it is sealed or stops. What could not be written is remembered for the next time.
+func (s *Service) WriteUsage(ctx context.Context) error {
+	for {
+		hold, err := s.Catalog.Hold()
+		if err != nil {
+			return err
+		}
+		r := s.background(ctx, hold)
+		keys := r.view.DrainUse(usageBatch)
+		if len(keys) == 0 {
+			hold.Release()
+			return nil
+		}
+		_, err = r.commit(ctx, func() (*change, error) { return r.planUsage(keys) })
+		if err != nil {
+			for _, k := range keys {
+				k.KeepUse()
+			}
+			hold.Release()
+			return err
+		}
+		hold.Release()
+	}
+}
+
+// planUsage merges what is remembered into the records of keys that are still there.
+func (r *request) planUsage(keys []*catalog.Key) (*change, error) {
+	c := &change{event: "key.usage_noted"}
+	for _, k := range keys {
+		k, err := r.view.Key(k.Scope, k.Raw)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		u, err := r.knownUsage(k)
+		if err != nil {
+			return nil, err
+		}
+		c.guard(k.Guard()) // a key that is destroyed meanwhile leaves no record of its use behind
+		if err := r.writeUsage(c, k, u); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.writes) == 0 {
+		return nil, nil
+	}
+	return c, nil
+}
