@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	usageEvery = time.Hour       // between writes of what a node remembers of its keys' use
+	usageEvery = time.Hour   // between writes of what a node remembers of its keys' use
 	usageGrace = time.Second // for the last write before a node is sealed or stops
 )
 
