@@ -12,39 +12,43 @@ type Code string
 
 // The codes. Class says what a door does with each.
 const (
-	CodeInvalidRequest      Code = "invalid_request"       // malformed: JSON, base64, path, header
-	CodeValidation          Code = "validation"            // well-formed, but outside a documented limit
-	CodeUnsupported         Code = "unsupported_operation" // AWS knows it; this release does not do it
-	CodeInvalidCiphertext   Code = "invalid_ciphertext"    // one error for every way a ciphertext can be wrong
-	CodeIncorrectKey        Code = "incorrect_key"         // the ciphertext names another key than the request
-	CodeInvalidShare        Code = "share_malformed"       // not a share: typo, truncation, checksum
-	CodeShareOtherCluster   Code = "share_other_cluster"   // a share of another cluster
-	CodeShareSuperseded     Code = "share_superseded"      // a share of an older set of this cluster
-	CodeShareDuplicate      Code = "share_duplicate"       // already submitted in this attempt
-	CodeShareWrong          Code = "share_wrong"           // well-formed, but not the value that was issued
-	CodeUnauthenticated     Code = "unauthenticated"       // no or wrong identity
-	CodeAccessDenied        Code = "access_denied"
-	CodeNotFound            Code = "not_found"
-	CodeMethodNotAllowed    Code = "method_not_allowed"
-	CodeKeyDisabled         Code = "key_disabled"
-	CodeInvalidState        Code = "invalid_state" // the key's state or usage does not allow the operation
-	CodeAlreadyExists       Code = "already_exists"
-	CodeConflict            Code = "conflict" // concurrent changes kept winning; nothing was changed
-	CodeIdempotencyMismatch Code = "idempotency_mismatch"
-	CodeAlreadyInitialized  Code = "already_initialized"
-	CodeIndexNotReached     Code = "index_not_reached" // the asked Lockstep-Min-Index is not here yet
-	CodeTooLarge            Code = "too_large"
-	CodeLimitExceeded       Code = "limit_exceeded" // a quota of the account or key
-	CodeThrottled           Code = "throttled"      // too many requests, or the retry memory is full
-	CodeNotInitialized      Code = "not_initialized"
-	CodeSealed              Code = "sealed"
-	CodeNoLease             Code = "no_lease"
-	CodeNoQuorum            Code = "no_quorum"
-	CodeCannotConfirm       Code = "cannot_confirm"
-	CodeAuditBlocked        Code = "audit_blocked"
-	CodeUnavailable         Code = "unavailable" // starting, stopping, quarantined, one record unreadable; Reason says
-	CodeOutcomeUnknown      Code = "outcome_unknown"
-	CodeInternal            Code = "internal"
+	CodeInvalidRequest       Code = "invalid_request"        // malformed: JSON, base64, path, header
+	CodeValidation           Code = "validation"             // well-formed, but outside a documented limit
+	CodeUnsupported          Code = "unsupported_operation"  // AWS knows it; this release does not do it
+	CodeInvalidCiphertext    Code = "invalid_ciphertext"     // one error for every way a ciphertext can be wrong
+	CodeIncorrectKey         Code = "incorrect_key"          // the ciphertext names another key than the request
+	CodeInvalidSignature     Code = "invalid_signature"      // one error for every way a signature can be wrong
+	CodeInvalidMac           Code = "invalid_mac"            // the MAC is not that of the message
+	CodeIncorrectKeyMaterial Code = "incorrect_key_material" // what was imported is no material of the key's spec
+	CodeInvalidShare         Code = "share_malformed"        // not a share: typo, truncation, checksum
+	CodeShareOtherCluster    Code = "share_other_cluster"    // a share of another cluster
+	CodeShareSuperseded      Code = "share_superseded"       // a share of an older set of this cluster
+	CodeShareDuplicate       Code = "share_duplicate"        // already submitted in this attempt
+	CodeShareWrong           Code = "share_wrong"            // well-formed, but not the value that was issued
+	CodeUnauthenticated      Code = "unauthenticated"        // no or wrong identity
+	CodeAccessDenied         Code = "access_denied"
+	CodeNotFound             Code = "not_found"
+	CodeMethodNotAllowed     Code = "method_not_allowed"
+	CodeKeyDisabled          Code = "key_disabled"
+	CodeInvalidState         Code = "invalid_state"     // the key's state or usage does not allow the operation
+	CodeInvalidKeyUsage      Code = "invalid_key_usage" // the key's usage or spec does not fit the operation or algorithm
+	CodeAlreadyExists        Code = "already_exists"
+	CodeConflict             Code = "conflict" // concurrent changes kept winning; nothing was changed
+	CodeIdempotencyMismatch  Code = "idempotency_mismatch"
+	CodeAlreadyInitialized   Code = "already_initialized"
+	CodeIndexNotReached      Code = "index_not_reached" // the asked Lockstep-Min-Index is not here yet
+	CodeTooLarge             Code = "too_large"
+	CodeLimitExceeded        Code = "limit_exceeded" // a quota of the account or key
+	CodeThrottled            Code = "throttled"      // too many requests, or the retry memory is full
+	CodeNotInitialized       Code = "not_initialized"
+	CodeSealed               Code = "sealed"
+	CodeNoLease              Code = "no_lease"
+	CodeNoQuorum             Code = "no_quorum"
+	CodeCannotConfirm        Code = "cannot_confirm"
+	CodeAuditBlocked         Code = "audit_blocked"
+	CodeUnavailable          Code = "unavailable" // starting, stopping, quarantined, one record unreadable; Reason says
+	CodeOutcomeUnknown       Code = "outcome_unknown"
+	CodeInternal             Code = "internal"
 )
 
 // Class groups codes by what a caller can do about them.
@@ -69,11 +73,12 @@ const (
 var classes = map[Code]Class{
 	CodeInvalidRequest: ClassInvalid, CodeValidation: ClassInvalid, CodeUnsupported: ClassInvalid,
 	CodeInvalidCiphertext: ClassInvalid, CodeIncorrectKey: ClassInvalid,
+	CodeInvalidSignature: ClassInvalid, CodeInvalidMac: ClassInvalid, CodeIncorrectKeyMaterial: ClassInvalid,
 	CodeInvalidShare: ClassInvalid, CodeShareOtherCluster: ClassInvalid, CodeShareSuperseded: ClassInvalid,
 	CodeShareDuplicate: ClassInvalid, CodeShareWrong: ClassInvalid,
 	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound,
 	CodeMethodNotAllowed: ClassMethod,
-	CodeKeyDisabled:      ClassState, CodeInvalidState: ClassState, CodeAlreadyExists: ClassState,
+	CodeKeyDisabled:      ClassState, CodeInvalidState: ClassState, CodeAlreadyExists: ClassState, CodeInvalidKeyUsage: ClassState,
 	CodeConflict: ClassState, CodeIdempotencyMismatch: ClassState, CodeAlreadyInitialized: ClassState,
 	CodeIndexNotReached: ClassPrecondition, CodeTooLarge: ClassTooLarge,
 	CodeLimitExceeded: ClassThrottled, CodeThrottled: ClassThrottled,

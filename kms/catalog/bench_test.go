@@ -72,7 +72,7 @@ func BenchmarkKey(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := h.View().Symmetric(k, 1); err != nil {
+		if _, err := h.View().Material(k, 1); err != nil {
 			b.Fatal(err)
 		}
 		h.Release()

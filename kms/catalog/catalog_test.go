@@ -221,7 +221,7 @@ func useMaterial(v *View, k *kms.Key) error {
 	if err != nil {
 		return err
 	}
-	_, err = v.Symmetric(e, 1)
+	_, err = v.Material(e, 1)
 	return err
 }
 
@@ -265,7 +265,7 @@ func TestReset(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := v.Symmetric(e, 1)
+		m, err := v.Material(e, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -370,7 +370,7 @@ func TestSealDrains(t *testing.T) {
 			t.Errorf("a hold after the gate closed: %v", err)
 		}
 		time.Sleep(4 * time.Second) // of the bubble's clock
-		m, err := h.View().Symmetric(e, 1)
+		m, err := h.View().Material(e, 1)
 		if err != nil {
 			t.Fatalf("first use while draining: %v", err)
 		}
@@ -419,7 +419,7 @@ func TestSealDoesNotWaitForEver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := v.Symmetric(e, 1)
+		m, err := v.Material(e, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -431,7 +431,7 @@ func TestSealDoesNotWaitForEver(t *testing.T) {
 		wantCode(t, "the hold", h.Err(), kms.CodeSealed)
 		_, err = m.Encrypt(nil, e.Raw, 1, nil, []byte("p"))
 		wantCode(t, "the material", err, kms.CodeSealed)
-		_, err = v.Symmetric(keyEntry(e), 1)
+		_, err = v.Material(keyEntry(e), 1)
 		wantCode(t, "a first use", err, kms.CodeSealed)
 		h.Release()
 		l.unseal(l.Catalog)
@@ -479,7 +479,7 @@ func TestMaterialOpensOnce(t *testing.T) {
 	got := make(chan any, 8)
 	for range cap(got) {
 		go func() {
-			m, err := v.Symmetric(e, 1)
+			m, err := v.Material(e, 1)
 			if err != nil {
 				t.Error(err)
 			}
@@ -501,16 +501,16 @@ func TestMaterialOpensOnce(t *testing.T) {
 	if err != nil || e.State != kms.StateDisabled {
 		t.Fatalf("%v, %v", e, err)
 	}
-	if m, _ := v.Symmetric(e, 1); m != first {
+	if m, _ := v.Material(e, 1); m != first {
 		t.Error("the material was opened again")
 	}
-	if _, err := v.Symmetric(e, 2); !errors.Is(err, ErrNotFound) {
+	if _, err := v.Material(e, 2); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a version the key does not have: %v", err)
 	}
 	// A key that is gone takes its material along.
 	l.commit(deleted(l.write(l.ids.Key(scopeA, k.ID), k)))
 	l.view()
-	m, _ := v.Symmetric(e, 1)
+	m, _ := v.Material(e, 1)
 	_, err = m.Encrypt(nil, e.Raw, 1, nil, []byte("p"))
 	wantCode(t, "material of a deleted key", err, kms.CodeSealed)
 }

@@ -115,17 +115,17 @@ func (s *session) dropHandles(h *handles) {
 
 // handle is the opened material of one key version, or what kept it from opening.
 type handle struct {
-	version   uint32
-	revision  uint64 // of the material's record
-	symmetric *material.Symmetric
-	err       error
-	next      *handle
+	version  uint32
+	revision uint64 // of the material's record
+	material *material.Key
+	err      error
+	next     *handle
 }
 
 func (h *handles) wipe() {
 	for one := h.first.Load(); one != nil; one = one.next {
-		if one.symmetric != nil {
-			one.symmetric.Wipe()
+		if one.material != nil {
+			one.material.Wipe()
 		}
 	}
 }
@@ -140,17 +140,17 @@ func (h *handles) find(version uint32) *handle {
 	return nil
 }
 
-// Symmetric returns the opened material of a key version, which the key must have. It is opened at
+// Material returns the opened material of a key version, which the key must have. It is opened at
 // its first use and stays open until the node is sealed. Errors: CodeUnavailable when the record
-// does not open, CodeSealed.
-func (v *View) Symmetric(k *Key, version uint32) (*material.Symmetric, error) {
+// does not open, CodeUnsupported in FIPS mode for a spec that it does not cover, CodeSealed.
+func (v *View) Material(k *Key, version uint32) (*material.Key, error) {
 	if one := k.handles.find(version); one != nil && one.err == nil {
-		return one.symmetric, nil
+		return one.material, nil
 	}
 	return v.session.openMaterial(v.state, k, version)
 }
 
-func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*material.Symmetric, error) {
+func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*material.Key, error) {
 	m, ok := k.MaterialVersion(version)
 	if !ok {
 		return nil, ErrNotFound
@@ -161,14 +161,17 @@ func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*materi
 	defer s.mu.Unlock()
 	one := k.handles.find(version)
 	if one != nil && (one.err == nil || one.revision == record.Revision) {
-		return one.symmetric, one.err
+		return one.material, one.err
 	}
 	one = &handle{version: version, revision: record.Revision, next: k.handles.first.Load(), err: ErrNotFound}
 	if ok {
-		one.symmetric, one.err = s.readMaterial(ref, record, k, version)
+		one.material, one.err = s.readMaterial(ref, record, k, version)
 	}
 	if one.err != nil {
 		cause := one.err
+		if kms.CodeOf(cause) == kms.CodeUnsupported { // the mode of this process refuses it; nothing is wrong with the record
+			return nil, cause
+		}
 		if one.err = unavailable(cause); kms.CodeOf(one.err) == kms.CodeSealed {
 			return nil, one.err
 		}
@@ -176,11 +179,11 @@ func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*materi
 	}
 	k.handles.first.Store(one)
 	s.opened[k.handles] = struct{}{}
-	return one.symmetric, one.err
+	return one.material, one.err
 }
 
 // readMaterial opens a material record that must be that of this key version.
-func (s *session) readMaterial(ref fsm.Ref, r fsm.Record, k *Key, version uint32) (*material.Symmetric, error) {
+func (s *session) readMaterial(ref fsm.Ref, r fsm.Record, k *Key, version uint32) (*material.Key, error) {
 	body, err := records.open(s.barrier, ref, r)
 	if err != nil {
 		return nil, err
@@ -190,7 +193,7 @@ func (s *session) readMaterial(ref fsm.Ref, r fsm.Record, k *Key, version uint32
 	if m.KeyID != k.Raw || m.Version != version {
 		return nil, fmt.Errorf("the material is that of version %d of key %s", m.Version, hex.EncodeToString(m.KeyID[:]))
 	}
-	return material.Open(m.Plain)
+	return material.Open(k.Spec, m.Plain)
 }
 
 func errSealed() error {

@@ -43,7 +43,7 @@ func FuzzDecrypt(f *testing.F) {
 	}
 	f.Add(make([]byte, SymmetricSize), make([]byte, Overhead), "k", "\xff", true)
 	f.Fuzz(func(t *testing.T, material, ct []byte, key, value string, withContext bool) {
-		s, err := Open(material)
+		s, err := Open(kms.SymmetricDefault, material)
 		if err != nil {
 			return
 		}

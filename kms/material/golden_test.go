@@ -13,6 +13,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // vector is one golden ciphertext. testdata/ciphertext_v1.json was made by an implementation of
@@ -50,9 +52,9 @@ func vectors(t testing.TB) []vector {
 	return all
 }
 
-func (v *vector) open(t testing.TB) *Symmetric {
+func (v *vector) open(t testing.TB) *Key {
 	t.Helper()
-	s, err := Open(v.Material)
+	s, err := Open(kms.SymmetricDefault, v.Material)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,17 +1,11 @@
 package material
 
 import (
-	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
-	"log/slog"
-	"sync"
 
 	"github.com/lockstep-kms/lockstep/aead"
 	"github.com/lockstep-kms/lockstep/kms"
-	"github.com/lockstep-kms/lockstep/secret"
 )
 
 // Sizes of symmetric material and its ciphertexts, in bytes.
@@ -66,60 +60,36 @@ func errInvalid() error {
 	return kms.Errorf(kms.CodeInvalidCiphertext, "The ciphertext is not valid: it was changed, or it was made with another encryption context.")
 }
 
-// errWiped is the answer to using material after Wipe.
-func errWiped() error {
-	return kms.Errorf(kms.CodeSealed, "This node is sealed.")
-}
-
-// NewSymmetric returns new random material for a SYMMETRIC_DEFAULT key. The caller wipes it.
-func NewSymmetric() secret.Bytes {
-	plain := make(secret.Bytes, SymmetricSize)
-	rand.Read(plain) // never fails: the runtime ends the process first
-	return plain
-}
-
-// Symmetric is a handle on the opened material of one key version. It is safe for concurrent use,
-// and pinned while it is used: Wipe waits for the calls that hold it, and none begins after it.
-type Symmetric struct {
-	mu    sync.RWMutex
-	plain secret.Bytes // guarded by mu; nil once wiped
-}
-
-// Open returns a handle on a copy of plain, which has SymmetricSize bytes; anything else is
-// CodeUnavailable, for a stored record that cannot be used. The caller wipes its plain.
-func Open(plain []byte) (*Symmetric, error) {
-	if len(plain) != SymmetricSize {
-		return nil, kms.Errorf(kms.CodeUnavailable, "The key material cannot be used.").
-			WithCause(fmt.Errorf("symmetric material has %d bytes instead of %d", len(plain), SymmetricSize))
-	}
-	return &Symmetric{plain: append(make(secret.Bytes, 0, SymmetricSize), plain...)}, nil
-}
-
 // Encrypt appends to dst the ciphertext of plaintext, Overhead bytes longer than it, under the key
 // version that keyID and version name. The errors are CodeValidation for a context that
-// CanonicalContext refuses and CodeSealed after Wipe; dst's content is never changed. plaintext and
+// CanonicalContext refuses, CodeInvalidKeyUsage for another spec and CodeSealed after Wipe; dst's content is never changed. plaintext and
 // dst must not overlap.
-func (s *Symmetric) Encrypt(dst []byte, keyID [16]byte, version uint32, context map[string]string, plaintext []byte) ([]byte, error) {
+func (k *Key) Encrypt(dst []byte, keyID [16]byte, version uint32, context map[string]string, plaintext []byte) ([]byte, error) {
+	if k.spec != kms.SymmetricDefault {
+		return nil, errAlgorithm(kms.AlgorithmSymmetricDefault, k.spec)
+	}
 	header := Header{KeyID: keyID, KeyVersion: version}
 	aad, err := bind(header, context)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.plain == nil {
-		return nil, errWiped()
+	if err := k.pin(); err != nil {
+		return nil, err
 	}
+	defer k.mu.RUnlock()
 	if need := Overhead + len(plaintext); cap(dst)-len(dst) < need {
 		dst = append(make([]byte, 0, len(dst)+need), dst...)
 	}
-	return aead.Seal(header.appendTo(dst), s.plain, label, aad[2:HeaderSize], aad, plaintext)
+	return aead.Seal(header.appendTo(dst), k.plain, label, aad[2:HeaderSize], aad, plaintext)
 }
 
 // Decrypt appends to dst the plaintext of ciphertext. Every ciphertext that this handle's material
 // did not make with this context gives one identical CodeInvalidCiphertext; the other errors are
 // those of Encrypt.
-func (s *Symmetric) Decrypt(dst, ciphertext []byte, context map[string]string) ([]byte, error) {
+func (k *Key) Decrypt(dst, ciphertext []byte, context map[string]string) ([]byte, error) {
+	if k.spec != kms.SymmetricDefault {
+		return nil, errAlgorithm(kms.AlgorithmSymmetricDefault, k.spec)
+	}
 	header, err := ParseHeader(ciphertext)
 	if err != nil {
 		return nil, err
@@ -128,34 +98,16 @@ func (s *Symmetric) Decrypt(dst, ciphertext []byte, context map[string]string) (
 	if err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.plain == nil {
-		return nil, errWiped()
+	if err := k.pin(); err != nil {
+		return nil, err
 	}
-	plaintext, err := aead.Open(dst, s.plain, label, aad[2:HeaderSize], aad, ciphertext[HeaderSize:])
+	defer k.mu.RUnlock()
+	plaintext, err := aead.Open(dst, k.plain, label, aad[2:HeaderSize], aad, ciphertext[HeaderSize:])
 	if errors.Is(err, aead.ErrOpen) {
 		return nil, errInvalid()
 	}
 	return plaintext, err
 }
-
-// Wipe waits until no call uses the material and overwrites it. It may be called more than once.
-func (s *Symmetric) Wipe() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.plain.Wipe()
-	s.plain = nil
-}
-
-// Format writes a fixed text for every verb: fmt would print the material through the unexported
-// field.
-func (s *Symmetric) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
-
-// LogValue returns a fixed text.
-func (s *Symmetric) LogValue() slog.Value { return slog.StringValue(redacted) }
-
-const redacted = "[redacted]"
 
 // bind returns what a ciphertext authenticates beside its plaintext: header | canonical context.
 // The key id and key version in it are also the derivation info, so material that two key versions

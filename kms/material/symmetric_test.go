@@ -19,14 +19,17 @@ import (
 var testKeyID = [16]byte{0x12, 0x34, 0xab, 0xcd, 0x12, 0xab, 0x34, 0xcd, 0x56, 0xef, 0x12, 0x34, 0x56, 0x78, 0x90, 0xab}
 
 // open returns two handles on the same new material.
-func open(t testing.TB) (*Symmetric, *Symmetric) {
+func open(t testing.TB) (*Key, *Key) {
 	t.Helper()
-	plain := NewSymmetric()
-	a, err := Open(plain)
+	plain, err := Generate(kms.SymmetricDefault)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := Open(plain)
+	a, err := Open(kms.SymmetricDefault, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(kms.SymmetricDefault, plain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,7 @@ func TestInvalidCiphertextsAreAlike(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := errInvalid().Error()
-	refused := func(what string, s *Symmetric, ct []byte, context map[string]string) {
+	refused := func(what string, s *Key, ct []byte, context map[string]string) {
 		t.Helper()
 		dst := make([]byte, 0, 64)
 		got, err := s.Decrypt(dst, ct, context)
@@ -117,7 +120,7 @@ func TestInvalidCiphertextsAreAlike(t *testing.T) {
 
 func TestOpenRefusesOtherLengths(t *testing.T) {
 	for _, n := range []int{0, 16, 31, 33, 64} {
-		if s, err := Open(make([]byte, n)); kms.CodeOf(err) != kms.CodeUnavailable || s != nil {
+		if s, err := Open(kms.SymmetricDefault, make([]byte, n)); kms.CodeOf(err) != kms.CodeUnavailable || s != nil {
 			t.Errorf("%d bytes: %v", n, err)
 		}
 	}
@@ -206,7 +209,7 @@ func TestWipeUnderLoad(t *testing.T) {
 
 func TestHandlesDoNotPrintMaterial(t *testing.T) {
 	plain := secret.Bytes(strings.Repeat("canary42", 4))
-	s, err := Open(plain)
+	s, err := Open(kms.SymmetricDefault, plain)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ func cryptoUses(all map[*kms.Operation]*use) {
 }
 
 // usable returns the material of one version of a key whose state and usage allow the operation.
-func (r *request) usable(k *catalog.Key, version uint32) (kms.Material, *material.Symmetric, error) {
+func (r *request) usable(k *catalog.Key, version uint32) (kms.Material, *material.Key, error) {
 	if err := k.CheckCryptoState(k.ARN); err != nil {
 		return kms.Material{}, nil, err
 	}
@@ -30,8 +30,8 @@ func (r *request) usable(k *catalog.Key, version uint32) (kms.Material, *materia
 	if !ok {
 		return m, nil, invalidCiphertext()
 	}
-	symmetric, err := r.view.Symmetric(k, version)
-	return m, symmetric, err
+	opened, err := r.view.Material(k, version)
+	return m, opened, err
 }
 
 // invalidCiphertext returns the one error of every ciphertext that does not open.
@@ -42,20 +42,20 @@ func invalidCiphertext() error {
 
 // seal encrypts under the current material.
 func (r *request) seal(k *catalog.Key, context map[string]string, plaintext []byte) ([]byte, error) {
-	m, symmetric, err := r.usable(k, k.Current().Version)
+	m, opened, err := r.usable(k, k.Current().Version)
 	if err != nil {
 		return nil, err
 	}
-	return symmetric.Encrypt(nil, k.Raw, m.Version, context, plaintext)
+	return opened.Encrypt(nil, k.Raw, m.Version, context, plaintext)
 }
 
 // open decrypts what names this key and one of its versions in its header.
 func (r *request) open(k *catalog.Key, context map[string]string, ciphertext []byte) ([]byte, kms.Material, error) {
-	m, symmetric, err := r.usable(k, r.header.KeyVersion)
+	m, opened, err := r.usable(k, r.header.KeyVersion)
 	if err != nil {
 		return nil, m, err
 	}
-	plaintext, err := symmetric.Decrypt(nil, ciphertext, context)
+	plaintext, err := opened.Decrypt(nil, ciphertext, context)
 	return plaintext, m, err
 }
 

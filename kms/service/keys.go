@@ -100,7 +100,10 @@ func createKey(r *request, q *kms.CreateKeyRequest) (*change, error) {
 	if err := c.put(r, ids.Policy(k.Scope, k.ID), policy); err != nil {
 		return nil, err
 	}
-	plain := material.NewSymmetric()
+	plain, err := material.Generate(k.Spec)
+	if err != nil {
+		return nil, err
+	}
 	defer plain.Wipe()
 	m := &catalog.Material{Schema: 1, KeyID: raw, Version: 1, Plain: kms.Sensitive(plain)}
 	if err := c.put(r, ids.Material(k.Current().ID), m); err != nil {

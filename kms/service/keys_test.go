@@ -28,7 +28,7 @@ func TestControlDecisions(t *testing.T) {
 		{"default policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: def}, "", ""},
 		{"other policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: map[string]any{}}, kms.CodeUnsupported, "policy"},
 		{"RSA", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeUnsupported, "keySpec"},
-		{"unknown spec", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "DES"}, kms.CodeValidation, "Value at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [SYMMETRIC_DEFAULT, RSA_2048"},
+		{"unknown spec", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "DES"}, kms.CodeValidation, "Value at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [RSA_2048"},
 		{"signing", kms.OpCreateKey, &kms.CreateKeyRequest{KeyUsage: "SIGN_VERIFY"}, kms.CodeUnsupported, "keyUsage"},
 		{"unknown usage", kms.OpCreateKey, &kms.CreateKeyRequest{KeyUsage: "PLAY"}, kms.CodeValidation, "keyUsage"},
 		{"external", kms.OpCreateKey, &kms.CreateKeyRequest{Origin: "EXTERNAL"}, kms.CodeUnsupported, "origin"},
