@@ -1,6 +1,7 @@
 package material
 
 import (
+	"bytes"
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
@@ -109,7 +110,7 @@ func parseEC(der []byte, curve asn1.ObjectIdentifier, size int) (ecRaw, error) {
 	}
 	scalar := make(secret.Bytes, size)
 	copy(scalar[size-len(digits):], digits)
-	return ecRaw{scalar, inner.PublicKey.RightAlign()}, nil
+	return ecRaw{scalar, bytes.Clone(inner.PublicKey.RightAlign())}, nil // it lies in what is wiped
 }
 
 // unmarshal reads one structure and nothing after it.
