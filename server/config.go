@@ -82,7 +82,8 @@ type LogConfig struct {
 type LimitsConfig struct {
 	MaxBodyBytes      int64 `yaml:"max_body_bytes" help:"largest request body"`
 	MaxConcurrent     int   `yaml:"max_concurrent" help:"requests served at once; more are answered 429"`
-	MaxKeysPerAccount int   `yaml:"max_keys_per_account" help:"keys an account may hold in a region"`
+	MaxKeysPerAccount int   `yaml:"max_keys_per_account" help:"keys an account may hold in all regions together"`
+	MaxPlaintextBytes int   `yaml:"max_plaintext_bytes" help:"largest plaintext that the REST door encrypts, 4096 (as AWS KMS) to 65536"`
 }
 
 // RaftConfig tunes consensus. The defaults fit a local network.
@@ -102,7 +103,7 @@ func defaultConfig() Config {
 		Partition: "aws", OperatorAccountID: "000000000000", Regions: []string{"us-east-1"},
 		Audit:  AuditConfig{Durability: "write", Timeout: 2 * time.Second},
 		Log:    LogConfig{Level: "info", Format: "text"},
-		Limits: LimitsConfig{MaxBodyBytes: 1 << 20, MaxConcurrent: 1024, MaxKeysPerAccount: 100_000},
+		Limits: LimitsConfig{MaxBodyBytes: 1 << 20, MaxConcurrent: 1024, MaxKeysPerAccount: 100_000, MaxPlaintextBytes: 4096},
 		Raft: RaftConfig{HeartbeatTimeout: 350 * time.Millisecond, ElectionTimeout: 350 * time.Millisecond, CommitTimeout: 5 * time.Millisecond,
 			TrailingLogs: 200_000, SnapshotThreshold: 50_000, SnapshotInterval: 30 * time.Second, CheckpointInterval: time.Minute},
 	}
@@ -319,6 +320,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Limits.MaxBodyBytes < 16<<10 || c.Limits.MaxConcurrent < 1 || c.Limits.MaxKeysPerAccount < 1 {
 		bad("limits: max_body_bytes is at least 16384, the others at least 1")
+	}
+	if c.Limits.MaxPlaintextBytes < 4096 || c.Limits.MaxPlaintextBytes > 64<<10 {
+		bad("limits: max_plaintext_bytes is from 4096 to 65536")
 	}
 	if c.Raft.HeartbeatTimeout < 50*time.Millisecond || c.Raft.ElectionTimeout < c.Raft.HeartbeatTimeout || c.Raft.CommitTimeout < time.Millisecond {
 		bad("raft: heartbeat_timeout is at least 50ms, election_timeout not below it, commit_timeout at least 1ms")

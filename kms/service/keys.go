@@ -233,8 +233,16 @@ func (r *request) writeNewKey(c *change, k *kms.Key) error {
 	return r.writeMaterial(c, k, k.Current(), kms.Sensitive(plain))
 }
 
-// writeKey writes the record of a key.
+// writeKey writes the record of a key. Description and tags are bounded in bytes too, so that the records of all
+// regions of a key fit into one transaction; text of one byte a character never gets there.
 func (r *request) writeKey(c *change, k *kms.Key) error {
+	text := len(k.Description)
+	for key, value := range k.Tags {
+		text += len(key) + len(value)
+	}
+	if text > maxKeyText {
+		return kms.Errorf(kms.CodeLimitExceeded, "The description and tags of a key have at most %d bytes in UTF-8.", maxKeyText)
+	}
 	ids := r.view.IDs()
 	return c.put(r, ids.Key(k.Scope, k.ID), k, ids.KeysOf(k.Scope.Account))
 }

@@ -153,7 +153,7 @@ func (r *request) confirm(ctx context.Context) error {
 // both are done again on a confirmed view: only that verdict leaves. A managed key that is used for the
 // first time is made in between.
 func (r *request) decide(ctx context.Context, verdict func(*request) (any, error)) (any, error) {
-	for first := true; ; first = false {
+	for first := true; ; {
 		answer, err := r.attempt(verdict)
 		if !r.confirmed && kms.IsRefusal(err) && err != r.malformed {
 			if err := r.confirm(ctx); err != nil {
@@ -161,13 +161,20 @@ func (r *request) decide(ctx context.Context, verdict func(*request) (any, error
 			}
 			answer, err = r.attempt(verdict)
 		}
-		if unmade, ok := err.(*unmadeKey); ok && first {
-			if err := r.makeManaged(ctx, unmade.alias); err != nil {
-				return nil, err
-			}
-			continue
+		unmade, ok := err.(*unmadeKey)
+		if !ok {
+			return answer, err
 		}
-		return answer, err
+		if !r.confirmed { // it may be made already
+			err = r.confirm(ctx)
+		} else if first {
+			first, err = false, r.makeManaged(ctx, unmade.alias)
+		} else {
+			err = errContended()
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -223,7 +223,9 @@ func (r *request) liveMaterials(k *catalog.Key) []kms.Material {
 
 func destroyGrants(r *request, c *change, k *catalog.Key) error {
 	for _, g := range r.view.Grants(k.Scope, k.Raw, "", destroyBatch) {
-		if err := c.delete(r, fsm.Ref{Kind: fsm.KindGrant, ID: g.Record}, &g.Grant); err != nil {
+		// What is left is small: grants can be so large that few would fit into a transaction.
+		left := &kms.Grant{Schema: 1, Scope: g.Scope, KeyID: g.KeyID, ID: g.ID, GranteePrincipal: g.GranteePrincipal, RetiringPrincipal: g.RetiringPrincipal}
+		if err := c.delete(r, fsm.Ref{Kind: fsm.KindGrant, ID: g.Record}, left); err != nil {
 			return err
 		}
 	}
@@ -243,7 +245,9 @@ func destroyMaterials(r *request, c *change, k *catalog.Key) error {
 // destroyKey deletes a key, its aliases, policy, usage and, unless other regions need it, its material.
 func destroyKey(r *request, c *change, k *catalog.Key) error {
 	ids := r.view.IDs()
-	if err := c.delete(r, ids.Key(k.Scope, k.ID), &k.Key); err != nil {
+	left := k.Key
+	left.Description, left.Tags = "", nil
+	if err := c.delete(r, ids.Key(k.Scope, k.ID), &left); err != nil {
 		return err
 	}
 	if !k.DefaultPolicy {

@@ -167,8 +167,8 @@ func openMessage(v *catalog.View, purpose string, sealed []byte, into any) error
 	return err
 }
 
-// usageBatch is how many records of use one transaction writes.
-const usageBatch = 64
+// usageBatch is how many records of use one transaction writes: each has up to about 8 KB.
+const usageBatch = 16
 
 // WriteUsage writes what this node remembers of the use of keys since it was last called. A node calls it once
 // an hour and before it is sealed or stops. What could not be written is remembered for the next time.

@@ -18,7 +18,8 @@ const (
 	maxSignature     = 6144
 	maxPublicKey     = 8192
 	maxRandom        = 1024
-	maxDescription   = 8192 // characters
+	maxDescription   = 8192     // characters
+	maxKeyText       = 40 << 10 // of description and tags
 	maxTags          = 50
 	maxTagKey        = 128 // characters
 	maxTagValue      = 256 // characters
