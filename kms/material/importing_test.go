@@ -269,7 +269,8 @@ func TestParseImportOfEllipticCurves(t *testing.T) {
 
 // An RSA key that the standard library parses can still have factors that are not prime, or three.
 func TestParseImportOfRSA(t *testing.T) {
-	three, err := rsa.GenerateMultiPrimeKey(rand.Reader, 3, 2048) //nolint:staticcheck // what must be refused
+	//lint:ignore SA1019 it makes what must be refused
+	three, err := rsa.GenerateMultiPrimeKey(rand.Reader, 3, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,61 +290,70 @@ func TestParseImportOfRSA(t *testing.T) {
 	if d == nil {
 		t.Fatal("no exponent: try again")
 	}
-	inner, err := asn1.Marshal(struct {
-		Version                   int
-		N                         *big.Int
-		E                         int
-		D, P, Q, Dp, Dq, QInverse *big.Int
-	}{0, three.N, 65537, d, p, q, new(big.Int).Mod(d, p1), new(big.Int).Mod(d, q1), new(big.Int).ModInverse(q, p)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := parsedAlgorithm(t, der)
-	a.PrivateKey = inner
-	composite, err := asn1.Marshal(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = ParseImport(kms.RSA2048, composite)
+	numbers := rsaNumbers{0, three.N, 65537, d, p, q, new(big.Int).Mod(d, p1), new(big.Int).Mod(d, q1), new(big.Int).ModInverse(q, p)}
+	_, err = ParseImport(kms.RSA2048, rsaPKCS8(t, numbers))
 	wantCode(t, "a factor that is not prime", err, kms.CodeIncorrectKeyMaterial)
 }
 
-func parsedAlgorithm(t *testing.T, der []byte) pkcs8 {
-	t.Helper()
-	var p pkcs8
-	if err := unmarshal(der, &p); err != nil {
-		t.Fatal(err)
-	}
-	return p
+// rsaNumbers is the RSAPrivateKey of RFC 8017.
+type rsaNumbers struct {
+	Version                   int
+	N                         *big.Int
+	E                         int
+	D, P, Q, Dp, Dq, QInverse *big.Int
 }
 
-func TestFingerprint(t *testing.T) {
-	all := map[string]kms.KeySpec{}
-	for spec, plain := range fixedMaterial(t) {
-		f, err := Fingerprint([]byte("a secret key"), spec, plain)
-		again, _ := Fingerprint([]byte("a secret key"), spec, bytes.Clone(plain))
-		other, _ := Fingerprint([]byte("another key"), spec, plain)
-		if err != nil || len(f) != 64 || f != again || f == other || all[f] != "" {
-			t.Errorf("%s: %s, again %s, under another key %s, also of %s, error %v", spec, f, again, other, all[f], err)
-		}
-		all[f] = spec
-	}
-	for _, spec := range []kms.KeySpec{kms.HMAC224, kms.HMAC256} { // the same bytes are other material
-		if f, err := Fingerprint([]byte("a secret key"), spec, fixedMaterial(t)[kms.SymmetricDefault]); err != nil || all[f] != "" {
-			t.Errorf("%s: %s, error %v", spec, f, err)
-		}
-	}
-	// The factors of an RSA key in another order are the same key.
-	key := fixed(t, kms.RSA2048).private.(*rsaKey).key
-	swapped := &rsa.PrivateKey{PublicKey: key.PublicKey, D: key.D, Primes: []*big.Int{key.Primes[1], key.Primes[0]}}
-	swapped.Precompute()
-	der, err := x509.MarshalPKCS8PrivateKey(swapped)
+func rsaPKCS8(t *testing.T, n rsaNumbers) []byte {
+	t.Helper()
+	inner, err := asn1.Marshal(n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f, err := Fingerprint([]byte("a secret key"), kms.RSA2048, der); err != nil || all[f] != kms.RSA2048 {
-		t.Errorf("swapped factors: %s, error %v", f, err)
+	var p pkcs8
+	if err := unmarshal(fixedMaterial(t)[kms.RSA2048], &p); err != nil {
+		t.Fatal(err)
 	}
-	_, err = Fingerprint(nil, kms.RSA2048, []byte("no key"))
-	wantCode(t, "no key", err, kms.CodeUnavailable)
+	p.PrivateKey = inner
+	der, err := asn1.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// A key is taken as it is or not at all: no number of it may be off, nor is one repaired.
+func TestParseImportChecksEveryNumberOfRSA(t *testing.T) {
+	var p pkcs8
+	if err := unmarshal(fixedMaterial(t)[kms.RSA2048], &p); err != nil {
+		t.Fatal(err)
+	}
+	two := big.NewInt(2)
+	plus := func(n *big.Int) *big.Int { return new(big.Int).Add(n, two) }
+	for what, spoil := range map[string]func(n *rsaNumbers){
+		"nothing":          func(*rsaNumbers) {},
+		"the modulus":      func(n *rsaNumbers) { n.N = plus(n.N) },
+		"the exponent":     func(n *rsaNumbers) { n.E += 2 },
+		"the private one":  func(n *rsaNumbers) { n.D = plus(n.D) },
+		"a factor":         func(n *rsaNumbers) { n.P = plus(n.P) },
+		"the other factor": func(n *rsaNumbers) { n.Q = plus(n.Q) },
+		"dP":               func(n *rsaNumbers) { n.Dp = plus(n.Dp) },
+		"dQ":               func(n *rsaNumbers) { n.Dq = plus(n.Dq) },
+		"qInv":             func(n *rsaNumbers) { n.QInverse = plus(n.QInverse) },
+		"swapped factors":  func(n *rsaNumbers) { n.P, n.Q = n.Q, n.P },
+		"one exponent":     func(n *rsaNumbers) { n.E, n.D, n.Dp, n.Dq = 1, big.NewInt(1), big.NewInt(1), big.NewInt(1) },
+	} {
+		var n rsaNumbers
+		if err := unmarshal(p.PrivateKey, &n); err != nil {
+			t.Fatal(err)
+		}
+		spoil(&n)
+		got, err := ParseImport(kms.RSA2048, rsaPKCS8(t, n))
+		if what == "nothing" {
+			if err != nil || !bytes.Equal(got, fixedMaterial(t)[kms.RSA2048]) {
+				t.Errorf("the key itself: %v", err)
+			}
+			continue
+		}
+		wantCode(t, what, err, kms.CodeIncorrectKeyMaterial)
+	}
 }
