@@ -71,6 +71,13 @@ func oaepFailures(t *testing.T, k *Key) map[string][]byte {
 		"all ones": bytes.Repeat([]byte{0xff}, len(good)), "zero": make([]byte, len(good)),
 		"one": append(make([]byte, len(good)-1), 1), "random": random(len(good)),
 	}
+	zero := good
+	for zero[0] != 0 { // one in 256: the same number in a byte less
+		if zero, err = k.EncryptOAEP(kms.RSAESOAEPSHA256, []byte("text")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all["a leading zero less"] = zero[1:]
 	for _, bit := range []int{1, 8, len(good) * 4, len(good)*8 - 1} {
 		flipped := bytes.Clone(good)
 		flipped[bit/8] ^= 1 << (bit % 8)

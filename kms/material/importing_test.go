@@ -357,3 +357,34 @@ func TestParseImportChecksEveryNumberOfRSA(t *testing.T) {
 		wantCode(t, what, err, kms.CodeIncorrectKeyMaterial)
 	}
 }
+
+func TestFingerprint(t *testing.T) {
+	all := map[string]kms.KeySpec{}
+	for spec, plain := range fixedMaterial(t) {
+		f, err := Fingerprint([]byte("a secret key"), spec, plain)
+		again, _ := Fingerprint([]byte("a secret key"), spec, bytes.Clone(plain))
+		other, _ := Fingerprint([]byte("another key"), spec, plain)
+		if err != nil || len(f) != 64 || f != again || f == other || all[f] != "" {
+			t.Errorf("%s: %s, again %s, under another key %s, also of %s, error %v", spec, f, again, other, all[f], err)
+		}
+		all[f] = spec
+	}
+	for _, spec := range []kms.KeySpec{kms.HMAC224, kms.HMAC256} { // the same bytes are other material
+		if f, err := Fingerprint([]byte("a secret key"), spec, fixedMaterial(t)[kms.SymmetricDefault]); err != nil || all[f] != "" {
+			t.Errorf("%s: %s, error %v", spec, f, err)
+		}
+	}
+	// The factors of an RSA key in another order are the same key.
+	key := fixed(t, kms.RSA2048).private.(*rsaKey).key
+	swapped := &rsa.PrivateKey{PublicKey: key.PublicKey, D: key.D, Primes: []*big.Int{key.Primes[1], key.Primes[0]}}
+	swapped.Precompute()
+	der, err := x509.MarshalPKCS8PrivateKey(swapped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Fingerprint([]byte("a secret key"), kms.RSA2048, der); err != nil || all[f] != kms.RSA2048 {
+		t.Errorf("swapped factors: %s, error %v", f, err)
+	}
+	_, err = Fingerprint(nil, kms.RSA2048, []byte("no key"))
+	wantCode(t, "no key", err, kms.CodeUnavailable)
+}
