@@ -214,41 +214,48 @@ func TestParseImportRefuses(t *testing.T) {
 func TestParseImportOfEllipticCurves(t *testing.T) {
 	p256 := asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}
 	n := elliptic.P256().Params().N
-	three := func(e ecPrivateKey, curve asn1.ObjectIdentifier) []byte {
+	der := func(e ecPrivateKey, curve asn1.ObjectIdentifier) []byte {
 		inner, err := asn1.Marshal(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		der, err := encodePKCS8(ecAlgorithm(curve), inner)
+		encoded, err := encodePKCS8(ecAlgorithm(curve), inner)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return der
-	}
-	scalar := append(make([]byte, 31), 3)
-	want, err := ParseImport(kms.ECCNISTP256, three(ecPrivateKey{Version: 1, PrivateKey: scalar}, p256))
-	if err != nil {
-		t.Fatal(err)
-	}
-	point, err := opened(t, kms.ECCNISTP256, want).private.(*nistKey).key.PublicKey.Bytes()
-	if err != nil {
-		t.Fatal(err)
+		return encoded
 	}
 	bits := func(b []byte) asn1.BitString { return asn1.BitString{Bytes: b, BitLength: 8 * len(b)} }
-	compressed := append([]byte{2 + point[64]&1}, point[1:33]...)
-	for what, e := range map[string]ecPrivateKey{
-		"with its point":            {Version: 1, PrivateKey: scalar, PublicKey: bits(point)},
-		"with its point compressed": {Version: 1, PrivateKey: scalar, PublicKey: bits(compressed)},
-		"with its curve":            {Version: 1, PrivateKey: scalar, Curve: p256},
-		"short":                     {Version: 1, PrivateKey: []byte{3}},
-		"long":                      {Version: 1, PrivateKey: append(make([]byte, 8), scalar...)},
-	} {
-		if got, err := ParseImport(kms.ECCNISTP256, three(e, p256)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: %x, error %v", what, []byte(got), err)
+	parities := map[byte]bool{}
+	var scalar, point, compressed []byte
+	for n := range byte(8) {
+		scalar = append(make([]byte, 31), n+1)
+		want, err := ParseImport(kms.ECCNISTP256, der(ecPrivateKey{Version: 1, PrivateKey: scalar}, p256))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if point, err = opened(t, kms.ECCNISTP256, want).private.(*nistKey).key.PublicKey.Bytes(); err != nil {
+			t.Fatal(err)
+		}
+		compressed = append([]byte{2 + point[64]&1}, point[1:33]...)
+		parities[compressed[0]] = true
+		for what, e := range map[string]ecPrivateKey{
+			"with its point":            {Version: 1, PrivateKey: scalar, PublicKey: bits(point)},
+			"with its point compressed": {Version: 1, PrivateKey: scalar, PublicKey: bits(compressed)},
+			"with its curve":            {Version: 1, PrivateKey: scalar, Curve: p256},
+			"short":                     {Version: 1, PrivateKey: []byte{n + 1}},
+			"long":                      {Version: 1, PrivateKey: append(make([]byte, 8), scalar...)},
+		} {
+			if got, err := ParseImport(kms.ECCNISTP256, der(e, p256)); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s: %x, error %v", what, []byte(got), err)
+			}
 		}
 	}
+	if len(parities) != 2 {
+		t.Error("the points tried all have y of one parity")
+	}
 	for what, e := range map[string]ecPrivateKey{
-		"another point":            {Version: 1, PrivateKey: append(make([]byte, 31), 4), PublicKey: bits(point)},
+		"another point":            {Version: 1, PrivateKey: append(make([]byte, 31), 99), PublicKey: bits(point)},
 		"the other compressed one": {Version: 1, PrivateKey: scalar, PublicKey: bits(append([]byte{compressed[0] ^ 1}, compressed[1:]...))},
 		"another curve inside":     {Version: 1, PrivateKey: scalar, Curve: koblitzOID()},
 		"zero":                     {Version: 1, PrivateKey: make([]byte, 32)},
@@ -257,12 +264,14 @@ func TestParseImportOfEllipticCurves(t *testing.T) {
 		"33 bytes":                 {Version: 1, PrivateKey: append([]byte{1}, scalar...)},
 		"version 2":                {Version: 2, PrivateKey: scalar},
 	} {
-		_, err := ParseImport(kms.ECCNISTP256, three(e, p256))
+		_, err := ParseImport(kms.ECCNISTP256, der(e, p256))
 		wantCode(t, what, err, kms.CodeIncorrectKeyMaterial)
 	}
+	_, err := ParseImport(kms.ECCNISTP256, der(ecPrivateKey{Version: 1, PrivateKey: scalar}, koblitzOID()))
+	wantCode(t, "another curve outside", err, kms.CodeIncorrectKeyMaterial)
 	order := unhex(t, "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141")
 	for what, scalar := range map[string][]byte{"zero": make([]byte, 32), "the order": order, "above it": bytes.Repeat([]byte{0xff}, 32)} {
-		_, err := ParseImport(kms.ECCSECGP256K1, three(ecPrivateKey{Version: 1, PrivateKey: scalar}, koblitzOID()))
+		_, err := ParseImport(kms.ECCSECGP256K1, der(ecPrivateKey{Version: 1, PrivateKey: scalar}, koblitzOID()))
 		wantCode(t, "secp256k1: "+what, err, kms.CodeIncorrectKeyMaterial)
 	}
 }
