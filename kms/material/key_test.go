@@ -173,6 +173,7 @@ func TestWipeOverwritesPrivateKeys(t *testing.T) {
 }
 
 func TestGenerate(t *testing.T) {
+	t.Parallel()
 	for _, spec := range allSpecs() {
 		plain, err := Generate(spec)
 		if err != nil {
