@@ -337,6 +337,7 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 	}
 	k := &Key{Key: *body, Raw: raw, Record: f.ref.ID, Revision: f.record.Revision, Policy: f.policy}
 	k.Scope, k.State, k.Spec, k.Usage, k.Origin = r.scope, shared(k.State), shared(k.Spec), shared(k.Usage), shared(k.Origin)
+	k.own()
 	k.ARN = kms.ARN(b.partition, k.Scope, "key/"+k.ID)
 	k.ID = k.ARN[len(k.ARN)-len(k.ID):]
 	if k.DefaultPolicy {

@@ -37,6 +37,7 @@ type lab struct {
 	barrier *seal.Barrier // the writer's
 	ids     IDs
 	index   uint64
+	stamp   int64 // of the next command
 	alarms  *logBuffer
 }
 
@@ -64,7 +65,7 @@ func newLab(t tester) *lab {
 	if err != nil {
 		t.Fatalf("init: %v", err)
 	}
-	l := &lab{t: t, FSM: fsm.New(fsm.Options{}), config: config, share: shares[0], barrier: barrier, ids: NewIDs(barrier), alarms: &logBuffer{}}
+	l := &lab{t: t, FSM: fsm.New(fsm.Options{}), config: config, share: shares[0], barrier: barrier, ids: NewIDs(barrier), stamp: testStamp, alarms: &logBuffer{}}
 	l.Catalog = New(l.FSM, "aws", slog.New(slog.NewTextHandler(l.alarms, nil)))
 	l.commit(fsm.Write{Kind: fsm.KindSealConfig, ID: "seal", Revision: 1, Body: []byte{1}})
 	return l
@@ -91,9 +92,9 @@ func (l *lab) close() {
 // commit applies one transaction without waiting for the catalog.
 func (l *lab) commit(writes ...fsm.Write) {
 	l.t.Helper()
-	txn := fsm.Txn{Event: "test", Based: testStamp, Writes: writes}
+	txn := fsm.Txn{Event: "test", Based: l.stamp, Writes: writes}
 	rand.Read(txn.ID[:])
-	data, err := fsm.EncodeBatch(testStamp, []fsm.Txn{txn})
+	data, err := fsm.EncodeBatch(l.stamp, []fsm.Txn{txn})
 	if err != nil {
 		l.t.Fatalf("encode: %v", err)
 	}
