@@ -337,7 +337,6 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 	}
 	k := &Key{Key: *body, Raw: raw, Record: f.ref.ID, Revision: f.record.Revision, Policy: f.policy}
 	k.Scope, k.State, k.Spec, k.Usage, k.Origin = r.scope, shared(k.State), shared(k.Spec), shared(k.Usage), shared(k.Origin)
-	k.own()
 	k.ARN = kms.ARN(b.partition, k.Scope, "key/"+k.ID)
 	k.ID = k.ARN[len(k.ARN)-len(k.ID):]
 	if k.DefaultPolicy {
@@ -353,6 +352,7 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 
 // setKey puts an entry of a key in place of the one that is there.
 func (b *builder) setKey(r *region, k *Key) {
+	k.own()
 	b.notePolicy(k)
 	item := keyPivot(k.Raw)
 	item.key = k
