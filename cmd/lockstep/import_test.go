@@ -171,7 +171,7 @@ func TestImportRefusesHere(t *testing.T) {
 	n.refuse = map[*kms.Operation]error{kms.OpGetParametersForImport: kms.Errorf(kms.CodeInvalidState, "It is enabled.")}
 	try(strings.Repeat("x", 32), "It is enabled.")
 	n, _ = importer(t)
-	n.refuse = map[*kms.Operation]error{kms.OpImportKeyMaterial: kms.Errorf(kms.CodeIncorrectMaterial, "It is other material.")}
+	n.refuse = map[*kms.Operation]error{kms.OpImportKeyMaterial: kms.Errorf(kms.CodeIncorrectKeyMaterial, "It is other material.")}
 	if code, _, stderr := lockstep(t, serve(t, n), strings.Repeat("x", 32), "key", "import", "k", "--material", "-"); code != 1 || !strings.Contains(stderr, "other material") {
 		t.Errorf("%d %q", code, stderr)
 	}

@@ -119,7 +119,7 @@ func errWrapped() error {
 // spec's length, at most 128), PKCS#8 for RSA and elliptic curves. The caller wipes it. Anything else
 // is CodeIncorrectKeyMaterial; CodeUnsupported for a spec whose material cannot be imported.
 func ParseImport(spec kms.KeySpec, plain []byte) (secret.Bytes, error) {
-	if err := served(spec); err != nil {
+	if err := Served(spec); err != nil {
 		return nil, err
 	}
 	if s, _ := spec.Spec(); !s.Importable {

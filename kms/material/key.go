@@ -35,7 +35,7 @@ type private interface {
 // Generate returns new random material of a spec in its stored encoding, which DESIGN.md draws. The
 // caller wipes it. Errors: CodeUnsupported for SM2 and, in FIPS mode, for what AllowedFIPS refuses.
 func Generate(spec kms.KeySpec) (secret.Bytes, error) {
-	if err := served(spec); err != nil {
+	if err := Served(spec); err != nil {
 		return nil, err
 	}
 	switch spec {
@@ -79,7 +79,7 @@ func Open(spec kms.KeySpec, plain []byte) (*Key, error) {
 	if _, known := spec.Spec(); !known {
 		return nil, errUnusable(fmt.Errorf("key spec %s", spec))
 	}
-	if err := served(spec); err != nil {
+	if err := Served(spec); err != nil {
 		return nil, err
 	}
 	k := &Key{spec: spec, open: true}
@@ -171,9 +171,9 @@ func (k *Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 const redacted = "[redacted]"
 
-// served refuses a spec that there is no material of: SM2, unknown ones, and in FIPS mode what the
+// Served refuses a spec that there is no material of: SM2, unknown ones, and in FIPS mode what the
 // module does not cover.
-func served(spec kms.KeySpec) error {
+func Served(spec kms.KeySpec) error {
 	switch _, known := spec.Spec(); {
 	case !known && slices.Contains(kms.KeySpecs, spec):
 		return kms.Errorf(kms.CodeUnsupported, "Key spec %s is not supported.", spec)
