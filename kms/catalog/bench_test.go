@@ -226,7 +226,7 @@ func BenchmarkNoteUse(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			at += useEvery
-			k.NoteUse("Encrypt", at, "arn:aws:iam::111111111111:root", "request", "event")
+			k.NoteUse("Encrypt", at, "arn:aws:iam::111111111111:root", "request", [16]byte{1})
 		}
 	})
 }
