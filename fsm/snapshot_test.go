@@ -340,3 +340,38 @@ func mend(data []byte) []byte {
 	}
 	return assemble(list)
 }
+
+// A state that has no floor of a later kind is the same bytes as in the release before that kind, and a
+// floor of a later kind is kept. Trailing zeros are no second encoding of it.
+func TestFloorsOfLaterKinds(t *testing.T) {
+	usage := Write{Kind: KindUsage, ID: "u", Revision: 1, Term: 1, Body: []byte("x")}
+	n := newNode(t)
+	n.commit(Applied, txn(1, usage))
+	if got := n.View().t.appendFloors(nil); len(got) != 1+firstKinds {
+		t.Errorf("%x", got)
+	}
+	usage.Revision, usage.Delete = 2, true
+	n.commit(Applied, txn(2, usage))
+	n.now += TombstoneAge + 1
+	n.run(EncodeDropTombstones(n.now))
+	if got := n.View().t.appendFloors(nil); len(got) != 1+kinds {
+		t.Errorf("%x", got)
+	}
+	other := newNode(t)
+	mustRestore(t, other.FSM, persist(t, n.FSM))
+	sameState(t, n.View(), other.View())
+	if other.View().Floor(KindUsage) != 2 {
+		t.Errorf("floor %d", other.View().Floor(KindUsage))
+	}
+	for floors, ok := range map[int]bool{firstKinds - 1: false, firstKinds: true, kinds: false} {
+		b := appendUint(appendUint(appendUint(appendArray(nil, 7), 1), 1), 0)
+		b = appendArray(b, floors)
+		for range floors + 3 {
+			b = appendUint(b, 0)
+		}
+		rs := &restorer{state: newState(0)}
+		if err := rs.meta(&reader{data: b}); (err == nil) != ok {
+			t.Errorf("%d floors of 0: %v", floors, err)
+		}
+	}
+}

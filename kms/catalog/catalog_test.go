@@ -83,7 +83,8 @@ func (l *lab) randomWrites(t *rapid.T) []fsm.Write {
 	var writes []fsm.Write
 	switch rapid.IntRange(0, 9).Draw(t, "what") {
 	case 7, 8:
-		unique := rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "grant")
+		k = keyNumber(scope, 1) // so that some meet
+		unique := rapid.SampledFrom([]string{"x", "y"}).Draw(t, "grant")
 		writes = []fsm.Write{l.write(l.ids.Grant(scope, k.ID, unique), &kms.Grant{Schema: 1, Scope: scope, KeyID: k.ID,
 			ID:               unique + rapid.SampledFrom([]string{"1", "2"}).Draw(t, "made again"),
 			GranteePrincipal: rapid.SampledFrom([]string{"alice", "bob"}).Draw(t, "grantee"), RetiringPrincipal: rapid.SampledFrom([]string{"", "alice", "bob"}).Draw(t, "retiring"),
