@@ -1,6 +1,11 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"strings"
 	"testing"
 
@@ -113,5 +118,23 @@ func TestLastUsageOfAnUnusedKey(t *testing.T) {
 	n := &node{answers: map[*kms.Operation]any{kms.OpGetKeyLastUsage: &kms.KeyLastUsageAnswer{KeyID: testARN, TrackingStartDate: testTime}}}
 	if code, stdout, _ := lockstep(t, serve(t, n), "", "key", "last-usage", "k"); code != 0 || !strings.Contains(stdout, "LAST USE       none\n") || strings.Contains(stdout, "CALLER") {
 		t.Errorf("%d %q", code, stdout)
+	}
+}
+
+// A private key given by mistake does not leave the machine.
+func TestDeriveSendsNoPrivateKey(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, _ := x509.MarshalPKCS8PrivateKey(key)
+	sec1, _ := x509.MarshalECPrivateKey(key)
+	n := &node{}
+	env := serve(t, n)
+	for name, file := range map[string][]byte{"PEM": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}), "PKCS #8": pkcs8, "SEC 1": sec1} {
+		code, _, stderr := lockstep(t, env, string(file), "derive-shared-secret", "k", "--public-key", "-")
+		if code != 1 || !strings.Contains(stderr, "private key, not a public key") || len(n.calls) != 0 {
+			t.Errorf("%s: %d %q, %d calls", name, code, stderr, len(n.calls))
+		}
 	}
 }

@@ -2,7 +2,8 @@
 //
 // It promises that every command reads the same flags and variables, prints tables or JSON as asked, and
 // that an error of whoever typed the command line can be told from a refusal. The invariant that would
-// hurt: a command that asked only whether something would succeed never says that it was done.
+// hurt: what is printed is what the node answered, so "it would succeed" stands for a dry run and "done" for
+// nothing less.
 package cli
 
 import (

@@ -1,7 +1,9 @@
 package cryptocmd
 
 import (
+	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -13,17 +15,23 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// publicKeyDER returns the public key in a file, PEM or DER. The cluster judges what it is.
+// publicKeyDER returns the public key in a file, PEM or DER. The cluster judges what it is, but a private
+// key that was given by mistake is not sent.
 func publicKeyDER(file []byte) ([]byte, error) {
 	block, _ := pem.Decode(file)
 	switch {
-	case block == nil:
-		return file, nil
-	case block.Type != "PUBLIC KEY":
+	case block != nil && block.Type != "PUBLIC KEY":
 		return nil, fmt.Errorf("the file holds a %s, not a public key", strings.ToLower(block.Type))
-	default:
+	case block != nil:
 		return block.Bytes, nil
 	}
+	if _, err := x509.ParsePKCS8PrivateKey(file); err == nil {
+		return nil, errors.New("the file holds a private key, not a public key")
+	}
+	if _, err := x509.ParseECPrivateKey(file); err == nil {
+		return nil, errors.New("the file holds a private key, not a public key")
+	}
+	return file, nil
 }
 
 func (a commands) deriveSharedSecret() *cobra.Command {
