@@ -76,6 +76,9 @@ func wycheproofGroups(t *testing.T, name string, least int) []wycheproofGroup {
 	return file.Groups
 }
 
+// sampled leaves out most vectors of the long files in short mode, which the race detector runs in.
+func sampled(i int) bool { return testing.Short() && i%10 != 0 }
+
 // public returns a handle that only verifies.
 func public(t *testing.T, spec kms.KeySpec, p private) *Key {
 	t.Helper()
@@ -150,7 +153,10 @@ func TestWycheproofSignatures(t *testing.T) {
 		t.Run(tt.file, func(t *testing.T) {
 			for _, g := range wycheproofGroups(t, tt.file, tt.least) {
 				k := verifier(t, tt.spec, g.PublicKeyDER)
-				for _, v := range g.Tests {
+				for i, v := range g.Tests {
+					if sampled(i) {
+						continue
+					}
 					err := k.Verify(tt.a, kms.MessageRaw, v.Msg, v.Sig)
 					// "acceptable" is a PKCS #1 signature without the NULL, which RFC 8017 lets pass or not.
 					if v.Result == "valid" && err != nil || v.Result != "valid" && kms.CodeOf(err) != kms.CodeInvalidSignature {
@@ -289,7 +295,10 @@ func TestWycheproofECDH(t *testing.T) {
 	} {
 		agreed := 0
 		for _, g := range wycheproofGroups(t, tt.file, 400) {
-			for _, v := range g.Tests {
+			for i, v := range g.Tests {
+				if sampled(i) {
+					continue
+				}
 				k := opened(t, tt.spec, ecPKCS8(t, tt.spec, v.Private))
 				got, err := k.SharedSecret(v.Public)
 				switch {
@@ -306,7 +315,7 @@ func TestWycheproofECDH(t *testing.T) {
 				}
 			}
 		}
-		if agreed < 200 {
+		if agreed < 200 && !testing.Short() {
 			t.Errorf("%s: only %d tests agreed", tt.file, agreed)
 		}
 	}
