@@ -101,7 +101,7 @@ var (
 
 	OpEnableKeyRotation  = changes[EnableKeyRotationRequest, KeyRotationStatusAnswer]("EnableKeyRotation", StatesRotate)
 	OpDisableKeyRotation = changes[KeyRequest, KeyRotationStatusAnswer]("DisableKeyRotation", StatesRotate)
-	OpRotateKeyOnDemand  = changes[KeyRequest, KeyAnswer]("RotateKeyOnDemand", StatesRotate)
+	OpRotateKeyOnDemand  = changes[KeyRequest, KeyAnswer]("RotateKeyOnDemand", StatesRotateOnDemand)
 
 	OpGetParametersForImport = op[GetParametersForImportRequest, GetParametersForImportAnswer](Operation{
 		Name: "GetParametersForImport", Action: "kms:GetParametersForImport", Source: sourceKMS, Resource: ResourceKey, States: StatesImport})
