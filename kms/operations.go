@@ -140,9 +140,9 @@ var (
 		Name: "GenerateRandom", Action: "kms:GenerateRandom", Source: sourceKMS, Resource: ResourceNone, Crypto: true})
 
 	OpCreateAlias = op[CreateAliasRequest, AliasAnswer](Operation{
-		Name: "CreateAlias", Action: "kms:CreateAlias", Source: sourceKMS, Resource: ResourceAlias, Mutates: true, Created: true})
+		Name: "CreateAlias", Action: "kms:CreateAlias", Source: sourceKMS, Resource: ResourceAlias, States: StatesManage, Mutates: true, Created: true})
 	OpUpdateAlias = op[UpdateAliasRequest, AliasAnswer](Operation{
-		Name: "UpdateAlias", Action: "kms:UpdateAlias", Source: sourceKMS, Resource: ResourceAlias, Mutates: true, Revokes: true})
+		Name: "UpdateAlias", Action: "kms:UpdateAlias", Source: sourceKMS, Resource: ResourceAlias, States: StatesManage, Mutates: true, Revokes: true})
 	OpDeleteAlias = op[DeleteAliasRequest, Empty](Operation{
 		Name: "DeleteAlias", Action: "kms:DeleteAlias", Source: sourceKMS, Resource: ResourceAlias, Mutates: true, Revokes: true})
 	OpListAliases = op[ListAliasesRequest, ListAliasesAnswer](Operation{
