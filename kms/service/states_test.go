@@ -61,7 +61,7 @@ func (w *world) bring(t *testing.T, op *kms.Operation, state kms.KeyState) *topi
 	case op == kms.OpCancelKeyDeletion: // its preparation is a state
 	case state == kms.StatePendingImport && (op == kms.OpDecrypt || op == kms.OpReEncrypt):
 		other := w.CreateKey(w.alice)
-		s.ciphertext = w.encrypt(t, w.alice, other, message, nil)
+		s.ciphertext = underNameOf(t, w.encrypt(t, w.alice, other, message, nil), s.id)
 	case state == kms.StatePendingImport && op.Crypto: // refused whatever the request carries
 	case state == kms.StatePendingImport && op == kms.OpUpdatePrimaryRegion:
 	case state == kms.StatePendingImport && op == kms.OpRevokeGrant, state == kms.StatePendingImport && op == kms.OpRetireGrant:
