@@ -44,7 +44,12 @@ var imports = map[string][]string{
 	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
 		"kms/catalog", "kms/service", "server/replica", "api/door", "api/rest", "api/sys"},
 
-	"cmd/lockstep": {"server", "api/client", "api/wire", "transport", "kms"},
+	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
+		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd"},
+	"cmd/lockstep/internal/cli":       {"api/client", "transport", "kms"},
+	"cmd/lockstep/internal/dev":       {"api/client", "transport", "kms", "cmd/lockstep/internal/cli"},
+	"cmd/lockstep/internal/keycmd":    {"api/client", "kms", "cmd/lockstep/internal/cli"},
+	"cmd/lockstep/internal/cryptocmd": {"api/client", "kms", "cmd/lockstep/internal/cli"},
 
 	// importable fakes and harnesses, for tests only
 	"kms/service/servicetest": {"*"},

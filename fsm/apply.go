@@ -67,7 +67,7 @@ func (s *state) refuse(t *Txn) (Status, string) {
 	for i := range t.Guards {
 		g := &t.Guards[i]
 		var revision uint64
-		if e, ok := s.records[g.Kind].Get(g.ID); ok && !e.deleted {
+		if e, ok := s.records[g.Kind].Get(g.ID); ok && !e.deleted() {
 			revision = e.revision
 		}
 		if revision != g.Revision {
@@ -118,7 +118,7 @@ func (s *state) write(w *Write) {
 	}
 	s.note(w.Kind, w.ID, e)
 	if replaced {
-		for i := range int(old.scopes) {
+		for i := range old.scopes() {
 			if id := old.scope(i); !e.inScope(id) {
 				s.move(id, -1)
 			}

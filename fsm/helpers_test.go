@@ -116,15 +116,15 @@ func audit(t tester, v *View) {
 		table.All(func(id ID, e *entry) bool {
 			s.records[kind].Set(id, e)
 			s.sum.add(s.hashRecord(Kind(kind), id, e))
-			if e.deleted {
+			if e.deleted() {
 				tombstones++
 				if _, ok := v.t.tombstones.Get(tombstone{e.stamp, Kind(kind), id}); !ok {
 					t.Fatalf("the tombstone %v is not in the order of age", Ref{Kind(kind), id})
 				}
 				return true
 			}
-			terms[e.term]++
-			for i := range int(e.scopes) {
+			terms[e.term()]++
+			for i := range e.scopes() {
 				members[e.scope(i)]++
 			}
 			return true

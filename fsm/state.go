@@ -28,32 +28,49 @@ type tables struct {
 	checkpoint Checkpoint
 }
 
-// entry is a record as the tree keeps it, made small: 48 bytes and one allocation for its data.
-// It is immutable.
+// entry is a record as the tree keeps it, made small: 32 bytes and one allocation for its data. It is
+// immutable.
 type entry struct {
 	revision uint64
 	stamp    int64
-	data     []byte // scopes, 16 bytes each, then the body
-	term     uint32
-	scopes   uint8
-	deleted  bool
+	data     string // term 4 | flags 1 | scopes, 16 bytes each | body
 }
+
+// The parts of an entry's data.
+const (
+	entryHead    = 5
+	entryDeleted = 0x80 // of the flags; the rest counts the scopes
+)
 
 func newEntry(revision uint64, term uint32, deleted bool, stamp int64, body []byte, scopes []ScopeID) *entry {
-	data := make([]byte, 0, len(scopes)*len(ScopeID{})+len(body))
+	flags := byte(len(scopes))
+	if deleted {
+		flags |= entryDeleted
+	}
+	head := make([]byte, entryHead, entryHead+MaxScopes*len(ScopeID{}))
+	binary.BigEndian.PutUint32(head, term)
+	head[4] = flags
 	for i := range scopes {
-		data = append(data, scopes[i][:]...)
+		head = append(head, scopes[i][:]...)
 	}
-	return &entry{
-		revision: revision, term: term, deleted: deleted, stamp: stamp,
-		scopes: uint8(len(scopes)), data: append(data, body...),
-	}
+	return &entry{revision: revision, stamp: stamp, data: string(head) + string(body)}
 }
 
-func (e *entry) scope(i int) ScopeID { return ScopeID(e.data[i*len(ScopeID{}):]) }
+func (e *entry) term() uint32 {
+	return uint32(e.data[0])<<24 | uint32(e.data[1])<<16 | uint32(e.data[2])<<8 | uint32(e.data[3])
+}
+
+func (e *entry) deleted() bool { return e.data[4]&entryDeleted != 0 }
+
+func (e *entry) scopes() int { return int(e.data[4] &^ entryDeleted) }
+
+func (e *entry) scope(i int) (id ScopeID) {
+	copy(id[:], e.data[entryHead+i*len(id):])
+	return id
+}
 
 func (e *entry) inScope(id ScopeID) bool {
-	for i := range int(e.scopes) {
+	for i := range e.scopes() {
 		if e.scope(i) == id {
 			return true
 		}
@@ -61,15 +78,12 @@ func (e *entry) inScope(id ScopeID) bool {
 	return false
 }
 
-func (e *entry) body() []byte {
-	from := int(e.scopes) * len(ScopeID{})
-	return e.data[from:len(e.data):len(e.data)]
-}
+func (e *entry) body() string { return e.data[entryHead+e.scopes()*len(ScopeID{}):] }
 
 func (e *entry) record() Record {
-	r := Record{Revision: e.revision, Term: e.term, Deleted: e.deleted, Stamp: e.stamp, Body: e.body()}
-	if e.scopes > 0 {
-		r.Scopes = make([]ScopeID, e.scopes)
+	r := Record{Revision: e.revision, Term: e.term(), Deleted: e.deleted(), Stamp: e.stamp, Body: []byte(e.body())}
+	if n := e.scopes(); n > 0 {
+		r.Scopes = make([]ScopeID, n)
 		for i := range r.Scopes {
 			r.Scopes[i] = e.scope(i)
 		}
@@ -83,12 +97,12 @@ func (e *entry) append(b []byte, kind Kind, id ID) []byte {
 	b = appendUint(b, uint64(kind))
 	b = appendBytes(b, id)
 	b = appendUint(b, e.revision)
-	b = appendUint(b, uint64(e.term))
-	b = appendBool(b, e.deleted)
+	b = appendUint(b, uint64(e.term()))
+	b = appendBool(b, e.deleted())
 	b = appendUint(b, uint64(e.stamp))
 	b = appendBytes(b, e.body())
-	b = appendArray(b, int(e.scopes))
-	for i := range int(e.scopes) {
+	b = appendArray(b, e.scopes())
+	for i := range e.scopes() {
 		s := e.scope(i)
 		b = appendBytes(b, s[:])
 	}
@@ -273,25 +287,25 @@ func (t *tables) snapshot() *View {
 // note adds a record that is in its table to everything derived from records but the scopes.
 func (s *state) note(kind Kind, id ID, e *entry) {
 	s.sum.add(s.hashRecord(kind, id, e))
-	if e.deleted {
+	if e.deleted() {
 		s.tombstones.Set(tombstone{e.stamp, kind, id}, struct{}{})
 	} else {
-		n, _ := s.terms.Get(e.term)
-		s.terms.Set(e.term, n+1)
+		n, _ := s.terms.Get(e.term())
+		s.terms.Set(e.term(), n+1)
 	}
 }
 
 // forget takes back what note added.
 func (s *state) forget(kind Kind, id ID, e *entry) {
 	s.sum.sub(s.hashRecord(kind, id, e))
-	if e.deleted {
+	if e.deleted() {
 		s.tombstones.Delete(tombstone{e.stamp, kind, id})
 		return
 	}
-	if n, _ := s.terms.Get(e.term); n > 1 {
-		s.terms.Set(e.term, n-1)
+	if n, _ := s.terms.Get(e.term()); n > 1 {
+		s.terms.Set(e.term(), n-1)
 	} else {
-		s.terms.Delete(e.term)
+		s.terms.Delete(e.term())
 	}
 }
 

@@ -76,7 +76,7 @@ type Ref struct {
 // String returns the kind and the id, in hexadecimal.
 func (r Ref) String() string { return r.Kind.String() + " " + hex.EncodeToString([]byte(r.ID)) }
 
-// Record is a record as a View returns it. Body is shared with the state and must not be changed.
+// Record is a record as a View returns it, the caller's own.
 type Record struct {
 	Revision uint64 // chosen by the writer; rises with every write of this id
 	Term     uint32 // keyring term that sealed Body; 0: clear text

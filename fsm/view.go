@@ -40,7 +40,7 @@ func (v *View) Ascend(kind Kind, from ID, visit func(ID, Record) bool) {
 		return
 	}
 	v.t.records[kind].Ascend(from, func(id ID, e *entry) bool {
-		return e.deleted || visit(id, e.record())
+		return e.deleted() || visit(id, e.record())
 	})
 }
 

@@ -109,6 +109,7 @@ type Key struct {
 	Window        int32        `cbor:"16,keyasint,omitempty"` // days that the deletion waits
 	MultiRegion   *MultiRegion `cbor:"17,keyasint,omitempty"`
 	Announced     *Material    `cbor:"18,keyasint,omitempty"` // imported, to become current with the next rotation on demand
+	Destroying    bool         `cbor:"19,keyasint,omitempty"` // parts of it may be destroyed: nothing brings it back
 }
 
 // Manager says who manages the key.

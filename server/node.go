@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
@@ -105,7 +106,7 @@ func (n *node) Health() sys.Health {
 	st := n.replica.Status()
 	_, revision, configErr := n.sealConfig()
 	h := sys.Health{Name: n.cfg.Name, Version: n.version, Initialized: n.initialized(revision), Sealed: n.catalog.Sealed(),
-		Leader: st.Leader, LeaderName: st.LeaderName, CanWrite: st.CanWrite, AppliedIndex: st.Applied, LagSeconds: st.Lag.Seconds()}
+		Leader: st.Leader, LeaderName: st.LeaderName, CanWrite: st.CanWrite, AppliedIndex: st.Applied, LagSeconds: st.Lag.Seconds(), FIPS: fips140.Enabled()}
 	lease := n.replica.Lease()
 	blocked := n.audit.Healthy()
 	h.CanServeCrypto = h.Initialized && !h.Sealed && lease == nil && blocked == nil

@@ -108,6 +108,24 @@ func (c *Client) prepare(rt wire.Route, request any, o *options) (*prepared, err
 	return p, nil
 }
 
+// queryText renders a query field; "" is one that is not given. The elements of a list are separated by
+// commas, so none may hold one.
+func queryText(name string, v reflect.Value) (string, error) {
+	if v.IsZero() {
+		return "", nil
+	}
+	list, ok := v.Interface().([]string)
+	if !ok {
+		return fmt.Sprint(v.Interface()), nil
+	}
+	for _, s := range list {
+		if s == "" || strings.Contains(s, ",") {
+			return "", kms.Errorf(kms.CodeValidation, "%s holds an element that is empty or has a comma.", name)
+		}
+	}
+	return strings.Join(list, ","), nil
+}
+
 // fill puts the request's fields where the route wants them: path, query or body.
 func fill(rt wire.Route, request any, p *prepared, query url.Values) error {
 	v := reflect.Indirect(reflect.ValueOf(request))
@@ -126,8 +144,12 @@ func fill(rt wire.Route, request any, p *prepared, query url.Values) error {
 			}
 			p.path = strings.Replace(p.path, name, url.PathEscape(s), 1)
 		case tag.Get("query") != "":
-			if !value.IsZero() {
-				query.Set(tag.Get("query"), fmt.Sprint(value.Interface()))
+			text, err := queryText(v.Type().Field(i).Name, value)
+			if err != nil {
+				return err
+			}
+			if text != "" {
+				query.Set(tag.Get("query"), text)
 			}
 		default:
 			hasBody = true

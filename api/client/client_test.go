@@ -378,12 +378,28 @@ func fill(v reflect.Value) {
 		case reflect.Int:
 			f.SetInt(7)
 		case reflect.Bool:
-			// without_plaintext would turn one operation into another
+			f.SetBool(v.Type().Field(i).Name != "WithoutPlaintext") // which would turn one operation into another
 		case reflect.Slice:
-			f.SetBytes([]byte{0, 0xff, 0xfe})
+			if f.Type().Elem().Kind() == reflect.String {
+				list := reflect.MakeSlice(f.Type(), 2, 2)
+				list.Index(0).SetString("a+/=b %&")
+				list.Index(1).SetString("c")
+				f.Set(list)
+			} else {
+				f.SetBytes([]byte{0, 0xff, 0xfe})
+			}
 		case reflect.Pointer:
-			n := 3
-			f.Set(reflect.ValueOf(&n))
+			f.Set(reflect.New(f.Type().Elem()))
+			switch p := f.Interface().(type) {
+			case *int:
+				*p = 3
+			case *time.Time:
+				*p = time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
+			default:
+				fill(f.Elem())
+			}
+		case reflect.Struct, reflect.Float64, reflect.Uint64:
+			panic("a request has a field of a kind that this does not fill: " + v.Type().Field(i).Name)
 		case reflect.Map:
 			if f.Type().Elem().Kind() == reflect.String {
 				f.Set(reflect.ValueOf(map[string]string{"a=b": "c\"\n"}))
@@ -420,5 +436,10 @@ func TestOptionsAgainstTheDoor(t *testing.T) {
 	}
 	if _, err := c.DescribeKey(context.Background(), &kms.KeyRequest{KeyID: ".."}); kms.CodeOf(err) != kms.CodeValidation {
 		t.Errorf("a key named ..: %v", err)
+	}
+	for _, token := range []string{"a,b", ""} { // the door would read it as two, or as none
+		if _, err := c.GetPublicKey(context.Background(), &kms.GetPublicKeyRequest{KeyID: "k", GrantTokens: []string{token}}); kms.CodeOf(err) != kms.CodeValidation {
+			t.Errorf("the grant token %q: %v", token, err)
+		}
 	}
 }

@@ -99,6 +99,10 @@ func (g *generator) parameters(rt wire.Route) (params []any) {
 		for i := range rt.Request.NumField() {
 			if name := rt.Request.Field(i).Tag.Get("query"); name != "" {
 				add(name, "query", queryHelp[name], false, g.schema(rt.Request.Field(i).Type))
+				if rt.Request.Field(i).Type.Kind() == reflect.Slice { // name=a,b and not name=a&name=b
+					p := params[len(params)-1].(object)
+					p["style"], p["explode"] = "form", false
+				}
 			}
 		}
 	}
@@ -131,6 +135,12 @@ var queryHelp = map[string]string{
 	"marker":  "The next_marker of the page before.",
 	"key_id":  "Only what belongs to this key.",
 	"attempt": "The id that the answer to a share gave.",
+
+	"grant_tokens":         "Grant tokens, separated by commas.",
+	"grant_id":             "Only the grant of this id.",
+	"grantee_principal":    "Only grants to this principal's ARN.",
+	"retiring_principal":   "The ARN of the principal that may retire them.",
+	"include_key_material": "ROTATIONS_ONLY (default) or ALL_KEY_MATERIAL: first and imported material too.",
 }
 
 func jsonContent(schema object) object {
@@ -170,7 +180,10 @@ func (g *generator) members(t reflect.Type, properties object, required *[]strin
 			continue
 		}
 		properties[name] = g.schema(f.Type)
-		if !strings.Contains(options, "omitempty") {
+		if values, ok := fieldEnums[name]; ok {
+			properties[name] = object{"type": "string", "enum": values}
+		}
+		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") {
 			*required = append(*required, name)
 		}
 	}
@@ -188,11 +201,29 @@ func hasBody(t reflect.Type) bool {
 // enums lists the spellings of the enumerations. What this release refuses is listed too: AWS's
 // clients know it.
 var enums = map[reflect.Type]any{
-	reflect.TypeFor[kms.KeySpec]():             kms.KeySpecs,
-	reflect.TypeFor[kms.KeyUsage]():            kms.KeyUsages,
-	reflect.TypeFor[kms.Origin]():              kms.Origins,
-	reflect.TypeFor[kms.DataKeySpec]():         []kms.DataKeySpec{kms.DataKeyAES128, kms.DataKeyAES256},
-	reflect.TypeFor[kms.EncryptionAlgorithm](): []kms.EncryptionAlgorithm{kms.AlgorithmSymmetricDefault},
+	reflect.TypeFor[kms.KeySpec]():                kms.KeySpecs,
+	reflect.TypeFor[kms.KeyUsage]():               kms.KeyUsages,
+	reflect.TypeFor[kms.KeyState]():               kms.KeyStates,
+	reflect.TypeFor[kms.KeyManager]():             []kms.KeyManager{kms.ManagerCustomer, kms.ManagerAWS},
+	reflect.TypeFor[kms.Origin]():                 kms.Origins,
+	reflect.TypeFor[kms.DataKeySpec]():            kms.DataKeySpecs,
+	reflect.TypeFor[kms.MessageType]():            kms.MessageTypes,
+	reflect.TypeFor[kms.EncryptionAlgorithm]():    kms.EncryptionAlgorithms,
+	reflect.TypeFor[kms.SigningAlgorithm]():       kms.SigningAlgorithms,
+	reflect.TypeFor[kms.MacAlgorithm]():           kms.MacAlgorithms,
+	reflect.TypeFor[kms.KeyAgreementAlgorithm]():  kms.KeyAgreementAlgorithms,
+	reflect.TypeFor[kms.EncapsulationAlgorithm](): kms.EncapsulationAlgorithms,
+	reflect.TypeFor[kms.WrappingAlgorithm]():      kms.WrappingAlgorithms,
+	reflect.TypeFor[kms.ExpirationModel]():        kms.ExpirationModels,
+	reflect.TypeFor[kms.ImportType]():             kms.ImportTypes,
+	reflect.TypeFor[kms.RotationType]():           kms.RotationTypes,
+	reflect.TypeFor[kms.GrantOperation]():         kms.GrantOperations,
+}
+
+// fieldEnums lists what a field takes of its type's spellings, by the member's name.
+var fieldEnums = map[string]any{
+	"key_pair_spec":     kms.DataKeyPairSpecs,
+	"wrapping_key_spec": kms.WrappingKeySpecs,
 }
 
 func (g *generator) schema(t reflect.Type) object {

@@ -2,6 +2,8 @@ package rest
 
 import (
 	"encoding/json"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -18,10 +20,12 @@ type document struct {
 	Paths map[string]map[string]struct {
 		OperationID string `json:"operationId"`
 		Parameters  []struct {
-			Name        string `json:"name"`
-			In          string `json:"in"`
-			Required    bool   `json:"required"`
-			Description string `json:"description"`
+			Name        string         `json:"name"`
+			In          string         `json:"in"`
+			Required    bool           `json:"required"`
+			Description string         `json:"description"`
+			Explode     *bool          `json:"explode"`
+			Schema      map[string]any `json:"schema"`
 		} `json:"parameters"`
 		RequestBody any            `json:"requestBody"`
 		Responses   map[string]any `json:"responses"`
@@ -118,4 +122,82 @@ func TestOpenAPISchemas(t *testing.T) {
 	if d.Components.Schemas["KeyMetadata"].Properties["created_at"]["format"] != "date-time" {
 		t.Error("times are not date-time")
 	}
+}
+
+// A word that the product knows from a list must be listed in the document.
+func TestOpenAPIListsEveryEnumeration(t *testing.T) {
+	plain := map[reflect.Type]bool{reflect.TypeFor[string](): true, reflect.TypeFor[kms.SensitiveString](): true, reflect.TypeFor[kms.Code](): true}
+	seen := map[reflect.Type]bool{}
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		if seen[typ] {
+			return
+		}
+		seen[typ] = true
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			walk(typ.Elem())
+		case reflect.Struct:
+			for i := range typ.NumField() {
+				walk(typ.Field(i).Type)
+			}
+		case reflect.String:
+			if enums[typ] == nil && !plain[typ] {
+				t.Errorf("the values of %s are not listed", typ)
+			}
+		}
+	}
+	for _, rt := range wire.Routes() {
+		for _, typ := range []reflect.Type{rt.Request, rt.Answer} {
+			if typ != nil {
+				walk(typ)
+			}
+		}
+	}
+	for typ := range enums {
+		if !seen[typ] {
+			t.Errorf("%s is listed and nothing has it", typ)
+		}
+	}
+	d, _ := fetchDocument(t)
+	values := func(schema, member string) string {
+		p := d.Components.Schemas[schema].Properties[member]
+		if items, ok := p["items"].(map[string]any); ok {
+			p = items
+		}
+		return fmt.Sprint(p["enum"])
+	}
+	for at, want := range map[[2]string]any{
+		{"CreateKeyRequest", "key_spec"}:                       kms.KeySpecs,
+		{"GenerateDataKeyPairRequest", "key_pair_spec"}:        kms.DataKeyPairSpecs,
+		{"GetParametersForImportRequest", "wrapping_key_spec"}: kms.WrappingKeySpecs,
+		{"CreateGrantRequest", "operations"}:                   kms.GrantOperations,
+		{"KeyMetadata", "signing_algorithms"}:                  kms.SigningAlgorithms,
+	} {
+		if got := values(at[0], at[1]); got != fmt.Sprint(want) {
+			t.Errorf("%s: %s, want %s", at, got, want)
+		}
+	}
+}
+
+// What takes rights away may be answered before everybody honours it, and nothing else.
+func TestOpenAPIRevocationsAreAccepted(t *testing.T) {
+	d, _ := fetchDocument(t)
+	for _, rt := range wire.Routes() {
+		accepted := d.Paths[rt.Path][strings.ToLower(rt.Method)].Responses["202"] != nil
+		if want := rt.Operation != nil && rt.Operation.Revokes; accepted != want {
+			t.Errorf("%s: 202 is declared: %v", rt.Name, accepted)
+		}
+	}
+}
+
+// A list in the query is one parameter with commas.
+func TestOpenAPIListParameter(t *testing.T) {
+	d, _ := fetchDocument(t)
+	for _, p := range d.Paths["/v1/keys/{key}/get-public-key"]["get"].Parameters {
+		if p.Name == "grant_tokens" && p.Schema["type"] == "array" && p.Explode != nil && !*p.Explode {
+			return
+		}
+	}
+	t.Error("grant_tokens is not declared as a list with commas")
 }

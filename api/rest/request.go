@@ -89,10 +89,23 @@ func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*se
 	if err := fillHeaders(c, q.Header); err != nil {
 		return nil, err
 	}
-	if r, ok := request.(*kms.GenerateDataKeyRequest); ok && r.WithoutPlaintext {
-		c.Operation = kms.OpGenerateDataKeyWithoutPlaintext
-	}
+	c.Operation = withoutPlaintext(c.Operation, request)
 	return c, nil
+}
+
+// withoutPlaintext returns the operation that the request's without_plaintext makes of op.
+func withoutPlaintext(op *kms.Operation, request any) *kms.Operation {
+	switch r := request.(type) {
+	case *kms.GenerateDataKeyRequest:
+		if r.WithoutPlaintext {
+			return kms.OpGenerateDataKeyWithoutPlaintext
+		}
+	case *kms.GenerateDataKeyPairRequest:
+		if r.WithoutPlaintext {
+			return kms.OpGenerateDataKeyPairWithoutPlaintext
+		}
+	}
+	return op
 }
 
 func (b *binding) fillPath(request any, q *http.Request) error {
@@ -139,9 +152,16 @@ func (b *binding) fillQuery(c *service.Call, raw string) error {
 	return nil
 }
 
+// setField sets a string, a list of strings separated by commas, or a number.
 func setField(v reflect.Value, name, value string) error {
-	if v.Kind() == reflect.String {
+	switch v.Kind() {
+	case reflect.String:
 		v.SetString(value)
+		return nil
+	case reflect.Slice:
+		if value != "" {
+			v.Set(reflect.ValueOf(strings.Split(value, ",")))
+		}
 		return nil
 	}
 	n, err := strconv.ParseInt(value, 10, 32)

@@ -139,7 +139,7 @@ func TestEveryFieldHasAPlace(t *testing.T) {
 }
 
 func TestRequests(t *testing.T) {
-	n := 16
+	n, at := 16, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	tests := map[string]struct {
 		method, target, body string
 		op                   *kms.Operation
@@ -157,6 +157,21 @@ func TestRequests(t *testing.T) {
 		"data key":                      {"POST", "/v1/keys/k/generate-data-key", `{"number_of_bytes":16}`, kms.OpGenerateDataKey, &kms.GenerateDataKeyRequest{KeyID: "k", NumberOfBytes: &n}},
 		"data key without plaintext": {"POST", "/v1/keys/k/generate-data-key", `{"key_spec":"AES_256","without_plaintext":true}`, kms.OpGenerateDataKeyWithoutPlaintext,
 			&kms.GenerateDataKeyRequest{KeyID: "k", KeySpec: kms.DataKeyAES256, WithoutPlaintext: true}},
+		"data key pair": {"POST", "/v1/keys/k/generate-data-key-pair", `{"key_pair_spec":"RSA_2048"}`, kms.OpGenerateDataKeyPair,
+			&kms.GenerateDataKeyPairRequest{KeyID: "k", KeyPairSpec: kms.RSA2048}},
+		"data key pair without plaintext": {"POST", "/v1/keys/k/generate-data-key-pair", `{"key_pair_spec":"ECC_NIST_P256","without_plaintext":true}`,
+			kms.OpGenerateDataKeyPairWithoutPlaintext, &kms.GenerateDataKeyPairRequest{KeyID: "k", KeyPairSpec: kms.ECCNISTP256, WithoutPlaintext: true}},
+		"a list in the query":     {"GET", "/v1/keys/k/get-public-key?grant_tokens=a%2B,b", "", kms.OpGetPublicKey, &kms.GetPublicKeyRequest{KeyID: "k", GrantTokens: []string{"a+", "b"}}},
+		"an empty list":           {"GET", "/v1/keys/k/get-public-key?grant_tokens=", "", kms.OpGetPublicKey, &kms.GetPublicKeyRequest{KeyID: "k"}},
+		"a query beside the path": {"GET", "/v1/keys/k/list-key-rotations?include_key_material=ALL_KEY_MATERIAL&limit=2", "", kms.OpListKeyRotations, &kms.ListKeyRotationsRequest{KeyID: "k", IncludeKeyMaterial: "ALL_KEY_MATERIAL", Limit: 2}},
+		"a time": {"POST", "/v1/keys/k/import-key-material", `{"import_token":"AQ==","encrypted_key_material":"Ag==","valid_to":"2026-01-02T04:04:05+01:00"}`, kms.OpImportKeyMaterial,
+			&kms.ImportKeyMaterialRequest{KeyID: "k", ImportToken: []byte{1}, EncryptedKeyMaterial: []byte{2}, ValidTo: &at}},
+		"a nested object": {"POST", "/v1/keys/k/create-grant", `{"grantee_principal":"p","operations":["Decrypt"],"constraints":{"encryption_context_subset":{"a":"b"}}}`, kms.OpCreateGrant,
+			&kms.CreateGrantRequest{KeyID: "k", GranteePrincipal: "p", Operations: []kms.GrantOperation{"Decrypt"}, Constraints: &kms.GrantConstraints{EncryptionContextSubset: map[string]string{"a": "b"}}}},
+		"a recipient":    {"POST", "/v1/decrypt", `{"ciphertext":"AQ==","recipient":{"attestation_document":"AQ=="}}`, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte{1}, Recipient: kms.Recipient{"attestation_document": "AQ=="}}},
+		"no key at all":  {"POST", "/v1/retire-grant", `{"grant_token":"t"}`, kms.OpRetireGrant, &kms.RetireGrantRequest{GrantToken: "t"}},
+		"retirable":      {"GET", "/v1/list-retirable-grants?retiring_principal=arn:aws:iam::1:root", "", kms.OpListRetirableGrants, &kms.ListRetirableGrantsRequest{RetiringPrincipal: "arn:aws:iam::1:root"}},
+		"days":           {"POST", "/v1/keys/k/schedule-deletion", `{"pending_window_in_days":0}`, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: "k", PendingWindowInDays: new(int)}},
 		"update alias":   {"PUT", "/v1/aliases/a%2Fb", `{"target_key_id":"k"}`, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a/b", TargetKeyID: "k"}},
 		"delete alias":   {"DELETE", "/v1/aliases/a", "", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}},
 		"listing":        {"GET", "/v1/aliases?key_id=k&limit=5&marker=m%2B", "", kms.OpListAliases, &kms.ListAliasesRequest{KeyID: "k", Limit: 5, Marker: "m+"}},
@@ -173,6 +188,9 @@ func TestRequests(t *testing.T) {
 			w := send(handler(f, Config{}), tt.method, tt.target, tt.body)
 			if f.call == nil {
 				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			if r, ok := f.call.Request.(*kms.ImportKeyMaterialRequest); ok { // the same time in another zone
+				*r.ValidTo = r.ValidTo.UTC()
 			}
 			if f.call.Operation != tt.op || !reflect.DeepEqual(f.call.Request, tt.want) {
 				t.Errorf("%s %#v", f.call.Operation.Name, f.call.Request)
@@ -243,6 +261,12 @@ func TestMalformedRequestsNeverReachTheService(t *testing.T) {
 		"bad number":             {"GET", "/v1/keys?limit=ten", "", nil, 400},
 		"huge number":            {"GET", "/v1/keys?limit=99999999999", "", nil, 400},
 		"bad query":              {"GET", "/v1/keys?limit=%zz", "", nil, 400},
+		"bad time":               {"POST", "/v1/keys/k/import-key-material", `{"valid_to":"tomorrow"}`, nil, 400},
+		"time as a number":       {"POST", "/v1/keys/k/import-key-material", `{"valid_to":1767323045}`, nil, 400},
+		"unknown member inside":  {"POST", "/v1/keys/k/create-grant", `{"constraints":{"encryption_context":{"a":"b"}}}`, nil, 400},
+		"another case inside":    {"POST", "/v1/keys/k/create-grant", `{"constraints":{"Encryption_context_equals":{"a":"b"}}}`, nil, 400},
+		"key twice":              {"POST", "/v1/keys/k/revoke-grant", `{"grant_id":"g","key_id":"other"}`, nil, 400},
+		"list parameter twice":   {"GET", "/v1/keys/k/get-public-key?grant_tokens=a&grant_tokens=b", "", nil, 400},
 		"semicolon query":        {"GET", "/v1/keys?limit=1;marker=2", "", nil, 400},
 		"query not UTF-8":        {"GET", "/v1/keys?marker=%ff", "", nil, 400},
 		"wait on a read":         {"GET", "/v1/keys/k?wait=all", "", nil, 400},
@@ -320,7 +344,11 @@ func TestAnswers(t *testing.T) {
 		"nothing":                 {nil, nil, 200, `{}`},
 		"awaited":                 {&kms.SettingAnswer{Name: "n", Value: "v"}, []string{"node-2"}, 202, `{"name":"n","value":"v","awaiting":["node-2"]}`},
 		"awaited, nothing to say": {&kms.Empty{}, []string{"a", "b"}, 202, `{"awaiting":["a","b"]}`},
-		"no plaintext":            {&kms.GenerateDataKeyAnswer{CiphertextBlob: []byte{1}, KeyID: "arn"}, nil, 200, `{"ciphertext":"AQ==","key_id":"arn"}`},
+		"times that are not":      {&kms.ListKeyRotationsAnswer{Rotations: []kms.RotationEntry{{KeyID: "arn", KeyMaterialID: "m"}}}, nil, 200, `{"rotations":[{"key_id":"arn","key_material_id":"m","key_material_state":""}]}`},
+		"times behind pointers": {&kms.ListKeyRotationsAnswer{Rotations: []kms.RotationEntry{{KeyID: "arn", KeyMaterialID: "m", RotationDate: &at, RotationType: kms.RotationOnDemand}}}, nil, 200,
+			`{"rotations":[{"key_id":"arn","key_material_id":"m","key_material_state":"","rotation_date":"2026-01-02T03:04:05.006Z","rotation_type":"ON_DEMAND"}]}`},
+		"no constraints": {&kms.ListGrantsAnswer{Grants: []kms.GrantEntry{{GrantID: "g", Operations: []kms.GrantOperation{"Decrypt"}, CreationDate: at}}}, nil, 200, `{"grants":[{"grant_id":"g","key_id":"","grantee_principal":"","operations":["Decrypt"],"issuing_account":"","creation_date":"2026-01-02T03:04:05.006Z"}]}`},
+		"no plaintext":   {&kms.GenerateDataKeyAnswer{CiphertextBlob: []byte{1}, KeyID: "arn"}, nil, 200, `{"ciphertext":"AQ==","key_id":"arn"}`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

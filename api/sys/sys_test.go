@@ -95,7 +95,7 @@ func TestHealth(t *testing.T) {
 		health Health
 		status int
 	}{
-		"serving":         {Health{Initialized: true, CanServeCrypto: true, CanWrite: true, Name: "node-0", AppliedIndex: 5, LagSeconds: 0.25}, 200},
+		"serving":         {Health{Initialized: true, CanServeCrypto: true, CanWrite: true, Name: "node-0", AppliedIndex: 5, LagSeconds: 0.25, FIPS: true}, 200},
 		"no quorum":       {Health{Initialized: true, CanServeCrypto: true, Reason: "no_quorum"}, 200},
 		"not initialized": {Health{Sealed: true, Reason: "not_initialized"}, 501},
 		"sealed":          {Health{Initialized: true, Sealed: true, Reason: "sealed"}, 503},
@@ -114,7 +114,7 @@ func TestHealth(t *testing.T) {
 		})
 	}
 	w := do(&fake{health: tests["serving"].health}, request("GET", "/v1/sys/health", ""))
-	const want = `{"initialized":true,"sealed":false,"leader":false,"leader_name":"","can_serve_crypto":true,"can_write":true,"reason":"","applied_index":5,"lag_seconds":0.25,"version":"","name":"node-0"}`
+	const want = `{"initialized":true,"sealed":false,"leader":false,"leader_name":"","can_serve_crypto":true,"can_write":true,"reason":"","applied_index":5,"lag_seconds":0.25,"version":"","name":"node-0","fips":true}`
 	if w.Body.String() != want+"\n" {
 		t.Errorf("got %s", w.Body)
 	}

@@ -19,6 +19,7 @@ type HealthAnswer struct {
 	LagSeconds     float64 `json:"lag_seconds"`
 	Version        string  `json:"version"`
 	Name           string  `json:"name"` // this node's
+	FIPS           bool    `json:"fips"` // the FIPS 140-3 mode is on
 }
 
 // SealStatus says whether a node is sealed and how far the current unseal attempt is. Threshold and

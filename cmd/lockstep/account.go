@@ -1,172 +1,117 @@
 package main
 
 import (
+	"context"
 	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-func (a *app) account() *cobra.Command {
-	return a.clientFlags(group("account", "Manage accounts (tenants)",
+func (a commands) account() *cobra.Command {
+	return a.ClientFlags(cli.Group("account", "Manage accounts (tenants)",
 		"An account is a tenant: its keys and names are its own. Only the operator account's access keys may use these commands.",
 		a.accountCreate(), a.accountList(), a.accountDisable()))
 }
 
-func (a *app) accountCreate() *cobra.Command {
+func (a commands) accountCreate() *cobra.Command {
 	var r kms.CreateAccountRequest
 	cmd := &cobra.Command{
 		Use: "create", Short: "Create an account; prints its root access key, once", Args: cobra.NoArgs,
 		Example: "  lockstep account create --name shop\n  lockstep account create --id 111122223333 --name shop -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			opts, meta, err := a.writeOptions()
-			if err != nil {
-				return err
-			}
-			answer, err := c.CreateAccount(cmd.Context(), &r, opts...)
-			if err != nil {
-				return err
-			}
-			return a.printChanged(answer, meta, func(w io.Writer) {
-				pairs(w, "ACCOUNT", answer.Account.AccountID, "NAME", answer.Account.Name,
+			return cli.Run(cmd.Context(), a.App, (*client.Client).CreateAccount, &r, func(w io.Writer, answer *kms.CreateAccountAnswer) {
+				cli.Pairs(w, "ACCOUNT", answer.Account.AccountID, "NAME", answer.Account.Name,
 					"ACCESS KEY ID", answer.AccessKeyID, "SECRET ACCESS KEY", string(answer.SecretAccessKey))
 			})
 		},
 	}
 	cmd.Flags().StringVar(&r.AccountID, "id", "", "12-digit id (default: a random one)")
 	cmd.Flags().StringVar(&r.Name, "name", "", "what people call it")
-	return calls(a.writeFlags(cmd), "CreateAccount")
+	return cli.Calls(a.WriteFlags(cmd), "CreateAccount")
 }
 
-func (a *app) accountList() *cobra.Command {
+func (a commands) accountList() *cobra.Command {
 	var r kms.ListRequest
+	page := cli.Page{Limit: &r.Limit, Marker: &r.Marker}
 	cmd := &cobra.Command{
 		Use: "list", Short: "List accounts", Args: cobra.NoArgs,
 		Example: "  lockstep account list",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			all := &kms.ListAccountsAnswer{Accounts: []kms.AccountEntry{}}
-			err = pages(&r.Limit, &r.Marker, func() (string, error) {
-				page, err := c.ListAccounts(cmd.Context(), &r)
-				if err != nil {
-					return "", err
-				}
-				all.Accounts = append(all.Accounts, page.Accounts...)
-				all.NextMarker = page.NextMarker
-				return page.NextMarker, nil
-			})
-			if err != nil {
-				return err
-			}
-			return a.print(all, func(w io.Writer) {
-				row(w, "ACCOUNT", "NAME", "OPERATOR", "DISABLED", "CREATED")
-				for _, e := range all.Accounts {
-					row(w, e.AccountID, e.Name, e.Operator, e.Disabled, e.CreatedAt)
-				}
-				moreLine(w, all.NextMarker)
-			})
+			return cli.List(cmd.Context(), a.App, (*client.Client).ListAccounts, &r, page,
+				func(all *kms.ListAccountsAnswer) (*[]kms.AccountEntry, *string) {
+					return &all.Accounts, &all.NextMarker
+				},
+				func(w io.Writer, accounts []kms.AccountEntry) {
+					cli.Row(w, "ACCOUNT", "NAME", "OPERATOR", "DISABLED", "CREATED")
+					for _, e := range accounts {
+						cli.Row(w, e.AccountID, e.Name, e.Operator, e.Disabled, e.CreatedAt)
+					}
+				})
 		},
 	}
-	pageFlags(cmd, &r.Limit, &r.Marker)
-	return calls(cmd, "ListAccounts")
+	cli.PageFlags(cmd, page)
+	return cli.Calls(cmd, "ListAccounts")
 }
 
-func (a *app) accountDisable() *cobra.Command {
+func (a commands) accountDisable() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "disable ACCOUNT", Short: "Disable an account and all of its access keys", Args: exactly("ACCOUNT"),
+		Use: "disable ACCOUNT", Short: "Disable an account and all of its access keys", Args: cli.Exactly("ACCOUNT"),
 		Example: "  lockstep account disable 111122223333 --wait all",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			opts, meta, err := a.writeOptions()
-			if err != nil {
-				return err
-			}
-			answer, err := c.DisableAccount(cmd.Context(), &kms.AccountRequest{AccountID: args[0]}, opts...)
-			if err != nil {
-				return err
-			}
-			return a.printChanged(answer, meta, func(w io.Writer) {
-				pairs(w, "ACCOUNT", answer.Account.AccountID, "NAME", answer.Account.Name, "DISABLED", answer.Account.Disabled)
+			return cli.Run(cmd.Context(), a.App, (*client.Client).DisableAccount, &kms.AccountRequest{AccountID: args[0]}, func(w io.Writer, answer *kms.AccountAnswer) {
+				cli.Pairs(w, "ACCOUNT", answer.Account.AccountID, "NAME", answer.Account.Name, "DISABLED", answer.Account.Disabled)
 			})
 		},
 	}
-	return calls(a.writeFlags(cmd), "DisableAccount")
+	return cli.Calls(a.WriteFlags(cmd), "DisableAccount")
 }
 
-func (a *app) setting() *cobra.Command {
-	return a.clientFlags(group("setting", "Show and change replicated settings",
+func (a commands) setting() *cobra.Command {
+	return a.ClientFlags(cli.Group("setting", "Show and change replicated settings",
 		"Settings that hold for the whole cluster. revocation_bound (1s to 1h) is how long a node that is cut off may go on honouring old rights.",
 		a.settingGet(), a.settingPut()))
 }
 
-func (a *app) settingGet() *cobra.Command {
+func describeSetting(w io.Writer, answer *kms.SettingAnswer) { cli.Row(w, answer.Name, answer.Value) }
+
+func (a commands) settingGet() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "get NAME", Short: "Show a setting", Args: exactly("NAME"),
+		Use: "get NAME", Short: "Show a setting", Args: cli.Exactly("NAME"),
 		Example: "  lockstep setting get revocation_bound",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			answer, err := c.GetSetting(cmd.Context(), &kms.SettingRequest{Name: args[0]})
-			if err != nil {
-				return err
-			}
-			return a.print(answer, func(w io.Writer) { row(w, answer.Name, answer.Value) })
+			return cli.Run(cmd.Context(), a.App, (*client.Client).GetSetting, &kms.SettingRequest{Name: args[0]}, describeSetting)
 		},
 	}
-	return calls(cmd, "GetSetting")
+	return cli.Calls(cmd, "GetSetting")
 }
 
-func (a *app) settingPut() *cobra.Command {
+func (a commands) settingPut() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "put NAME VALUE", Short: "Change a setting", Args: exactly("NAME", "VALUE"),
+		Use: "put NAME VALUE", Short: "Change a setting", Args: cli.Exactly("NAME", "VALUE"),
 		Example: "  lockstep setting put revocation_bound 30s",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			opts, meta, err := a.writeOptions()
-			if err != nil {
-				return err
-			}
-			answer, err := c.PutSetting(cmd.Context(), &kms.PutSettingRequest{Name: args[0], Value: args[1]}, opts...)
-			if err != nil {
-				return err
-			}
-			return a.printChanged(answer, meta, func(w io.Writer) { row(w, answer.Name, answer.Value) })
+			return cli.Run(cmd.Context(), a.App, (*client.Client).PutSetting, &kms.PutSettingRequest{Name: args[0], Value: args[1]}, describeSetting)
 		},
 	}
-	return calls(a.writeFlags(cmd), "PutSetting")
+	return cli.Calls(a.WriteFlags(cmd), "PutSetting")
 }
 
-func (a *app) whoami() *cobra.Command {
+func (a commands) whoami() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "whoami", Short: "Say who the access key belongs to", Args: cobra.NoArgs,
 		Example: "  lockstep whoami",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
+			identity := func(c *client.Client, ctx context.Context, _ *kms.Empty, opts ...client.Option) (*kms.CallerIdentityAnswer, error) {
+				return c.GetCallerIdentity(ctx, opts...)
 			}
-			answer, err := c.GetCallerIdentity(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return a.print(answer, func(w io.Writer) { pairs(w, "ACCOUNT", answer.Account, "ARN", answer.ARN, "USER ID", answer.UserID) })
+			return cli.Run(cmd.Context(), a.App, identity, &kms.Empty{}, func(w io.Writer, answer *kms.CallerIdentityAnswer) {
+				cli.Pairs(w, "ACCOUNT", answer.Account, "ARN", answer.ARN, "USER ID", answer.UserID)
+			})
 		},
 	}
-	return a.clientFlags(calls(cmd, "GetCallerIdentity"))
+	return a.ClientFlags(cli.Calls(cmd, "GetCallerIdentity"))
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/transport"
 )
 
@@ -20,13 +21,13 @@ type certOptions struct {
 
 func (o *certOptions) validity() (transport.Validity, error) {
 	if o.days < 0 || o.days > 36525 {
-		return transport.Validity{}, usageError{fmt.Errorf("--days is between 1 and 36525")}
+		return transport.Validity{}, cli.Misuse("--days is between 1 and 36525")
 	}
 	return transport.Validity{For: time.Duration(o.days) * 24 * time.Hour}, nil
 }
 
 func newCertCommand() *cobra.Command {
-	return group("cert", "Make the cluster's certificates", `Makes the cluster's CA and the certificates it signs. Nodes trust each other and operators by this CA
+	return cli.Group("cert", "Make the cluster's certificates", `Makes the cluster's CA and the certificates it signs. Nodes trust each other and operators by this CA
 alone: keep ca-key.pem off the nodes. Existing files are never overwritten; keys are written with mode 0600.`,
 		certCA(), certNode(), certOperator(), certServer())
 }
@@ -80,7 +81,7 @@ func certServer() *cobra.Command {
 		"  lockstep cert server node-0-api --host kms0.example.com --host 127.0.0.1 --ca certs --out certs", true,
 		func(ca *transport.CA, _ string, o *certOptions, v transport.Validity) (*transport.Pair, error) {
 			if len(o.hosts) == 0 {
-				return nil, usageError{fmt.Errorf("--host is missing: clients check the name they dial")}
+				return nil, cli.Misuse("--host is missing: clients check the name they dial")
 			}
 			return ca.IssueServer(o.hosts, v)
 		})
@@ -92,10 +93,10 @@ type issue func(ca *transport.CA, name string, o *certOptions, v transport.Valid
 func certLeaf(use, short, example string, hosts bool, make issue) *cobra.Command {
 	var o certOptions
 	cmd := &cobra.Command{
-		Use: use, Short: short, Example: example, Args: exactly("NAME"),
+		Use: use, Short: short, Example: example, Args: cli.Exactly("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !transport.ValidName(args[0]) {
-				return usageError{fmt.Errorf("%q is no name: use 1 to 63 of a-z 0-9 - . beginning and ending with a letter or digit", args[0])}
+				return cli.Misuse("%q is no name: use 1 to 63 of a-z 0-9 - . beginning and ending with a letter or digit", args[0])
 			}
 			v, err := o.validity()
 			if err != nil {

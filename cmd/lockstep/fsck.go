@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/server"
 )
 
@@ -26,9 +27,9 @@ type fsckSnapshot struct {
 	Index uint64 `json:"index"`
 }
 
-func (a *app) operatorFsck() *cobra.Command {
+func (a commands) operatorFsck() *cobra.Command {
 	return &cobra.Command{
-		Use: "fsck DIR", Short: "Check the data directory of a stopped node", Args: exactly("DIR"),
+		Use: "fsck DIR", Short: "Check the data directory of a stopped node", Args: cli.Exactly("DIR"),
 		Long: `Checks a node's data directory without changing it: the checksum of every log entry, that this release
 knows every command, and every snapshot down to the digest of its state. The node must not run.
 It needs no shares: what it reads is ciphertext.`,
@@ -43,11 +44,11 @@ It needs no shares: what it reads is ciphertext.`,
 			for _, s := range r.Snapshots {
 				answer.Snapshots = append(answer.Snapshots, fsckSnapshot{ID: s.ID, Index: s.Index})
 			}
-			err = a.print(answer, func(w io.Writer) {
-				pairs(w, "NODE ID", r.NodeID, "CLUSTER ID", r.ClusterID,
+			err = a.Print(answer, func(w io.Writer) {
+				cli.Pairs(w, "NODE ID", r.NodeID, "CLUSTER ID", r.ClusterID,
 					"LOG", fmt.Sprintf("%d entries, %d to %d", r.Entries, r.First, r.Last), "SNAPSHOTS", fmt.Sprint(len(r.Snapshots)))
 				for _, p := range r.Problems {
-					row(w, "PROBLEM", p)
+					cli.Row(w, "PROBLEM", p)
 				}
 			})
 			if err == nil && !answer.Sound {

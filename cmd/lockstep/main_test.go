@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service/servicetest"
 )
@@ -44,8 +45,8 @@ func TestScriptsWithAService(t *testing.T) {
 func lockstep(t *testing.T, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(context.Background(), args, streams{in: strings.NewReader(stdin), out: &out, err: &errs,
-		env: func(name string) string { return env[name] }})
+	code = run(context.Background(), args, cli.Streams{In: strings.NewReader(stdin), Out: &out, Err: &errs,
+		Env: func(name string) string { return env[name] }})
 	if code != 0 && (!strings.HasPrefix(errs.String(), "lockstep: ") || strings.Count(errs.String(), "\n") != 1) {
 		t.Errorf("%q: standard error is not one line that begins with lockstep: %q", args, errs.String())
 	}
@@ -63,8 +64,8 @@ func leaves(cmd *cobra.Command, visit func(*cobra.Command)) {
 
 func TestEveryOperationHasACommand(t *testing.T) {
 	have := map[string]bool{}
-	leaves(newRootCommand(systemStreams()), func(cmd *cobra.Command) {
-		for name := range strings.FieldsSeq(cmd.Annotations[operationKey]) {
+	leaves(newRootCommand(cli.SystemStreams()), func(cmd *cobra.Command) {
+		for name := range strings.FieldsSeq(cmd.Annotations[cli.OperationKey]) {
 			have[name] = true
 		}
 	})
@@ -81,14 +82,14 @@ func TestEveryOperationHasACommand(t *testing.T) {
 }
 
 func TestEveryCommandExplainsItself(t *testing.T) {
-	leaves(newRootCommand(systemStreams()), func(cmd *cobra.Command) {
+	leaves(newRootCommand(cli.SystemStreams()), func(cmd *cobra.Command) {
 		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
 			t.Errorf("%s: short help %q", cmd.CommandPath(), cmd.Short)
 		}
 		if cmd.Example == "" && cmd.HasParent() && cmd.Parent().Name() != "completion" && cmd.Name() != "help" && cmd.Parent().Name() != "dev" {
 			t.Errorf("%s has no example", cmd.CommandPath())
 		}
-		if ops := cmd.Annotations[operationKey]; ops != "" && cmd.InheritedFlags().Lookup("output") == nil && cmd.Flags().Lookup("output") == nil {
+		if ops := cmd.Annotations[cli.OperationKey]; ops != "" && cmd.InheritedFlags().Lookup("output") == nil && cmd.Flags().Lookup("output") == nil {
 			t.Errorf("%s has no -o", cmd.CommandPath())
 		}
 	})
@@ -96,7 +97,7 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 
 // A command that is shown in an example must parse.
 func TestExamplesParse(t *testing.T) {
-	leaves(newRootCommand(systemStreams()), func(cmd *cobra.Command) {
+	leaves(newRootCommand(cli.SystemStreams()), func(cmd *cobra.Command) {
 		for line := range strings.Lines(cmd.Example) {
 			_, line, found := strings.Cut(strings.TrimSpace(line), "lockstep ")
 			if !found {
@@ -107,7 +108,7 @@ func TestExamplesParse(t *testing.T) {
 			line, _, _ = strings.Cut(line, " >")
 			line, _, _ = strings.Cut(line, "   #")
 			args := strings.Fields(strings.ReplaceAll(line, `"`, ""))
-			root := newRootCommand(systemStreams())
+			root := newRootCommand(cli.SystemStreams())
 			found2, rest, err := root.Find(args)
 			if err != nil || found2.CommandPath() != cmd.CommandPath() {
 				t.Errorf("%q finds %v, %v", line, found2.CommandPath(), err)
@@ -154,6 +155,49 @@ func TestExitStatus(t *testing.T) {
 		"status of nobody":        {nobody, "operator status", 1, "no node answers"},
 		"health of nobody":        {nobody, "health", 1, "connection refused"},
 		"no share":                {nobody, "operator unseal", 2, "no share"},
+
+		"no key for policy":        {nobody, "key policy", 2, "KEY is missing"},
+		"policy of two":            {nobody, "key policy put k f x", 2, `too many: "x"`},
+		"policy file":              {nobody, "key policy put k /nowhere/policy", 1, "/nowhere/policy"},
+		"policy of nothing":        {nobody, "key policy put k", 1, "not a JSON object"},
+		"tag without a value":      {nobody, "key tags add k team", 2, "NAME=VALUE"},
+		"tag twice":                {nobody, "key tags add k a=1 a=2", 2, "NAME=VALUE"},
+		"no tag":                   {nobody, "key tags remove k", 2, "NAME is missing"},
+		"days in words":            {nobody, "key schedule-deletion k --days many", 2, "--days"},
+		"no region":                {nobody, "key replicate k", 2, "REGION is missing"},
+		"no grantee":               {nobody, "grant create k --operation Encrypt", 2, "grantee"},
+		"no operation":             {nobody, "grant create k --grantee p", 2, "operation"},
+		"bad constraint":           {nobody, "grant create k --grantee p --operation Encrypt --context-subset a", 2, "NAME=VALUE"},
+		"retire nothing":           {nobody, "grant retire", 2, "--token"},
+		"retire both ways":         {nobody, "grant retire --token t --key k --id g", 2, "--token"},
+		"retire half a name":       {nobody, "grant retire --key k", 2, "--id"},
+		"no grant":                 {nobody, "grant revoke k", 2, "GRANT-ID is missing"},
+		"public key in what":       {nobody, "key public-key k --format jwk", 2, "--format"},
+		"parameters in what":       {nobody, "key import-parameters k --public-key p --token t --format jwk", 2, "--format"},
+		"parameters to where":      {nobody, "key import-parameters k --token t", 2, "public-key"},
+		"import of nothing":        {nobody, "key import k", 2, "material"},
+		"import of no file":        {nobody, "key import k --material /nowhere/m", 1, "/nowhere/m"},
+		"import type":              {nobody, "key import k --material - --type OLD", 2, "--type"},
+		"expires in words":         {nobody, "key import k --material - --expires soon", 2, "--expires"},
+		"expires before":           {nobody, "key import k --material - --expires -1h", 2, "--expires"},
+		"no wrapped":               {nobody, "key import-material k --token t", 2, "wrapped"},
+		"no token":                 {nobody, "key import-material k --wrapped w", 2, "token"},
+		"no such token":            {nobody, "key import-material k --wrapped - --token /nowhere/t", 1, "/nowhere/t"},
+		"no signature":             {nobody, "verify k", 2, "signature"},
+		"two signatures":           {nobody, "verify k c2ln --signature f", 2, "signature"},
+		"signature no base64":      {nobody, "verify k %%% --algorithm ECDSA_SHA_256", 1, "base64"},
+		"two inputs":               {nobody, "verify k --signature - --algorithm ECDSA_SHA_256", 2, "standard input"},
+		"no mac":                   {nobody, "verify-mac k", 2, "mac"},
+		"no pair spec":             {nobody, "generate-data-key-pair k", 2, "spec"},
+		"no public key":            {nobody, "derive-shared-secret k", 2, "public-key"},
+		"secret of no file":        {nobody, "derive-shared-secret k --public-key /nowhere/p", 1, "/nowhere/p"},
+		"two ciphertexts":          {nobody, "decapsulate k c2ln --in f", 2, "exclude"},
+		"ciphertext no base64":     {nobody, "decapsulate k %%%", 1, "base64"},
+		"text and file":            {nobody, "encrypt k --in f --plaintext-text t", 2, "exclude"},
+		"wait-timeout of a grant":  {nobody, "grant revoke k g --wait-timeout 1s", 2, "--wait all"},
+		"rotation without a word":  {nobody, "key rotation", 2, "a command is missing"},
+		"near miss below":          {nobody, "key rotation enabel k", 2, `did you mean "enable"?`},
+		"description without text": {nobody, "key update-description k", 2, "TEXT is missing"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -169,7 +213,7 @@ func TestExitStatus(t *testing.T) {
 }
 
 func TestErrorsAreOneLine(t *testing.T) {
-	if got := oneLine(errors.Join(errors.New("first\r\n"), errors.New("second"))); got != "first; second" {
+	if got := cli.OneLine(errors.Join(errors.New("first\r\n"), errors.New("second"))); got != "first; second" {
 		t.Errorf("%q", got)
 	}
 }

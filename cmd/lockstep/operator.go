@@ -17,20 +17,21 @@ import (
 	"golang.org/x/term"
 
 	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // stillSealedWait is how long unseal looks for nodes that stay sealed; the relay needs a second or two.
 const stillSealedWait = 5 * time.Second
 
-func (a *app) operator() *cobra.Command {
-	return a.clientFlags(group("operator", "Initialize, unseal, seal and manage the nodes",
+func (a commands) operator() *cobra.Command {
+	return a.ClientFlags(cli.Group("operator", "Initialize, unseal, seal and manage the nodes",
 		"What an operator does with a cluster. init, unseal, seal and status concern the first address, unless --cluster says otherwise.",
 		a.operatorInit(), a.operatorUnseal(), a.operatorCancel(), a.operatorSeal(), a.operatorStatus(),
 		a.operatorMembers(), a.operatorAllow(), a.operatorRemove(), a.operatorFsck()))
 }
 
-func (a *app) operatorInit() *cobra.Command {
+func (a commands) operatorInit() *cobra.Command {
 	var r client.InitRequest
 	cmd := &cobra.Command{
 		Use: "init", Short: "Make the cluster's keys, once; prints shares and the first access key", Args: cobra.NoArgs,
@@ -44,9 +45,9 @@ anew, until the cluster was first unsealed.`,
   LOCKSTEP_INIT_TOKEN=... lockstep operator init --shares 5 --threshold 3 --again`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if r.InitToken == "" {
-				r.InitToken = kms.SensitiveString(a.env("LOCKSTEP_INIT_TOKEN"))
+				r.InitToken = kms.SensitiveString(a.Env("LOCKSTEP_INIT_TOKEN"))
 			}
-			c, err := a.connect()
+			c, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -54,11 +55,11 @@ anew, until the cluster was first unsealed.`,
 			if err != nil {
 				return err
 			}
-			return a.print(answer, func(w io.Writer) {
+			return a.Print(answer, func(w io.Writer) {
 				for i, s := range answer.Shares {
-					row(w, fmt.Sprintf("SHARE %d", i+1), string(s))
+					cli.Row(w, fmt.Sprintf("SHARE %d", i+1), string(s))
 				}
-				pairs(w, "ACCESS KEY ID", answer.AccessKeyID, "SECRET ACCESS KEY", string(answer.SecretAccessKey))
+				cli.Pairs(w, "ACCESS KEY ID", answer.AccessKeyID, "SECRET ACCESS KEY", string(answer.SecretAccessKey))
 				fmt.Fprintf(w, "\nThis is shown once. Any %d of the %d shares unseal; fewer tell nothing. Next: lockstep operator unseal --cluster\n",
 					r.Threshold, r.Shares)
 			})
@@ -70,13 +71,13 @@ anew, until the cluster was first unsealed.`,
 	f.StringArrayVar(&r.Recipients, "recipient", nil, "age recipient that one share is encrypted to, repeatable")
 	f.StringVar((*string)(&r.InitToken), "init-token", "", "the node's init_token (LOCKSTEP_INIT_TOKEN)")
 	f.BoolVar(&r.Again, "again", false, "replace shares and access key whose answer was lost")
-	return calls(cmd, "Init")
+	return cli.Calls(cmd, "Init")
 }
 
-func (a *app) operatorUnseal() *cobra.Command {
+func (a commands) operatorUnseal() *cobra.Command {
 	var r client.UnsealRequest
 	cmd := &cobra.Command{
-		Use: "unseal [SHARE]", Short: "Submit a key share", Args: atMost("SHARE"),
+		Use: "unseal [SHARE]", Short: "Submit a key share", Args: cli.AtMost("SHARE"),
 		Long: `Submits a share to the first address. It comes from a hidden prompt, from standard input (one share a
 line), or from the argument, which others on this machine can see while the command runs. With
 --cluster the node relays the shares to every sealed node, also when it is unsealed itself. With an
@@ -84,7 +85,7 @@ identity the command then names the nodes that are still sealed after a few seco
 		Example: `  lockstep operator unseal --cluster
   lockstep operator unseal --cluster < shares.txt`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
+			c, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -96,16 +97,16 @@ identity the command then names the nodes that are still sealed after a few seco
 			if result.UnsealAnswer, err = submit(cmd.Context(), c, r, shares); err != nil {
 				return err
 			}
-			if r.Cluster && !result.Sealed && a.hasIdentity() {
+			if r.Cluster && !result.Sealed && a.HasIdentity() {
 				result.StillSealed = stillSealed(cmd.Context(), c)
 			}
-			return a.print(result, func(w io.Writer) {
+			return a.Print(result, func(w io.Writer) {
 				sealRows(w, result.SealStatus)
 				if result.AttemptID != "" && result.Sealed {
-					row(w, "ATTEMPT ID", result.AttemptID)
+					cli.Row(w, "ATTEMPT ID", result.AttemptID)
 				}
 				if len(result.StillSealed) > 0 {
-					row(w, "STILL SEALED", strings.Join(result.StillSealed, ", "))
+					cli.Row(w, "STILL SEALED", strings.Join(result.StillSealed, ", "))
 				}
 			})
 		},
@@ -113,7 +114,7 @@ identity the command then names the nodes that are still sealed after a few seco
 	f := cmd.Flags()
 	f.BoolVar(&r.Cluster, "cluster", false, "relay to every sealed node")
 	f.StringVar(&r.AttemptID, "attempt", "", "the attempt that the share is for; refused when another one runs")
-	return calls(cmd, "Unseal")
+	return cli.Calls(cmd, "Unseal")
 }
 
 // unsealResult is what unseal shows.
@@ -140,11 +141,6 @@ func submit(ctx context.Context, c *client.Client, r client.UnsealRequest, share
 		}
 	}
 	return answer, nil
-}
-
-// hasIdentity reports whether the node can know who asks.
-func (a *app) hasIdentity() bool {
-	return a.env("LOCKSTEP_ACCESS_KEY_ID") != "" || a.given(a.clientCert, "LOCKSTEP_CLIENT_CERT", "") != ""
 }
 
 // stillSealed names the members that do not unseal within a few seconds, as far as the caller may know.
@@ -179,18 +175,18 @@ func stillSealed(ctx context.Context, c *client.Client) []string {
 }
 
 // shares returns the shares to submit, at least one and each once.
-func (a *app) shares(args []string) ([]kms.SensitiveString, error) {
+func (a commands) shares(args []string) ([]kms.SensitiveString, error) {
 	if len(args) == 1 {
 		return []kms.SensitiveString{kms.SensitiveString(args[0])}, nil
 	}
 	var raw []byte
 	var err error
-	if f, ok := a.in.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		fmt.Fprint(a.err, "Share (not shown): ")
+	if f, ok := a.In.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(a.Err, "Share (not shown): ")
 		raw, err = term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(a.err)
+		fmt.Fprintln(a.Err)
 	} else {
-		raw, err = a.input("")
+		raw, err = a.Input("")
 	}
 	if err != nil {
 		return nil, err
@@ -203,7 +199,7 @@ func (a *app) shares(args []string) ([]kms.SensitiveString, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, usageError{errors.New("no share was given")}
+		return nil, cli.Misuse("no share was given")
 	}
 	return all, nil
 }
@@ -211,26 +207,26 @@ func (a *app) shares(args []string) ([]kms.SensitiveString, error) {
 func sealRows(w io.Writer, s client.SealStatus) {
 	switch {
 	case !s.Initialized:
-		row(w, "STATE", "not initialized")
+		cli.Row(w, "STATE", "not initialized")
 	case !s.Sealed:
-		row(w, "STATE", "unsealed")
+		cli.Row(w, "STATE", "unsealed")
 	default:
-		pairs(w, "STATE", "sealed", "PROGRESS", fmt.Sprintf("%d of %d shares (of %d)", s.Progress, s.Threshold, s.Shares))
+		cli.Pairs(w, "STATE", "sealed", "PROGRESS", fmt.Sprintf("%d of %d shares (of %d)", s.Progress, s.Threshold, s.Shares))
 		if s.AttemptLabel != "" {
-			row(w, "ATTEMPT", s.AttemptLabel)
+			cli.Row(w, "ATTEMPT", s.AttemptLabel)
 		}
 		if s.ExpiresAt != nil {
-			row(w, "EXPIRES", *s.ExpiresAt)
+			cli.Row(w, "EXPIRES", *s.ExpiresAt)
 		}
 	}
 }
 
-func (a *app) operatorCancel() *cobra.Command {
+func (a commands) operatorCancel() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "cancel-unseal ATTEMPT_ID", Short: "Forget the shares of an attempt", Args: exactly("ATTEMPT_ID"),
+		Use: "cancel-unseal ATTEMPT_ID", Short: "Forget the shares of an attempt", Args: cli.Exactly("ATTEMPT_ID"),
 		Example: "  lockstep operator cancel-unseal 6f1b7d0c0f0a4f4e8a540d8f2c9f1e11",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
+			c, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -238,20 +234,20 @@ func (a *app) operatorCancel() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(s, func(w io.Writer) { sealRows(w, *s) })
+			return a.Print(s, func(w io.Writer) { sealRows(w, *s) })
 		},
 	}
-	return calls(cmd, "CancelUnseal")
+	return cli.Calls(cmd, "CancelUnseal")
 }
 
-func (a *app) operatorSeal() *cobra.Command {
+func (a commands) operatorSeal() *cobra.Command {
 	var r kms.SealRequest
 	cmd := &cobra.Command{
 		Use: "seal", Short: "Seal the first address's node, or every node", Args: cobra.NoArgs,
 		Long:    "Seals a node: running requests get 5 s to finish, then every key is wiped from its memory.",
 		Example: "  lockstep operator seal --addr https://node2:8200\n  lockstep operator seal --cluster",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
+			c, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -259,8 +255,8 @@ func (a *app) operatorSeal() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.print(answer, func(w io.Writer) {
-				row(w, "SEALED", strings.Join(answer.Sealed, ", "))
+			if err := a.Print(answer, func(w io.Writer) {
+				cli.Row(w, "SEALED", strings.Join(answer.Sealed, ", "))
 			}); err != nil {
 				return err
 			}
@@ -271,7 +267,7 @@ func (a *app) operatorSeal() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&r.Cluster, "cluster", false, "seal every node")
-	return calls(cmd, "Seal")
+	return cli.Calls(cmd, "Seal")
 }
 
 // nodeStatus is what status shows of one address.
@@ -282,23 +278,23 @@ type nodeStatus struct {
 	SealStatus *client.SealStatus `json:"seal_status,omitempty"`
 }
 
-func (a *app) operatorStatus() *cobra.Command {
+func (a commands) operatorStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show what each node can do, and how far unsealing is", Args: cobra.NoArgs,
 		Long:    "Asks every address for its health and seal status. It needs no identity. Exit status 1 when no node answers.",
 		Example: "  lockstep operator status\n  lockstep operator status -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all := make([]nodeStatus, len(a.addrs()))
+			all := make([]nodeStatus, len(a.Addrs()))
 			var wg sync.WaitGroup
-			for i, addr := range a.addrs() {
-				c, err := a.connectTo([]string{addr})
+			for i, addr := range a.Addrs() {
+				c, err := a.ConnectTo([]string{addr})
 				if err != nil {
 					return err
 				}
 				wg.Go(func() { all[i] = askStatus(cmd.Context(), c, addr) })
 			}
 			wg.Wait()
-			if err := a.print(map[string]any{"nodes": all}, func(w io.Writer) { statusTable(w, all) }); err != nil {
+			if err := a.Print(map[string]any{"nodes": all}, func(w io.Writer) { statusTable(w, all) }); err != nil {
 				return err
 			}
 			for _, s := range all {
@@ -309,7 +305,7 @@ func (a *app) operatorStatus() *cobra.Command {
 			return errors.New("no node answers")
 		},
 	}
-	return calls(cmd, "Health", "SealStatus")
+	return cli.Calls(cmd, "Health", "SealStatus")
 }
 
 func askStatus(ctx context.Context, c *client.Client, addr string) nodeStatus {
@@ -319,7 +315,7 @@ func askStatus(ctx context.Context, c *client.Client, addr string) nodeStatus {
 		s.SealStatus, err = c.SealStatus(ctx)
 	}
 	if err != nil {
-		s.Error = oneLine(err)
+		s.Error = cli.OneLine(err)
 		return s
 	}
 	s.Health = health
@@ -327,10 +323,10 @@ func askStatus(ctx context.Context, c *client.Client, addr string) nodeStatus {
 }
 
 func statusTable(w io.Writer, all []nodeStatus) {
-	row(w, "ADDRESS", "NAME", "STATE", "LEADS", "CRYPTO", "WRITES", "INDEX", "LAG", "VERSION", "REASON")
+	cli.Row(w, "ADDRESS", "NAME", "STATE", "LEADS", "CRYPTO", "WRITES", "INDEX", "LAG", "FIPS", "VERSION", "REASON")
 	for _, s := range all {
 		if s.Health == nil {
-			row(w, s.Addr, "-", "no answer", "-", "-", "-", "-", "-", "-", s.Error)
+			cli.Row(w, s.Addr, "-", "no answer", "-", "-", "-", "-", "-", "-", "-", s.Error)
 			continue
 		}
 		h, state := s.Health, "unsealed"
@@ -340,18 +336,18 @@ func statusTable(w io.Writer, all []nodeStatus) {
 		case h.Sealed:
 			state = fmt.Sprintf("sealed (%d/%d)", s.SealStatus.Progress, s.SealStatus.Threshold)
 		}
-		row(w, s.Addr, h.Name, state, h.Leader, h.CanServeCrypto, h.CanWrite, h.AppliedIndex, fmt.Sprintf("%.1fs", h.LagSeconds), h.Version, h.Reason)
+		cli.Row(w, s.Addr, h.Name, state, h.Leader, h.CanServeCrypto, h.CanWrite, h.AppliedIndex, fmt.Sprintf("%.1fs", h.LagSeconds), h.FIPS, h.Version, h.Reason)
 	}
 }
 
-func (a *app) operatorMembers() *cobra.Command {
+func (a commands) operatorMembers() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "members", Short: "List the nodes of the cluster", Args: cobra.NoArgs,
 		Long: `Lists the nodes of the cluster. On a sealed node it needs an operator's client certificate
 (--client-cert, --client-key) instead of an access key.`,
 		Example: "  lockstep operator members\n  lockstep operator members -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
+			c, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -359,20 +355,20 @@ func (a *app) operatorMembers() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(answer, func(w io.Writer) {
-				row(w, "NAME", "ADDRESS", "VOTER", "LEADER", "SEALED", "HEALTHY", "INDEX", "VERSION", "REASON")
+			return a.Print(answer, func(w io.Writer) {
+				cli.Row(w, "NAME", "ADDRESS", "VOTER", "LEADER", "SEALED", "HEALTHY", "INDEX", "VERSION", "REASON")
 				for _, m := range answer.Members {
-					row(w, m.Name, m.APIAddr, m.Voter, m.Leader, m.Sealed, m.Healthy, m.AppliedIndex, m.Version, m.Reason)
+					cli.Row(w, m.Name, m.APIAddr, m.Voter, m.Leader, m.Sealed, m.Healthy, m.AppliedIndex, m.Version, m.Reason)
 				}
 			})
 		},
 	}
-	return calls(cmd, "ReadMembers")
+	return cli.Calls(cmd, "ReadMembers")
 }
 
-func (a *app) operatorAllow() *cobra.Command {
+func (a commands) operatorAllow() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "allow NAME", Short: "Let a removed or unexpected node name join", Args: exactly("NAME"),
+		Use: "allow NAME", Short: "Let a removed or unexpected node name join", Args: cli.Exactly("NAME"),
 		Example: "  lockstep operator allow node-4",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.changeMember(cmd, args[0]+" may join.\n", func(c *client.Client, opts []client.Option) error {
@@ -380,12 +376,12 @@ func (a *app) operatorAllow() *cobra.Command {
 			})
 		},
 	}
-	return calls(a.writeFlags(cmd), "AllowMember")
+	return cli.Calls(a.WriteFlags(cmd), "AllowMember")
 }
 
-func (a *app) operatorRemove() *cobra.Command {
+func (a commands) operatorRemove() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "remove NAME", Short: "Remove a node; its name is refused from then on", Args: exactly("NAME"),
+		Use: "remove NAME", Short: "Remove a node; its name is refused from then on", Args: cli.Exactly("NAME"),
 		Example: "  lockstep operator remove node-4",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.changeMember(cmd, args[0]+" is removed.\n", func(c *client.Client, opts []client.Option) error {
@@ -393,31 +389,31 @@ func (a *app) operatorRemove() *cobra.Command {
 			})
 		},
 	}
-	return calls(a.writeFlags(cmd), "RemoveMember")
+	return cli.Calls(a.WriteFlags(cmd), "RemoveMember")
 }
 
-func (a *app) changeMember(cmd *cobra.Command, done string, change func(*client.Client, []client.Option) error) error {
-	c, err := a.connect()
+func (a commands) changeMember(cmd *cobra.Command, done string, change func(*client.Client, []client.Option) error) error {
+	c, err := a.Connect()
 	if err != nil {
 		return err
 	}
-	opts, meta, err := a.writeOptions()
+	opts, meta, err := a.WriteOptions()
 	if err != nil {
 		return err
 	}
 	if err := change(c, opts); err != nil {
 		return err
 	}
-	return a.printChanged(kms.Empty{}, meta, func(w io.Writer) { fmt.Fprint(w, done) })
+	return a.PrintChanged(kms.Empty{}, meta, func(w io.Writer) { fmt.Fprint(w, done) })
 }
 
-func (a *app) health() *cobra.Command {
+func (a commands) health() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "health", Short: "Exit 0 when the first address's node can serve cryptography now", Args: cobra.NoArgs,
 		Long:    "Asks the first address's node whether it can serve cryptography now: exit status 0 if it can, else 1. For container health checks.",
 		Example: "  lockstep health\n  lockstep health --addr https://127.0.0.1:8200 --cacert ca.pem -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
+			c, err := a.Connect()
 			if err != nil {
 				return err
 			}
@@ -425,9 +421,9 @@ func (a *app) health() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := a.print(h, func(w io.Writer) {
-				pairs(w, "NODE", h.Name, "LEADER", h.LeaderName, "CRYPTO", h.CanServeCrypto, "WRITES", h.CanWrite, "INDEX", h.AppliedIndex,
-					"LAG", fmt.Sprintf("%.1fs", h.LagSeconds), "REASON", h.Reason, "VERSION", h.Version)
+			if err := a.Print(h, func(w io.Writer) {
+				cli.Pairs(w, "NODE", h.Name, "LEADER", h.LeaderName, "CRYPTO", h.CanServeCrypto, "WRITES", h.CanWrite, "INDEX", h.AppliedIndex,
+					"LAG", fmt.Sprintf("%.1fs", h.LagSeconds), "REASON", h.Reason, "FIPS MODE", h.FIPS, "VERSION", h.Version)
 			}); err != nil {
 				return err
 			}
@@ -437,5 +433,5 @@ func (a *app) health() *cobra.Command {
 			return nil
 		},
 	}
-	return a.clientFlags(calls(cmd, "Health"))
+	return a.ClientFlags(cli.Calls(cmd, "Health"))
 }

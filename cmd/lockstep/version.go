@@ -2,13 +2,14 @@ package main
 
 import (
 	"crypto/fips140"
-	"fmt"
 	"io"
 	"runtime"
 	"runtime/debug"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 )
 
 // buildInfo is what 'lockstep version' says.
@@ -50,11 +51,11 @@ func newVersionCommand() *cobra.Command {
 			b, out := currentBuild(), cmd.OutOrStdout()
 			switch output {
 			case "json":
-				return printJSON(out, b)
+				return cli.PrintJSON(out, b)
 			case "table":
 				return printBuild(out, b)
 			default:
-				return usageError{fmt.Errorf("--output is table or json, not %q", output)}
+				return cli.Misuse("--output is table or json, not %q", output)
 			}
 		},
 	}
@@ -64,6 +65,6 @@ func newVersionCommand() *cobra.Command {
 
 func printBuild(out io.Writer, b buildInfo) error {
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	pairs(w, "VERSION", b.Version, "COMMIT", b.Commit, "MODIFIED", b.Modified, "GO", b.Go, "PLATFORM", b.Platform, "FIPS MODE", b.FIPS)
+	cli.Pairs(w, "VERSION", b.Version, "COMMIT", b.Commit, "MODIFIED", b.Modified, "GO", b.Go, "PLATFORM", b.Platform, "FIPS MODE", b.FIPS)
 	return w.Flush()
 }

@@ -352,6 +352,7 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 
 // setKey puts an entry of a key in place of the one that is there.
 func (b *builder) setKey(r *region, k *Key) {
+	k.own()
 	b.notePolicy(k)
 	item := keyPivot(k.Raw)
 	item.key = k

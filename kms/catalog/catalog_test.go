@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -74,8 +75,28 @@ func (l *lab) randomWrites(t *rapid.T) []fsm.Write {
 		Region: rapid.SampledFrom([]string{"us-east-1", "eu-west-1"}).Draw(t, "region")}
 	k := keyNumber(scope, rapid.IntRange(1, 4).Draw(t, "key"))
 	k.State = rapid.SampledFrom([]kms.KeyState{kms.StateEnabled, kms.StateDisabled, "PendingDeletion"}).Draw(t, "state")
+	k.Deletion = rapid.SampledFrom([]int64{0, 0, 7, 7, 9}).Draw(t, "deletion")
+	if next := rapid.SampledFrom([]int64{0, 0, 5, 7}).Draw(t, "rotation"); next > 0 {
+		k.Rotation = &kms.Rotation{Period: 90, Next: next}
+	}
+	k.DefaultPolicy = rapid.Bool().Draw(t, "default policy")
 	var writes []fsm.Write
-	switch rapid.IntRange(0, 6).Draw(t, "what") {
+	switch rapid.IntRange(0, 9).Draw(t, "what") {
+	case 7, 8:
+		unique := rapid.SampledFrom([]string{"x", "y", "z"}).Draw(t, "grant")
+		writes = []fsm.Write{l.write(l.ids.Grant(scope, k.ID, unique), &kms.Grant{Schema: 1, Scope: scope, KeyID: k.ID,
+			ID:               unique + rapid.SampledFrom([]string{"1", "2"}).Draw(t, "made again"),
+			GranteePrincipal: rapid.SampledFrom([]string{"alice", "bob"}).Draw(t, "grantee"), RetiringPrincipal: rapid.SampledFrom([]string{"", "alice", "bob"}).Draw(t, "retiring"),
+			Operations: []kms.GrantOperation{"Decrypt"}}, l.ids.GrantsOf(scope, k.ID))}
+	case 9: // to or from the default policy, in either order
+		p := l.write(l.ids.Policy(scope, k.ID), policyOf(k))
+		if k.DefaultPolicy {
+			p = deleted(p)
+		}
+		writes = []fsm.Write{l.write(l.ids.Key(scope, k.ID), k), p}
+		if rapid.Bool().Draw(t, "policy first") {
+			slices.Reverse(writes)
+		}
 	case 0:
 		writes = l.writeKey(k)
 	case 1:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"slices"
 	"sync/atomic"
 
 	"github.com/tidwall/btree"
@@ -25,7 +26,18 @@ type Key struct {
 	Revision uint64
 	Policy   Policy
 
-	handles *handles // shared by all entries of this key
+	handles *handles        // shared by all entries of this key
+	first   [1]kms.Material // where Materials lie of a key that has one: most have
+}
+
+// own moves what the decoder made into as few places as there can be.
+func (k *Key) own() {
+	if len(k.Materials) == 1 {
+		k.first[0] = k.Materials[0]
+		k.Materials = k.first[:]
+	} else {
+		k.Materials = slices.Clip(k.Materials)
+	}
 }
 
 // Guard guards that the key is as it was read.

@@ -5,12 +5,14 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/hashicorp/raft"
+	"github.com/tidwall/btree"
 
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
@@ -37,6 +39,7 @@ type lab struct {
 	barrier *seal.Barrier // the writer's
 	ids     IDs
 	index   uint64
+	stamp   int64 // of the next command
 	alarms  *logBuffer
 }
 
@@ -64,7 +67,7 @@ func newLab(t tester) *lab {
 	if err != nil {
 		t.Fatalf("init: %v", err)
 	}
-	l := &lab{t: t, FSM: fsm.New(fsm.Options{}), config: config, share: shares[0], barrier: barrier, ids: NewIDs(barrier), alarms: &logBuffer{}}
+	l := &lab{t: t, FSM: fsm.New(fsm.Options{}), config: config, share: shares[0], barrier: barrier, ids: NewIDs(barrier), stamp: testStamp, alarms: &logBuffer{}}
 	l.Catalog = New(l.FSM, "aws", slog.New(slog.NewTextHandler(l.alarms, nil)))
 	l.commit(fsm.Write{Kind: fsm.KindSealConfig, ID: "seal", Revision: 1, Body: []byte{1}})
 	return l
@@ -91,9 +94,9 @@ func (l *lab) close() {
 // commit applies one transaction without waiting for the catalog.
 func (l *lab) commit(writes ...fsm.Write) {
 	l.t.Helper()
-	txn := fsm.Txn{Event: "test", Based: testStamp, Writes: writes}
+	txn := fsm.Txn{Event: "test", Based: l.stamp, Writes: writes}
 	rand.Read(txn.ID[:])
-	data, err := fsm.EncodeBatch(testStamp, []fsm.Txn{txn})
+	data, err := fsm.EncodeBatch(l.stamp, []fsm.Txn{txn})
 	if err != nil {
 		l.t.Fatalf("encode: %v", err)
 	}
@@ -173,6 +176,12 @@ func (l *lab) writeAccount(id string) []fsm.Write {
 	}
 }
 
+func (g *grants) trees() iter.Seq2[string, *btree.BTreeG[grantItem]] {
+	return func(yield func(string, *btree.BTreeG[grantItem]) bool) {
+		_ = yield("grant", g.all) && yield("grantee", g.byGrantee) && yield("retirable", g.retirable)
+	}
+}
+
 // dump writes out everything that a view tells.
 func dump(v *View) string {
 	var b strings.Builder
@@ -196,7 +205,14 @@ func dump(v *View) string {
 			}
 			r.keys.Scan(func(item keyItem) bool {
 				k := *item.key
-				k.handles, k.Policy.key = nil, nil
+				if k.DefaultPolicy != (k.Policy.key != nil) || k.Policy.Document == "" && k.DefaultPolicy {
+					fmt.Fprintf(&b, "the default policy of %s is not as its key says\n", k.ID)
+				}
+				fmt.Fprintf(&b, "policy %+v\n", k.Policy.Ref())
+				if k.Rotation != nil {
+					fmt.Fprintf(&b, "rotation %+v\n", *k.Rotation)
+				}
+				k.handles, k.Policy.key, k.Rotation = nil, nil, nil
 				fmt.Fprintf(&b, "key %+v\n", k)
 				return true
 			})
@@ -204,6 +220,14 @@ func dump(v *View) string {
 				fmt.Fprintf(&b, "alias %s %+v\n", name, *a)
 				return true
 			})
+			if r.grants != nil {
+				for name, tree := range r.grants.trees() {
+					tree.Scan(func(item grantItem) bool {
+						fmt.Fprintf(&b, "%s %s %x%x %s %+v\n", name, item.principal, item.hi, item.lo, item.id, *item.grant)
+						return true
+					})
+				}
+			}
 			r.byTarget.Scan(func(item targetItem) bool {
 				fmt.Fprintf(&b, "target %x%x %s %+v\n", item.hi, item.lo, item.name, *item.alias)
 				return true
@@ -211,6 +235,9 @@ func dump(v *View) string {
 		}
 		return true
 	})
+	for _, k := range v.Due(1<<60, 1<<20) {
+		fmt.Fprintf(&b, "due %d %s %d %d\n", k.Due(), k.ARN, k.Revision, k.Policy.Revision)
+	}
 	v.settings.Scan(func(name string, s *Setting) bool {
 		fmt.Fprintf(&b, "setting %+v\n", *s)
 		return true

@@ -142,12 +142,8 @@ func (k *Key) SharedSecret(peerSPKI []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer k.mu.RUnlock()
-	own := k.private.(*nistKey).agree
-	if peer.Curve() != own.Curve() {
-		return nil, errPeer(k.spec, errors.New("another curve"))
-	}
-	shared, err := own.ECDH(peer)
-	if err != nil {
+	shared, err := k.private.(*nistKey).agree.ECDH(peer)
+	if err != nil { // of another curve
 		return nil, errPeer(k.spec, err)
 	}
 	return shared, nil

@@ -16,6 +16,7 @@ import (
 const fipsChild = "LOCKSTEP_MATERIAL_TEST_FIPS"
 
 func TestFIPS(t *testing.T) {
+	t.Parallel()
 	if fips140.Version() == "" {
 		t.Fatal("this toolchain has no FIPS module")
 	}

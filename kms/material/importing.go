@@ -68,14 +68,17 @@ func Unwrap(a kms.WrappingAlgorithm, private, wrapped []byte) (secret.Bytes, err
 
 // parseWrapping reads the private key of a wrapping key pair of any size.
 func parseWrapping(private []byte) (*rsaKey, error) {
-	var err error
+	k, err := parseAnyRSA(private)
+	if err != nil {
+		return nil, err
+	}
 	for _, spec := range kms.WrappingKeySpecs {
-		var key *rsaKey
-		if key, err = parseRSA(rsaBits(spec), private); err == nil {
-			return key, nil
+		if k.key.N.BitLen() == rsaBits(spec) {
+			return k, nil
 		}
 	}
-	return nil, err
+	k.wipe()
+	return nil, errors.New("an RSA key of another size than wrapping keys have")
 }
 
 // unwrapAES opens RSA_AES_KEY_WRAP. When the first part does not open, a random key takes its place,

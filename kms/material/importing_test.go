@@ -214,41 +214,48 @@ func TestParseImportRefuses(t *testing.T) {
 func TestParseImportOfEllipticCurves(t *testing.T) {
 	p256 := asn1.ObjectIdentifier{1, 2, 840, 10045, 3, 1, 7}
 	n := elliptic.P256().Params().N
-	three := func(e ecPrivateKey, curve asn1.ObjectIdentifier) []byte {
+	der := func(e ecPrivateKey, curve asn1.ObjectIdentifier) []byte {
 		inner, err := asn1.Marshal(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		der, err := encodePKCS8(ecAlgorithm(curve), inner)
+		encoded, err := encodePKCS8(ecAlgorithm(curve), inner)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return der
-	}
-	scalar := append(make([]byte, 31), 3)
-	want, err := ParseImport(kms.ECCNISTP256, three(ecPrivateKey{Version: 1, PrivateKey: scalar}, p256))
-	if err != nil {
-		t.Fatal(err)
-	}
-	point, err := opened(t, kms.ECCNISTP256, want).private.(*nistKey).key.PublicKey.Bytes()
-	if err != nil {
-		t.Fatal(err)
+		return encoded
 	}
 	bits := func(b []byte) asn1.BitString { return asn1.BitString{Bytes: b, BitLength: 8 * len(b)} }
-	compressed := append([]byte{2 + point[64]&1}, point[1:33]...)
-	for what, e := range map[string]ecPrivateKey{
-		"with its point":            {Version: 1, PrivateKey: scalar, PublicKey: bits(point)},
-		"with its point compressed": {Version: 1, PrivateKey: scalar, PublicKey: bits(compressed)},
-		"with its curve":            {Version: 1, PrivateKey: scalar, Curve: p256},
-		"short":                     {Version: 1, PrivateKey: []byte{3}},
-		"long":                      {Version: 1, PrivateKey: append(make([]byte, 8), scalar...)},
-	} {
-		if got, err := ParseImport(kms.ECCNISTP256, three(e, p256)); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s: %x, error %v", what, []byte(got), err)
+	parities := map[byte]bool{}
+	var scalar, point, compressed []byte
+	for n := range byte(8) {
+		scalar = append(make([]byte, 31), n+1)
+		want, err := ParseImport(kms.ECCNISTP256, der(ecPrivateKey{Version: 1, PrivateKey: scalar}, p256))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if point, err = opened(t, kms.ECCNISTP256, want).private.(*nistKey).key.PublicKey.Bytes(); err != nil {
+			t.Fatal(err)
+		}
+		compressed = append([]byte{2 + point[64]&1}, point[1:33]...)
+		parities[compressed[0]] = true
+		for what, e := range map[string]ecPrivateKey{
+			"with its point":            {Version: 1, PrivateKey: scalar, PublicKey: bits(point)},
+			"with its point compressed": {Version: 1, PrivateKey: scalar, PublicKey: bits(compressed)},
+			"with its curve":            {Version: 1, PrivateKey: scalar, Curve: p256},
+			"short":                     {Version: 1, PrivateKey: []byte{n + 1}},
+			"long":                      {Version: 1, PrivateKey: append(make([]byte, 8), scalar...)},
+		} {
+			if got, err := ParseImport(kms.ECCNISTP256, der(e, p256)); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s: %x, error %v", what, []byte(got), err)
+			}
 		}
 	}
+	if len(parities) != 2 {
+		t.Error("the points tried all have y of one parity")
+	}
 	for what, e := range map[string]ecPrivateKey{
-		"another point":            {Version: 1, PrivateKey: append(make([]byte, 31), 4), PublicKey: bits(point)},
+		"another point":            {Version: 1, PrivateKey: append(make([]byte, 31), 99), PublicKey: bits(point)},
 		"the other compressed one": {Version: 1, PrivateKey: scalar, PublicKey: bits(append([]byte{compressed[0] ^ 1}, compressed[1:]...))},
 		"another curve inside":     {Version: 1, PrivateKey: scalar, Curve: koblitzOID()},
 		"zero":                     {Version: 1, PrivateKey: make([]byte, 32)},
@@ -257,19 +264,22 @@ func TestParseImportOfEllipticCurves(t *testing.T) {
 		"33 bytes":                 {Version: 1, PrivateKey: append([]byte{1}, scalar...)},
 		"version 2":                {Version: 2, PrivateKey: scalar},
 	} {
-		_, err := ParseImport(kms.ECCNISTP256, three(e, p256))
+		_, err := ParseImport(kms.ECCNISTP256, der(e, p256))
 		wantCode(t, what, err, kms.CodeIncorrectKeyMaterial)
 	}
+	_, err := ParseImport(kms.ECCNISTP256, der(ecPrivateKey{Version: 1, PrivateKey: scalar}, koblitzOID()))
+	wantCode(t, "another curve outside", err, kms.CodeIncorrectKeyMaterial)
 	order := unhex(t, "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141")
 	for what, scalar := range map[string][]byte{"zero": make([]byte, 32), "the order": order, "above it": bytes.Repeat([]byte{0xff}, 32)} {
-		_, err := ParseImport(kms.ECCSECGP256K1, three(ecPrivateKey{Version: 1, PrivateKey: scalar}, koblitzOID()))
+		_, err := ParseImport(kms.ECCSECGP256K1, der(ecPrivateKey{Version: 1, PrivateKey: scalar}, koblitzOID()))
 		wantCode(t, "secp256k1: "+what, err, kms.CodeIncorrectKeyMaterial)
 	}
 }
 
 // An RSA key that the standard library parses can still have factors that are not prime, or three.
 func TestParseImportOfRSA(t *testing.T) {
-	three, err := rsa.GenerateMultiPrimeKey(rand.Reader, 3, 2048) //nolint:staticcheck // what must be refused
+	//lint:ignore SA1019 it makes what must be refused
+	three, err := rsa.GenerateMultiPrimeKey(rand.Reader, 3, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,32 +299,72 @@ func TestParseImportOfRSA(t *testing.T) {
 	if d == nil {
 		t.Fatal("no exponent: try again")
 	}
-	inner, err := asn1.Marshal(struct {
-		Version                   int
-		N                         *big.Int
-		E                         int
-		D, P, Q, Dp, Dq, QInverse *big.Int
-	}{0, three.N, 65537, d, p, q, new(big.Int).Mod(d, p1), new(big.Int).Mod(d, q1), new(big.Int).ModInverse(q, p)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := parsedAlgorithm(t, der)
-	a.PrivateKey = inner
-	composite, err := asn1.Marshal(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = ParseImport(kms.RSA2048, composite)
+	numbers := rsaNumbers{0, three.N, 65537, d, p, q, new(big.Int).Mod(d, p1), new(big.Int).Mod(d, q1), new(big.Int).ModInverse(q, p)}
+	_, err = ParseImport(kms.RSA2048, rsaPKCS8(t, numbers))
 	wantCode(t, "a factor that is not prime", err, kms.CodeIncorrectKeyMaterial)
 }
 
-func parsedAlgorithm(t *testing.T, der []byte) pkcs8 {
+// rsaNumbers is the RSAPrivateKey of RFC 8017.
+type rsaNumbers struct {
+	Version                   int
+	N                         *big.Int
+	E                         int
+	D, P, Q, Dp, Dq, QInverse *big.Int
+}
+
+func rsaPKCS8(t *testing.T, n rsaNumbers) []byte {
 	t.Helper()
-	var p pkcs8
-	if err := unmarshal(der, &p); err != nil {
+	inner, err := asn1.Marshal(n)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	var p pkcs8
+	if err := unmarshal(fixedMaterial(t)[kms.RSA2048], &p); err != nil {
+		t.Fatal(err)
+	}
+	p.PrivateKey = inner
+	der, err := asn1.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+// A key is taken as it is or not at all: no number of it may be off, nor is one repaired.
+func TestParseImportChecksEveryNumberOfRSA(t *testing.T) {
+	var p pkcs8
+	if err := unmarshal(fixedMaterial(t)[kms.RSA2048], &p); err != nil {
+		t.Fatal(err)
+	}
+	two := big.NewInt(2)
+	plus := func(n *big.Int) *big.Int { return new(big.Int).Add(n, two) }
+	for what, spoil := range map[string]func(n *rsaNumbers){
+		"nothing":          func(*rsaNumbers) {},
+		"the modulus":      func(n *rsaNumbers) { n.N = plus(n.N) },
+		"the exponent":     func(n *rsaNumbers) { n.E += 2 },
+		"the private one":  func(n *rsaNumbers) { n.D = plus(n.D) },
+		"a factor":         func(n *rsaNumbers) { n.P = plus(n.P) },
+		"the other factor": func(n *rsaNumbers) { n.Q = plus(n.Q) },
+		"dP":               func(n *rsaNumbers) { n.Dp = plus(n.Dp) },
+		"dQ":               func(n *rsaNumbers) { n.Dq = plus(n.Dq) },
+		"qInv":             func(n *rsaNumbers) { n.QInverse = plus(n.QInverse) },
+		"swapped factors":  func(n *rsaNumbers) { n.P, n.Q = n.Q, n.P },
+		"one exponent":     func(n *rsaNumbers) { n.E, n.D, n.Dp, n.Dq = 1, big.NewInt(1), big.NewInt(1), big.NewInt(1) },
+	} {
+		var n rsaNumbers
+		if err := unmarshal(p.PrivateKey, &n); err != nil {
+			t.Fatal(err)
+		}
+		spoil(&n)
+		got, err := ParseImport(kms.RSA2048, rsaPKCS8(t, n))
+		if what == "nothing" {
+			if err != nil || !bytes.Equal(got, fixedMaterial(t)[kms.RSA2048]) {
+				t.Errorf("the key itself: %v", err)
+			}
+			continue
+		}
+		wantCode(t, what, err, kms.CodeIncorrectKeyMaterial)
+	}
 }
 
 func TestFingerprint(t *testing.T) {

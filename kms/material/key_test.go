@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lockstep-kms/lockstep/kms"
@@ -172,6 +173,7 @@ func TestWipeOverwritesPrivateKeys(t *testing.T) {
 }
 
 func TestGenerate(t *testing.T) {
+	t.Parallel()
 	for _, spec := range allSpecs() {
 		plain, err := Generate(spec)
 		if err != nil {
@@ -242,5 +244,36 @@ func TestHandlesOfEverySpecAreRedacted(t *testing.T) {
 		if !strings.HasSuffix(strings.TrimSpace(log.String()), "material="+redacted) {
 			t.Errorf("%s: slog prints %q", spec, log.String())
 		}
+	}
+}
+
+// Wiping a handle of any spec under load lets running calls finish and refuses the others; the race
+// detector sees what is overwritten while it is read.
+func TestWipeUnderLoadOfEverySpec(t *testing.T) {
+	for spec, plain := range fixedMaterial(t) {
+		k := opened(t, spec, plain)
+		var started, finished sync.WaitGroup
+		for range 3 {
+			started.Add(1)
+			finished.Go(func() {
+				begun := sync.OnceFunc(started.Done)
+				defer begun()
+				for {
+					for _, o := range operations(k) {
+						err := o.run()
+						if err != nil && o.has && !errors.Is(err, errWiped()) {
+							t.Errorf("%s of %s: %v", o.name, spec, err)
+						}
+						if err != nil && o.has {
+							return
+						}
+					}
+					begun()
+				}
+			})
+		}
+		started.Wait()
+		k.Wipe()
+		finished.Wait()
 	}
 }

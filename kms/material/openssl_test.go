@@ -100,6 +100,7 @@ func opensslOptions(a kms.SigningAlgorithm) []string {
 // With every asymmetric spec of its version: openssl reads our keys, verifies our signatures and
 // makes ones that verify here.
 func TestOpenSSLSignatures(t *testing.T) {
+	t.Parallel()
 	for _, spec := range allSpecs() {
 		s, _ := spec.Spec()
 		if len(s.Signing) == 0 || spec == kms.MLDSA44 || spec == kms.MLDSA65 || spec == kms.MLDSA87 {
@@ -150,6 +151,7 @@ func checkOpenSSLSignature(t *testing.T, o openssl, k *Key, a kms.SigningAlgorit
 }
 
 func TestOpenSSLEncryption(t *testing.T) {
+	t.Parallel()
 	for _, spec := range []kms.KeySpec{kms.RSA2048, kms.RSA3072, kms.RSA4096} {
 		o, plain := newOpenSSL(t), fixedMaterial(t)[spec]
 		k := opened(t, spec, plain)
@@ -177,6 +179,7 @@ func TestOpenSSLEncryption(t *testing.T) {
 }
 
 func TestOpenSSLAgreement(t *testing.T) {
+	t.Parallel()
 	for spec, curve := range map[kms.KeySpec]string{kms.ECCNISTP256: "P-256", kms.ECCNISTP384: "P-384", kms.ECCNISTP521: "P-521"} {
 		o, pair := newOpenSSL(t), interopPair(t, spec)
 		theirs := o.file("theirs.der", o.run("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:"+curve, "-outform", "DER"))
@@ -190,6 +193,7 @@ func TestOpenSSLAgreement(t *testing.T) {
 
 // What a customer makes with openssl by the documentation of AWS KMS is imported.
 func TestOpenSSLImports(t *testing.T) {
+	t.Parallel()
 	o := newOpenSSL(t)
 	wrapping, wrappingPublic, err := Wrapping(kms.RSA2048)
 	if err != nil {
@@ -242,6 +246,7 @@ func TestOpenSSLImports(t *testing.T) {
 }
 
 func TestOpenSSLPostQuantum(t *testing.T) {
+	t.Parallel()
 	o := newOpenSSL(t)
 	if !o.knows("ML-DSA-44") || !o.knows("ML-KEM-512") {
 		t.Skipf("%s has neither ML-DSA nor ML-KEM, which came with openssl 3.5; golden vectors of another implementation are in testdata", bytes.TrimSpace(o.run("version")))

@@ -38,8 +38,21 @@ func generateRSA(bits int) (*rsaKey, error) {
 	return &rsaKey{key}, nil
 }
 
-// parseRSA reads PKCS#8. The standard library checks that the numbers belong together.
+// parseRSA reads PKCS#8 of a key of so many bits.
 func parseRSA(bits int, der []byte) (*rsaKey, error) {
+	k, err := parseAnyRSA(der)
+	if err != nil {
+		return nil, err
+	}
+	if n := k.key.N.BitLen(); n != bits {
+		k.wipe()
+		return nil, fmt.Errorf("an RSA key of %d bits instead of %d", n, bits)
+	}
+	return k, nil
+}
+
+// parseAnyRSA reads PKCS#8. The standard library checks that the numbers belong together.
+func parseAnyRSA(der []byte) (*rsaKey, error) {
 	if err := whole(der); err != nil {
 		return nil, err
 	}
@@ -53,8 +66,6 @@ func parseRSA(bits int, der []byte) (*rsaKey, error) {
 		return nil, errors.New("not an RSA private key")
 	case len(key.Primes) != 2:
 		return nil, fmt.Errorf("an RSA key of %d primes", len(key.Primes))
-	case key.N.BitLen() != bits:
-		return nil, fmt.Errorf("an RSA key of %d bits instead of %d", key.N.BitLen(), bits)
 	case FIPS() && key.E < 65537:
 		return nil, fmt.Errorf("an RSA key with exponent %d in FIPS mode", key.E)
 	}

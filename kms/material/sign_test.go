@@ -145,7 +145,7 @@ func TestKoblitzTakesBothValuesOfS(t *testing.T) {
 	if _, err := asn1.Unmarshal(signature, &rs); err != nil {
 		t.Fatal(err)
 	}
-	rs.S.Sub(secp256k1.S256().N, rs.S)
+	rs.S.Sub(secp256k1.Params().N, rs.S)
 	other, err := asn1.Marshal(rs)
 	if err != nil {
 		t.Fatal(err)

@@ -118,6 +118,7 @@ func verifier(t *testing.T, spec kms.KeySpec, spki []byte) *Key {
 }
 
 func TestWycheproofSignatures(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		file  string
 		spec  kms.KeySpec
@@ -162,6 +163,7 @@ func TestWycheproofSignatures(t *testing.T) {
 }
 
 func TestWycheproofMLDSA(t *testing.T) {
+	t.Parallel()
 	for spec, name := range map[kms.KeySpec]string{kms.MLDSA44: "mldsa_44", kms.MLDSA65: "mldsa_65", kms.MLDSA87: "mldsa_87"} {
 		parameters := map[kms.KeySpec]mldsa.Parameters{kms.MLDSA44: mldsa.MLDSA44(), kms.MLDSA65: mldsa.MLDSA65(), kms.MLDSA87: mldsa.MLDSA87()}[spec]
 		for _, g := range wycheproofGroups(t, name+"_verify", 50) {
@@ -211,6 +213,7 @@ func TestWycheproofMLDSA(t *testing.T) {
 }
 
 func TestWycheproofOAEP(t *testing.T) {
+	t.Parallel()
 	count := 0
 	for _, tt := range []struct {
 		file string
@@ -240,6 +243,7 @@ func TestWycheproofOAEP(t *testing.T) {
 }
 
 func TestWycheproofHMAC(t *testing.T) {
+	t.Parallel()
 	count := 0
 	for _, tt := range []struct {
 		file string
@@ -275,6 +279,7 @@ func TestWycheproofHMAC(t *testing.T) {
 }
 
 func TestWycheproofECDH(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		file  string
 		spec  kms.KeySpec
@@ -323,6 +328,7 @@ func ecPKCS8(t *testing.T, spec kms.KeySpec, scalar []byte) []byte {
 }
 
 func TestWycheproofMLKEM(t *testing.T) {
+	t.Parallel()
 	for spec, name := range map[kms.KeySpec]string{kms.MLKEM512: "mlkem_512", kms.MLKEM768: "mlkem_768", kms.MLKEM1024: "mlkem_1024"} {
 		valid := 0
 		for _, g := range wycheproofGroups(t, name, 100) {
@@ -357,6 +363,7 @@ func TestWycheproofMLKEM(t *testing.T) {
 
 // Key wrapping goes through Unwrap: the AES key is encrypted to a wrapping key first.
 func TestWycheproofKeyWrap(t *testing.T) {
+	t.Parallel()
 	private := goldenImports(t)[0].Private
 	to := wrappingKey(t, private)
 	valid := 0

@@ -2,6 +2,8 @@ package service
 
 import (
 	"crypto/rand"
+	"runtime"
+	"time"
 
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/material"
@@ -159,16 +161,36 @@ func (r *request) generate(spec kms.KeySpec) (secret.Bytes, error) {
 	return r.generated, err
 }
 
-// enterHeavy waits for a place among the few that make RSA keys at a time, so that they cannot take every
-// core from everybody else.
+// heavyWork bounds who makes RSA keys: they take seconds of a core, which must not take every core from everybody
+// else, nor the places of all requests.
+type heavyWork struct {
+	running chan struct{} // a token for each that runs
+	waiting chan struct{} // a token for each that runs or waits
+}
+
+const heavyWaiting = 32
+
+func newHeavyWork() heavyWork {
+	return heavyWork{running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), waiting: make(chan struct{}, heavyWaiting)}
+}
+
+// enterHeavy waits for its turn to make a key of the spec, if that takes long.
 func (r *request) enterHeavy(spec kms.KeySpec) (leave func(), err error) {
 	if spec != kms.RSA2048 && spec != kms.RSA3072 && spec != kms.RSA4096 {
 		return func() {}, nil
 	}
+	busy := kms.Errorf(kms.CodeThrottled, "Too many RSA keys are being made on this node; try again later.")
+	busy.RetryAfter = 5 * time.Second
 	select {
-	case r.heavy <- struct{}{}:
-		return func() { <-r.heavy }, nil
+	case r.heavy.waiting <- struct{}{}:
+	default:
+		return nil, busy
+	}
+	select {
+	case r.heavy.running <- struct{}{}:
+		return func() { <-r.heavy.running; <-r.heavy.waiting }, nil
 	case <-r.ctx.Done():
-		return nil, kms.Errorf(kms.CodeThrottled, "Too many RSA keys are being made on this node; try again later.")
+		<-r.heavy.waiting
+		return nil, busy
 	}
 }

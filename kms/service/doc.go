@@ -33,6 +33,9 @@
 //     | the lease, after a crypto operation     | (no state)  | no_lease; the result is wiped |
 //     | members, while a revocation was awaited | changed     | the answer, and who is awaited |
 //
+// What nobody calls for is done by RunDue, on the leader: rotations, expiries and destructions that are due. It decides
+// on a view and guards the key as a request does, and has a record of its own in the audit log.
+//
 // It does not promise that identities who cannot be authenticated learn anything, and it does not
 // bound how many requests run: the doors do.
 //

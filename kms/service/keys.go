@@ -435,7 +435,7 @@ func cancelDeletion(r *request, _ *kms.KeyRequest) (*change, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k.Deletion > 0 && r.now() >= k.Deletion {
+	if k.Destroying || k.Deletion > 0 && r.now() >= k.Deletion {
 		return nil, kms.Errorf(kms.CodeInvalidState, "%s is being destroyed: its deletion date has come.", k.ARN)
 	}
 	changed := k.Key

@@ -218,6 +218,12 @@ func (r *request) act(ctx context.Context) (any, error) {
 // leave lets an answer or a refusal go: not without its audit record, not past the lease, and not
 // from a node that was sealed meanwhile.
 func (r *request) leave(answer any, err error) (any, error) {
+	if kms.CodeOf(err) == kms.CodeSealed && r.held && !r.Catalog.Sealed() && r.hold.Err() == nil {
+		// Material is wiped when its key is destroyed, too, under whoever is just using it.
+		e := kms.Errorf(kms.CodeUnavailable, "The key material was taken away while it was used; try again.")
+		e.RetryAfter = time.Second
+		err = e
+	}
 	if blocked := r.audit(err); blocked != nil {
 		wipeAnswer(answer)
 		return nil, r.auditBlocked(blocked)

@@ -198,13 +198,24 @@ func rotateDue(r *request, c *change, k *catalog.Key) error {
 // in transactions of their own, and then the key with what is left. Nobody can cancel any more, so it does not
 // matter where another leader goes on.
 func (r *request) destroyStep(k *catalog.Key) step {
+	grants := len(r.view.Grants(k.Scope, k.Raw, "", 1)) > 0
+	materials := len(k.Materials) > manyMaterials && !r.sharesMaterial(k) && len(r.liveMaterials(k)) > manyMaterials
 	switch {
-	case len(r.view.Grants(k.Scope, k.Raw, "", 1)) > 0:
+	case (grants || materials) && !k.Destroying:
+		return step{k, "key.destroying", "", beginDestruction}
+	case grants:
 		return step{k, "grant.deleted", "", destroyGrants}
-	case len(k.Materials) > manyMaterials && !r.sharesMaterial(k) && len(r.liveMaterials(k)) > manyMaterials:
+	case materials:
 		return step{k, "key.material_deleted", "", destroyMaterials}
 	}
 	return step{k, "key.destroyed", eventDestroy, destroyKey}
+}
+
+// beginDestruction says in the key's record that it is going in parts.
+func beginDestruction(r *request, c *change, k *catalog.Key) error {
+	changed := k.Key
+	changed.Destroying = true
+	return r.writeKey(c, &changed)
 }
 
 // sharesMaterial reports whether keys of other regions need the material.

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"log/slog"
-	"runtime"
 	"slices"
 	"time"
 
@@ -22,7 +21,7 @@ const (
 type Service struct {
 	Config
 	uses  map[*kms.Operation]*use
-	heavy chan struct{} // a token for each RSA key that is being made
+	heavy heavyWork
 }
 
 // New returns a Service.
@@ -42,7 +41,7 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Config: c, uses: uses(), heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	return &Service{Config: c, uses: uses(), heavy: newHeavyWork()}
 }
 
 // use is how one operation is served. Of read, change and act one is set.

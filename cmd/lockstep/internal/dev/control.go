@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"bufio"
@@ -28,7 +28,7 @@ func controlPath(basePort int) (string, error) {
 	return filepath.Join(dir, fmt.Sprintf("%d.sock", basePort)), nil
 }
 
-func (d *devCluster) listenControl() (net.Listener, error) {
+func (d *cluster) listenControl() (net.Listener, error) {
 	path, err := controlPath(d.o.basePort)
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (d *devCluster) listenControl() (net.Listener, error) {
 	return l, nil
 }
 
-func (d *devCluster) serveControl(ctx context.Context, l net.Listener) {
+func (d *cluster) serveControl(ctx context.Context, l net.Listener) {
 	stop := context.AfterFunc(ctx, func() { l.Close() }) // closing also removes the socket
 	defer stop()
 	for {
@@ -74,7 +74,7 @@ func (d *devCluster) serveControl(ctx context.Context, l net.Listener) {
 }
 
 // control carries out one request.
-func (d *devCluster) control(ctx context.Context, line string) (string, error) {
+func (d *cluster) control(ctx context.Context, line string) (string, error) {
 	arg, ok := strings.CutPrefix(strings.TrimSpace(line), "restart ")
 	n, err := strconv.Atoi(arg)
 	if !ok || err != nil {
@@ -101,7 +101,7 @@ func (d *devCluster) control(ctx context.Context, line string) (string, error) {
 
 // unsealNode waits until node n can serve, giving it shares when it asks for them. With fewer than
 // a majority running it can be unsealed but not ready; then it says why when the time is over.
-func (d *devCluster) unsealNode(ctx context.Context, n int) error {
+func (d *cluster) unsealNode(ctx context.Context, n int) error {
 	for {
 		h, err := d.client(n).Health(ctx)
 		switch {

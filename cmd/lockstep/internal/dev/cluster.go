@@ -1,4 +1,4 @@
-package main
+package dev
 
 import (
 	"bytes"
@@ -20,16 +20,16 @@ import (
 	"github.com/lockstep-kms/lockstep/api/client"
 )
 
-// devSecrets is dev.json: what a kept dev cluster needs to come up again.
-type devSecrets struct {
+// secrets is dev.json: what a kept dev cluster needs to come up again.
+type secrets struct {
 	Shares          []string `json:"shares"`
 	Threshold       int      `json:"threshold"`
 	AccessKeyID     string   `json:"access_key_id"`
 	SecretAccessKey string   `json:"secret_access_key"`
 }
 
-// devNode is one child process.
-type devNode struct {
+// node is one child process.
+type node struct {
 	name   string
 	dir    string
 	config string
@@ -39,9 +39,9 @@ type devNode struct {
 	died   error         // how the last process ended when it was not asked to
 }
 
-// devCluster is a running dev cluster.
-type devCluster struct {
-	o          devOptions
+// cluster is a running dev cluster.
+type cluster struct {
+	o          options
 	executable string
 	dir        string
 	temporary  bool
@@ -51,17 +51,17 @@ type devCluster struct {
 	wroteEnv   atomic.Bool // the env file is this cluster's
 
 	mu       sync.Mutex
-	nodes    []*devNode  // guarded by mu (the pointed-to values too)
-	secrets  *devSecrets // set before ready, immutable then
-	stopping bool        // guarded by mu
+	nodes    []*node  // guarded by mu (the pointed-to values too)
+	secrets  *secrets // set before ready, immutable then
+	stopping bool     // guarded by mu
 }
 
-func newDevCluster(o devOptions) (_ *devCluster, err error) {
+func newCluster(o options) (_ *cluster, err error) {
 	executable, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	d := &devCluster{o: o, executable: executable, dir: o.data, events: make(chan string, 64), spawn: newSpawner()}
+	d := &cluster{o: o, executable: executable, dir: o.data, events: make(chan string, 64), spawn: newSpawner()}
 	if d.dir == "" {
 		d.temporary = true
 		if d.dir, err = os.MkdirTemp("", "lockstep-dev-"); err != nil {
@@ -91,7 +91,7 @@ func newDevCluster(o devOptions) (_ *devCluster, err error) {
 }
 
 // takeLock keeps a second dev away from the same folder.
-func (d *devCluster) takeLock() error {
+func (d *cluster) takeLock() error {
 	f, err := os.OpenFile(filepath.Join(d.dir, "dev.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
@@ -104,11 +104,11 @@ func (d *devCluster) takeLock() error {
 	return nil
 }
 
-func (d *devCluster) apiAddr(i int) string  { return fmt.Sprintf("127.0.0.1:%d", d.o.basePort+i) }
-func (d *devCluster) peerAddr(i int) string { return fmt.Sprintf("127.0.0.1:%d", d.o.basePort+100+i) }
+func (d *cluster) apiAddr(i int) string  { return fmt.Sprintf("127.0.0.1:%d", d.o.basePort+i) }
+func (d *cluster) peerAddr(i int) string { return fmt.Sprintf("127.0.0.1:%d", d.o.basePort+100+i) }
 
 // checkPorts names a taken port before anything is started.
-func (d *devCluster) checkPorts() error {
+func (d *cluster) checkPorts() error {
 	for i := range d.o.nodes {
 		for _, addr := range []string{d.apiAddr(i), d.peerAddr(i)} {
 			l, err := net.Listen("tcp", addr)
@@ -121,7 +121,7 @@ func (d *devCluster) checkPorts() error {
 	return nil
 }
 
-func (d *devCluster) loadSecrets() error {
+func (d *cluster) loadSecrets() error {
 	raw, err := os.ReadFile(filepath.Join(d.dir, "dev.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -129,7 +129,7 @@ func (d *devCluster) loadSecrets() error {
 	if err != nil {
 		return err
 	}
-	var s devSecrets
+	var s secrets
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&s); err != nil || s.Threshold < 1 || len(s.Shares) < s.Threshold {
@@ -140,7 +140,7 @@ func (d *devCluster) loadSecrets() error {
 }
 
 // saveSecrets writes dev.json before anything depends on it: the answer of init is given once.
-func (d *devCluster) saveSecrets(s devSecrets) error {
+func (d *cluster) saveSecrets(s secrets) error {
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return err
@@ -166,7 +166,7 @@ func writeFileAtomic(path string, data []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-func (d *devCluster) startAll() error {
+func (d *cluster) startAll() error {
 	for i := range d.o.nodes {
 		if err := d.start(i); err != nil {
 			return err
@@ -177,7 +177,7 @@ func (d *devCluster) startAll() error {
 
 // start starts node i. Its standard input is a pipe that only this process holds: however this
 // process ends, the pipe closes and the child follows.
-func (d *devCluster) start(i int) error {
+func (d *cluster) start(i int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := d.nodes[i]
@@ -196,7 +196,7 @@ func (d *devCluster) start(i int) error {
 	defer r.Close()
 	cmd := exec.Command(d.executable, "server", "--config", n.config, "--exit-with-stdin")
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, log, log
-	cmd.Env = devEnvironment()
+	cmd.Env = environmentWithoutLockstep()
 	// A signal typed at the terminal goes to this process, which stops the children in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr)
@@ -209,9 +209,9 @@ func (d *devCluster) start(i int) error {
 	return nil
 }
 
-// devEnvironment is this process's environment without LOCKSTEP_* variables, which would override
+// environmentWithoutLockstep is this process's environment without LOCKSTEP_* variables, which would override
 // the nodes' configuration.
-func devEnvironment() []string {
+func environmentWithoutLockstep() []string {
 	var env []string
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "LOCKSTEP_") {
@@ -221,7 +221,7 @@ func devEnvironment() []string {
 	return env
 }
 
-func (d *devCluster) reap(i int, n *devNode, cmd *exec.Cmd, done chan struct{}) {
+func (d *cluster) reap(i int, n *node, cmd *exec.Cmd, done chan struct{}) {
 	err := cmd.Wait()
 	d.mu.Lock()
 	n.stdin.Close()
@@ -240,7 +240,7 @@ func (d *devCluster) reap(i int, n *devNode, cmd *exec.Cmd, done chan struct{}) 
 	}
 }
 
-func (d *devCluster) restartCommand(i int) string {
+func (d *cluster) restartCommand(i int) string {
 	line := fmt.Sprintf("%s dev restart %d", selfCommand(d.executable), i)
 	if d.o.basePort != 8200 {
 		line += fmt.Sprintf(" --base-port %d", d.o.basePort)
@@ -249,7 +249,7 @@ func (d *devCluster) restartCommand(i int) string {
 }
 
 // say queues a line for watch; nobody waits for the terminal.
-func (d *devCluster) say(format string, args ...any) {
+func (d *cluster) say(format string, args ...any) {
 	select {
 	case d.events <- fmt.Sprintf(format, args...):
 	default:
@@ -257,7 +257,7 @@ func (d *devCluster) say(format string, args ...any) {
 }
 
 // firstDeath returns how a node ended, if one did.
-func (d *devCluster) firstDeath() error {
+func (d *cluster) firstDeath() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, n := range d.nodes {
@@ -275,7 +275,7 @@ func lastLines(path string, n int) string {
 }
 
 // close stops the children and removes what was temporary.
-func (d *devCluster) close() error {
+func (d *cluster) close() error {
 	d.mu.Lock()
 	d.stopping = true
 	var waits []chan struct{}
@@ -311,7 +311,7 @@ func (d *devCluster) close() error {
 	return errors.Join(errs...)
 }
 
-func (d *devCluster) killAll() {
+func (d *cluster) killAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, n := range d.nodes {
@@ -321,7 +321,7 @@ func (d *devCluster) killAll() {
 	}
 }
 
-func (d *devCluster) client(i int) *client.Client {
+func (d *cluster) client(i int) *client.Client {
 	cfg := client.Config{Addrs: []string{"http://" + d.apiAddr(i)}}
 	if d.secrets != nil {
 		cfg.AccessKeyID, cfg.SecretAccessKey = d.secrets.AccessKeyID, d.secrets.SecretAccessKey
@@ -334,7 +334,7 @@ func (d *devCluster) client(i int) *client.Client {
 }
 
 // firstSealed returns a node that answers that it is sealed.
-func (d *devCluster) firstSealed(ctx context.Context) (int, bool) {
+func (d *cluster) firstSealed(ctx context.Context) (int, bool) {
 	for i := range d.o.nodes {
 		if h, err := d.client(i).Health(ctx); err == nil && h.Initialized && h.Sealed {
 			return i, true
@@ -343,7 +343,7 @@ func (d *devCluster) firstSealed(ctx context.Context) (int, bool) {
 	return 0, false
 }
 
-func (d *devCluster) allReady(ctx context.Context) bool {
+func (d *cluster) allReady(ctx context.Context) bool {
 	for i := range d.o.nodes {
 		if h, err := d.client(i).Health(ctx); err != nil || !h.CanServeCrypto {
 			return false
@@ -353,7 +353,7 @@ func (d *devCluster) allReady(ctx context.Context) bool {
 }
 
 // describe says of each node why it is not ready.
-func (d *devCluster) describe() string {
+func (d *cluster) describe() string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var parts []string

@@ -1,20 +1,21 @@
-package main
+package dev
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/lockstep-kms/lockstep/transport"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/lockstep-kms/lockstep/transport"
 )
 
 // writeConfigs lays out one folder a node: certificates of a CA made for this cluster, and the
 // configuration. A kept folder keeps its certificates.
-func (d *devCluster) writeConfigs() error {
+func (d *cluster) writeConfigs() error {
 	if err := d.makeCertificates(); err != nil {
 		return err
 	}
@@ -23,7 +24,7 @@ func (d *devCluster) writeConfigs() error {
 		fmt.Fprintf(&peers, "  - {name: node-%d, addr: %q}\n", i, d.peerAddr(i))
 	}
 	for i := range d.o.nodes {
-		n := &devNode{name: fmt.Sprintf("node-%d", i), dir: filepath.Join(d.dir, fmt.Sprintf("node-%d", i))}
+		n := &node{name: fmt.Sprintf("node-%d", i), dir: filepath.Join(d.dir, fmt.Sprintf("node-%d", i))}
 		n.config = filepath.Join(n.dir, "config.yaml")
 		if err := os.MkdirAll(n.dir, 0o700); err != nil {
 			return err
@@ -56,10 +57,10 @@ dev: true
 	return nil
 }
 
-func (d *devCluster) certPath(name string) string { return filepath.Join(d.dir, "certs", name) }
+func (d *cluster) certPath(name string) string { return filepath.Join(d.dir, "certs", name) }
 
 // environment is the content of the env file, in CONTRACT order.
-func (d *devCluster) environment() [][2]string {
+func (d *cluster) environment() [][2]string {
 	var addrs, pids []string
 	d.mu.Lock()
 	for i, n := range d.nodes {
@@ -88,7 +89,7 @@ func (d *devCluster) environment() [][2]string {
 }
 
 // writeEnv writes the env file, last and atomically: when it exists, the cluster is ready.
-func (d *devCluster) writeEnv() error {
+func (d *cluster) writeEnv() error {
 	if d.o.envFile == "" {
 		return nil
 	}
@@ -101,7 +102,7 @@ func (d *devCluster) writeEnv() error {
 }
 
 // printWelcome prints lines that work when pasted into another terminal.
-func (d *devCluster) printWelcome(out io.Writer, took time.Duration) {
+func (d *cluster) printWelcome(out io.Writer, took time.Duration) {
 	self := selfCommand(d.executable)
 	first, second := "http://"+d.apiAddr(0), "http://"+d.apiAddr(min(1, d.o.nodes-1))
 	leader, pid := d.leader()
@@ -146,7 +147,7 @@ The same from the command line, which fails over between the nodes:
 }
 
 // leader returns the number and process id of the node that leads, -1 when none says so.
-func (d *devCluster) leader() (node, pid int) {
+func (d *cluster) leader() (node, pid int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	for i := range d.o.nodes {
@@ -163,7 +164,7 @@ func (d *devCluster) leader() (node, pid int) {
 }
 
 // watch prints what happens until ctx ends.
-func (d *devCluster) watch(ctx context.Context, out io.Writer) {
+func (d *cluster) watch(ctx context.Context, out io.Writer) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -175,7 +176,7 @@ func (d *devCluster) watch(ctx context.Context, out io.Writer) {
 }
 
 // makeCertificates makes a CA and one certificate a node, unless an earlier start did.
-func (d *devCluster) makeCertificates() error {
+func (d *cluster) makeCertificates() error {
 	dir := filepath.Join(d.dir, "certs")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

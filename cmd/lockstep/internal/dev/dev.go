@@ -1,4 +1,9 @@
-package main
+// Package dev starts a cluster on this machine: real servers, initialized and unsealed.
+//
+// It promises that its children end with it, however it ends, and that the env file exists only while
+// the cluster is ready. The invariant that would hurt: what differs from a production node is HTTP on
+// loopback and the shares in a file, nothing else.
+package dev
 
 import (
 	"context"
@@ -16,11 +21,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// devOptions are the flags of 'lockstep dev'.
-type devOptions struct {
+// options are the flags of 'lockstep dev'.
+type options struct {
 	nodes     int
 	basePort  int
 	data      string
@@ -29,8 +35,9 @@ type devOptions struct {
 	regions   []string
 }
 
-func newDevCommand() *cobra.Command {
-	var o devOptions
+// Command returns 'lockstep dev'.
+func Command() *cobra.Command {
+	var o options
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Start a cluster on this machine, initialized and unsealed",
@@ -66,7 +73,7 @@ Without, everything lies in a temporary folder that is removed at the end.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := strconv.Atoi(args[0])
 			if err != nil || n < 0 {
-				return usageError{fmt.Errorf("%q is not a node number; the first node is 0", args[0])}
+				return cli.Misuse("%q is not a node number; the first node is 0", args[0])
 			}
 			answer, err := askDev(cmd.Context(), o.basePort, n)
 			if err != nil {
@@ -79,25 +86,25 @@ Without, everything lies in a temporary folder that is removed at the end.`,
 	return cmd
 }
 
-func (o *devOptions) check() error {
+func (o *options) check() error {
 	switch {
 	case o.nodes < 1 || o.nodes > 7:
-		return usageError{fmt.Errorf("--nodes is between 1 and 7")}
+		return cli.Misuse("--nodes is between 1 and 7")
 	case o.basePort < 1024 || o.basePort+100+o.nodes > 65535:
-		return usageError{fmt.Errorf("--base-port is between 1024 and %d", 65535-100-o.nodes)}
+		return cli.Misuse("--base-port is between 1024 and %d", 65535-100-o.nodes)
 	case o.nodes > 100:
-		return usageError{fmt.Errorf("--nodes would make API and peer ports meet")}
+		return cli.Misuse("--nodes would make API and peer ports meet")
 	}
 	return nil
 }
 
 // runDev is the whole life of a dev cluster.
-func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
+func runDev(ctx context.Context, o options, out io.Writer) (err error) {
 	if err := o.check(); err != nil {
 		return err
 	}
 	begin := time.Now()
-	d, err := newDevCluster(o)
+	d, err := newCluster(o)
 	if err != nil {
 		return err
 	}
@@ -134,7 +141,7 @@ func runDev(ctx context.Context, o devOptions, out io.Writer) (err error) {
 }
 
 // bringUp initializes the cluster unless dev.json says that it is, and unseals every node.
-func (d *devCluster) bringUp(ctx context.Context) error {
+func (d *cluster) bringUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if d.secrets == nil {
@@ -159,7 +166,7 @@ func (d *devCluster) bringUp(ctx context.Context) error {
 	}
 }
 
-func (d *devCluster) initialize(ctx context.Context) error {
+func (d *cluster) initialize(ctx context.Context) error {
 	c := d.client(0)
 	for {
 		threshold, shares := 3, 5
@@ -168,7 +175,7 @@ func (d *devCluster) initialize(ctx context.Context) error {
 		}
 		answer, err := c.Init(ctx, client.InitRequest{Shares: shares, Threshold: threshold})
 		if err == nil {
-			secrets := devSecrets{Threshold: threshold, AccessKeyID: answer.AccessKeyID, SecretAccessKey: string(answer.SecretAccessKey)}
+			secrets := secrets{Threshold: threshold, AccessKeyID: answer.AccessKeyID, SecretAccessKey: string(answer.SecretAccessKey)}
 			for _, share := range answer.Shares {
 				secrets.Shares = append(secrets.Shares, string(share))
 			}
@@ -182,7 +189,7 @@ func (d *devCluster) initialize(ctx context.Context) error {
 
 // unseal submits as many shares to node n as the threshold asks for. One that an earlier round gave
 // already is no obstacle.
-func (d *devCluster) unseal(ctx context.Context, n int) error {
+func (d *cluster) unseal(ctx context.Context, n int) error {
 	c := d.client(n)
 	for _, share := range d.secrets.Shares[:d.secrets.Threshold] {
 		_, err := c.Unseal(ctx, client.UnsealRequest{Share: kms.SensitiveString(share), Cluster: d.o.nodes > 1})
@@ -194,7 +201,7 @@ func (d *devCluster) unseal(ctx context.Context, n int) error {
 }
 
 // pause waits d or until ctx ends or a node dies.
-func (d *devCluster) pause(ctx context.Context, wait time.Duration) error {
+func (d *cluster) pause(ctx context.Context, wait time.Duration) error {
 	if err := d.firstDeath(); err != nil {
 		return err
 	}
