@@ -12,17 +12,18 @@ type StateRule uint8
 
 // The rules.
 const (
-	AnyState        StateRule = iota // reads, policies, aliases that go, grants that end
-	StatesUse                        // cryptography, public keys, new grants
-	StatesRotate                     // automatic rotation on and off, rotation on demand
-	StatesToggle                     // EnableKey, DisableKey
-	StatesManage                     // aliases that come, descriptions, tags: everything but keys on their way out
-	StatesDelete                     // ScheduleKeyDeletion
-	StatesCancel                     // CancelKeyDeletion
-	StatesImport                     // GetParametersForImport, ImportKeyMaterial
-	StatesUnimport                   // DeleteImportedKeyMaterial
-	StatesReplicate                  // ReplicateKey
-	StatesPromote                    // UpdatePrimaryRegion
+	AnyState             StateRule = iota // reads, policies, aliases that go, grants that end
+	StatesUse                             // cryptography, public keys, new grants
+	StatesRotate                          // automatic rotation on and off
+	StatesRotateOnDemand                  // RotateKeyOnDemand
+	StatesToggle                          // EnableKey, DisableKey
+	StatesManage                          // aliases that come, descriptions, tags: everything but keys on their way out
+	StatesDelete                          // ScheduleKeyDeletion
+	StatesCancel                          // CancelKeyDeletion
+	StatesImport                          // GetParametersForImport, ImportKeyMaterial
+	StatesUnimport                        // DeleteImportedKeyMaterial
+	StatesReplicate                       // ReplicateKey
+	StatesPromote                         // UpdatePrimaryRegion
 )
 
 // refusal is a column of the table: what a state answers where it does not allow.
@@ -45,7 +46,7 @@ var refusals = map[KeyState]refusal{
 // allowed lists for each rule the states that it allows; AnyState allows all.
 var allowed = map[StateRule]map[KeyState]bool{
 	StatesUse:       {StateEnabled: true, StateUpdating: true},
-	StatesRotate:    {StateEnabled: true},
+	StatesRotate:    {StateEnabled: true, StateUpdating: true},
 	StatesToggle:    {StateEnabled: true, StateDisabled: true},
 	StatesManage:    {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StateUnavailable: true, StateCreating: true, StateUpdating: true},
 	StatesDelete:    {StateEnabled: true, StateDisabled: true, StatePendingImport: true, StateUnavailable: true, StateCreating: true},
@@ -68,6 +69,8 @@ func CheckState(rule StateRule, state KeyState, arn string) error {
 		return Errorf(CodeInvalidState, "%s is in state %s.", arn, state)
 	case rule == StatesCancel:
 		return Errorf(CodeInvalidState, "%s is not pending deletion.", arn)
+	case rule == StatesRotate && state == StatePendingImport: // only what is imported is pending import
+		return Errorf(CodeUnsupported, "%s origin is %s which is not valid for this operation.", arn, OriginExternal)
 	}
 	return Errorf(r.code, "%s %s", arn, r.text)
 }

@@ -101,7 +101,7 @@ var (
 
 	OpEnableKeyRotation  = changes[EnableKeyRotationRequest, KeyRotationStatusAnswer]("EnableKeyRotation", StatesRotate)
 	OpDisableKeyRotation = changes[KeyRequest, KeyRotationStatusAnswer]("DisableKeyRotation", StatesRotate)
-	OpRotateKeyOnDemand  = changes[KeyRequest, KeyAnswer]("RotateKeyOnDemand", StatesRotate)
+	OpRotateKeyOnDemand  = changes[KeyRequest, KeyAnswer]("RotateKeyOnDemand", StatesRotateOnDemand)
 
 	OpGetParametersForImport = op[GetParametersForImportRequest, GetParametersForImportAnswer](Operation{
 		Name: "GetParametersForImport", Action: "kms:GetParametersForImport", Source: sourceKMS, Resource: ResourceKey, States: StatesImport})
@@ -140,9 +140,9 @@ var (
 		Name: "GenerateRandom", Action: "kms:GenerateRandom", Source: sourceKMS, Resource: ResourceNone, Crypto: true})
 
 	OpCreateAlias = op[CreateAliasRequest, AliasAnswer](Operation{
-		Name: "CreateAlias", Action: "kms:CreateAlias", Source: sourceKMS, Resource: ResourceAlias, Mutates: true, Created: true})
+		Name: "CreateAlias", Action: "kms:CreateAlias", Source: sourceKMS, Resource: ResourceAlias, States: StatesManage, Mutates: true, Created: true})
 	OpUpdateAlias = op[UpdateAliasRequest, AliasAnswer](Operation{
-		Name: "UpdateAlias", Action: "kms:UpdateAlias", Source: sourceKMS, Resource: ResourceAlias, Mutates: true, Revokes: true})
+		Name: "UpdateAlias", Action: "kms:UpdateAlias", Source: sourceKMS, Resource: ResourceAlias, States: StatesManage, Mutates: true, Revokes: true})
 	OpDeleteAlias = op[DeleteAliasRequest, Empty](Operation{
 		Name: "DeleteAlias", Action: "kms:DeleteAlias", Source: sourceKMS, Resource: ResourceAlias, Mutates: true, Revokes: true})
 	OpListAliases = op[ListAliasesRequest, ListAliasesAnswer](Operation{

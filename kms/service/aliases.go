@@ -50,7 +50,7 @@ func createAlias(r *request, q *kms.CreateAliasRequest) (*change, error) {
 	if err := r.allowAlias(q.AliasName); err != nil {
 		return nil, err
 	}
-	k, err := r.useKey(r.key, r.op.Action, nil)
+	k, _, err := r.begin("alias.created")
 	if err != nil {
 		return nil, err
 	}
@@ -69,12 +69,15 @@ func updateAlias(r *request, q *kms.UpdateAliasRequest) (*change, error) {
 	if err := r.allowAlias(q.AliasName); err != nil {
 		return nil, err
 	}
-	to, err := r.useKey(r.key, r.op.Action, nil)
+	to, _, err := r.begin("alias.updated")
 	if err != nil {
 		return nil, err
 	}
 	old, guards, err := r.findAlias(q.AliasName)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.sameKind(old, to); err != nil {
 		return nil, err
 	}
 	alias := old.Alias
@@ -83,6 +86,27 @@ func updateAlias(r *request, q *kms.UpdateAliasRequest) (*change, error) {
 		return r.rewriteAlias(&alias, to, guards)
 	}
 	return r.writeAlias("alias.updated", &alias, to, guards...)
+}
+
+// sameKind refuses to move an alias between keys of different kinds: whoever uses it would do so with the
+// wrong algorithms. An alias whose key is gone goes anywhere.
+func (r *request) sameKind(alias *catalog.Alias, to *catalog.Key) error {
+	from, err := r.view.Key(r.scope, alias.Target)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	asymmetric := func(k *catalog.Key) bool {
+		spec, known := k.Spec.Spec()
+		return known && spec.Asymmetric
+	}
+	if from.Usage != to.Usage || asymmetric(from) != asymmetric(to) {
+		return kms.Errorf(kms.CodeValidation, "An alias moves between keys of one type and usage: %s is of key spec %s for %s, %s of key spec %s for %s.",
+			from.ARN, from.Spec, from.Usage, to.ARN, to.Spec, to.Usage)
+	}
+	return nil
 }
 
 // findAlias returns an alias that the caller may change, with the guards of what was read: the key

@@ -232,11 +232,11 @@ type source struct {
 func (r *request) sourceKey(s source) (*catalog.Key, error) {
 	if s.named {
 		k, err := r.useKey(s.ref, s.action, s.context)
+		if err == nil && s.a == kms.AlgorithmSymmetricDefault && !r.ignore && k.Raw != r.header.KeyID {
+			err = kms.Errorf(kms.CodeIncorrectKey, "The key ID in the request does not identify a CMK that can perform this operation.")
+		}
 		if err == nil {
 			err = r.ready(k)
-		}
-		if err == nil && s.a == kms.AlgorithmSymmetricDefault && k.Spec == kms.SymmetricDefault && !r.ignore && k.Raw != r.header.KeyID {
-			err = kms.Errorf(kms.CodeIncorrectKey, "The key ID in the request does not identify a CMK that can perform this operation.")
 		}
 		return k, err
 	}

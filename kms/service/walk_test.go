@@ -2,7 +2,10 @@ package service_test
 
 import (
 	"bytes"
+	"encoding/base64"
+	"encoding/hex"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -46,36 +49,47 @@ func (w *world) encrypt(t *testing.T, who servicetest.Credentials, key, plaintex
 	return answer.(*kms.EncryptAnswer).CiphertextBlob
 }
 
-// requests returns a request of every operation that is right for the owner of key and alias.
-func requests(key, alias string, ciphertext []byte) map[*kms.Operation]any {
-	return map[*kms.Operation]any{
-		kms.OpCreateKey:                       &kms.CreateKeyRequest{Description: "d", Tags: map[string]string{"k": "v"}},
-		kms.OpDescribeKey:                     &kms.KeyRequest{KeyID: key},
-		kms.OpListKeys:                        &kms.ListRequest{},
-		kms.OpEnableKey:                       &kms.KeyRequest{KeyID: key},
-		kms.OpDisableKey:                      &kms.KeyRequest{KeyID: key},
-		kms.OpGetKeyPolicy:                    &kms.KeyRequest{KeyID: key},
-		kms.OpEncrypt:                         &kms.EncryptRequest{KeyID: key, Plaintext: []byte("secret plaintext")},
-		kms.OpDecrypt:                         &kms.DecryptRequest{CiphertextBlob: ciphertext},
-		kms.OpReEncrypt:                       &kms.ReEncryptRequest{KeyID: key, CiphertextBlob: ciphertext},
-		kms.OpGenerateDataKey:                 &kms.GenerateDataKeyRequest{KeyID: key, KeySpec: kms.DataKeyAES256},
-		kms.OpGenerateDataKeyWithoutPlaintext: &kms.GenerateDataKeyRequest{KeyID: key, NumberOfBytes: ptr(24)},
-		kms.OpGenerateRandom:                  &kms.GenerateRandomRequest{NumberOfBytes: ptr(16)},
-		kms.OpCreateAlias:                     &kms.CreateAliasRequest{AliasName: "alias/new", TargetKeyID: key},
-		kms.OpUpdateAlias:                     &kms.UpdateAliasRequest{AliasName: alias, TargetKeyID: key},
-		kms.OpDeleteAlias:                     &kms.DeleteAliasRequest{AliasName: alias},
-		kms.OpListAliases:                     &kms.ListAliasesRequest{KeyID: key},
-		kms.OpGetCallerIdentity:               &kms.Empty{},
-		kms.OpCreateAccount:                   &kms.CreateAccountRequest{AccountID: "333333333333", Name: "n"},
-		kms.OpListAccounts:                    &kms.ListRequest{},
-		kms.OpDisableAccount:                  &kms.AccountRequest{AccountID: bobID},
-		kms.OpGetSetting:                      &kms.SettingRequest{Name: kms.SettingRevocationBound},
-		kms.OpPutSetting:                      &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "30s"},
-		kms.OpReadMembers:                     &kms.Empty{},
-		kms.OpAllowMember:                     &kms.AllowMemberRequest{Name: "node-9"},
-		kms.OpRemoveMember:                    &kms.RemoveMemberRequest{Name: "node-9"},
-		kms.OpSeal:                            &kms.SealRequest{},
+// secretsOf returns every byte string and secret text of a request or answer.
+func secretsOf(v reflect.Value) (all []string) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			all = secretsOf(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Name; name == "GrantToken" {
+				all = append(all, v.Field(i).String())
+			}
+			all = append(all, secretsOf(v.Field(i))...)
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			return []string{string(v.Bytes())}
+		}
+		for i := range v.Len() {
+			all = append(all, secretsOf(v.Index(i))...)
+		}
+	case reflect.String:
+		if v.Type() == reflect.TypeFor[kms.SensitiveString]() {
+			return []string{v.String()}
+		}
 	}
+	return all
+}
+
+// shows reports whether a text shows a secret in an encoding that somebody could have used.
+func shows(text []byte, secret string) bool {
+	if len(secret) < 8 {
+		return false // would be found by chance
+	}
+	for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret)),
+		base64.RawStdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret))} {
+		if bytes.Contains(text, []byte(form)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Every operation of the table is served, its answer has the table's type, and it is audited once,
@@ -83,15 +97,9 @@ func requests(key, alias string, ciphertext []byte) map[*kms.Operation]any {
 func TestEveryOperation(t *testing.T) {
 	for _, op := range kms.Operations {
 		t.Run(op.Name, func(t *testing.T) {
-			w := newWorld(t, servicetest.Options{})
-			key := w.CreateKey(w.Root)
-			_, err := w.Do(w.Root, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key})
-			want(t, "alias", err, "")
-			ciphertext := w.encrypt(t, w.Root, key, "secret plaintext", nil)
-			request, ok := requests(key, "alias/a", ciphertext)[op]
-			if !ok {
-				t.Fatal("the test has no request for it")
-			}
+			w := newWorld(t, twoRegions)
+			s := w.topic(t, w.Root, op, "alias/a")
+			request := rights[op].request(s)
 			before, counts := len(w.Records()), w.Counts()
 			answer, err := w.Do(w.Root, op, request)
 			want(t, op.Name, err, "")
@@ -102,13 +110,12 @@ func TestEveryOperation(t *testing.T) {
 			if len(records) != 1 || records[0]["eventName"] != op.Name || records[0]["readOnly"] != !op.Mutates {
 				t.Fatalf("audit records: %v", records)
 			}
-			for _, leak := range []string{"secret plaintext", string(ciphertext), w.Root.Secret} {
-				if bytes.Contains(w.Lines(), []byte(leak)) {
-					t.Errorf("the audit record shows a secret")
+			for _, v := range []any{request, answer} {
+				for _, secret := range append(secretsOf(reflect.ValueOf(v)), w.Root.Secret) {
+					if shows(w.Lines(), secret) {
+						t.Errorf("the audit records show %q of %T", secret, v)
+					}
 				}
-			}
-			if a, ok := answer.(*kms.CreateAccountAnswer); ok && bytes.Contains(w.Lines(), []byte(string(a.SecretAccessKey))) {
-				t.Error("the audit record shows the new secret access key")
 			}
 			after := w.Counts()
 			proposed, confirmed, leases := after.Proposals-counts.Proposals, after.Confirmations-counts.Confirmations, after.Leases-counts.Leases
@@ -121,6 +128,84 @@ func TestEveryOperation(t *testing.T) {
 				t.Error("a revocation did not wait for the members")
 			}
 		})
+	}
+}
+
+// Whoever owns a key names it by id, ARN, alias or alias ARN; what makes or lists aliases takes no alias.
+func TestEveryFormOfAName(t *testing.T) {
+	for _, op := range kms.Operations {
+		if op.Resource != kms.ResourceKey && op.Resource != kms.ResourceAlias && op != kms.OpListAliases {
+			continue
+		}
+		t.Run(op.Name, func(t *testing.T) {
+			w := newWorld(t, twoRegions)
+			for i, form := range []string{"id", "arn", "alias", "alias arn"} {
+				s := w.topic(t, w.alice, op, fmt.Sprintf("alias/%d", i))
+				arn := "arn:aws:kms:" + firstRegion + ":" + aliceID + ":"
+				s.name = map[string]string{"id": s.id, "arn": arn + "key/" + s.id, "alias": s.alias, "alias arn": arn + s.alias}[form]
+				request := rights[op].request(s)
+				switch q := request.(type) {
+				case *kms.DecryptRequest:
+					q.KeyID = s.name
+				case *kms.ReEncryptRequest:
+					q.SourceKeyID = s.name
+				case *kms.PutKeyPolicyRequest:
+					q.Policy = defaultPolicy(aliceID)
+				case *kms.CreateAliasRequest:
+					q.AliasName = fmt.Sprintf("alias/new-%d", i)
+				}
+				code := kms.Code("")
+				switch op {
+				case kms.OpCreateAlias, kms.OpUpdateAlias, kms.OpListAliases:
+					if i >= 2 {
+						code = kms.CodeValidation
+					}
+				}
+				_, err := w.Do(w.alice, op, request)
+				want(t, form, err, code)
+				records := w.Records()
+				if last := fmt.Sprint(records[len(records)-1]["resources"]); code == "" && op.Resource == kms.ResourceKey && !strings.Contains(last, "key/"+s.id) {
+					t.Errorf("by %s the audit record has the resources %s", form, last)
+				}
+			}
+		})
+	}
+}
+
+// A request of another type, or one that names no key, is refused by every operation, once audited.
+func TestEveryOperationRefusesWhatIsMalformed(t *testing.T) {
+	w := newWorld(t, twoRegions)
+	type stranger struct{ KeyID string }
+	for _, op := range kms.Operations {
+		if op == kms.OpSeal {
+			continue
+		}
+		before := len(w.Records())
+		for _, request := range []any{nil, &stranger{"x"}, reflect.Zero(reflect.PointerTo(op.RequestType())).Interface()} {
+			_, err := w.Do(w.Root, op, request)
+			want(t, op.Name, err, kms.CodeInvalidRequest)
+		}
+		if n := len(w.Records()) - before; n != 3 {
+			t.Errorf("%s: %d audit records", op.Name, n)
+		}
+		if op.Resource != kms.ResourceKey {
+			continue
+		}
+		for _, name := range []string{"nonsense", "", "arn:aws:kms:" + firstRegion + ":" + aliceID + ":key/x", "arn:aws:kms:" + firstRegion + ":1:key/x",
+			strings.Repeat("x", 2049), "alias/", "ALIAS/a", "\x00", "mrk-00000000000000000000000000000000 "} {
+			request := requests(name, "alias/a", []byte("x"))[op]
+			if q, ok := request.(*kms.DecryptRequest); ok {
+				q.KeyID = name
+			}
+			proposals, confirmed := w.Counts().Proposals, w.Counts().Confirmations
+			_, err := w.Do(w.Root, op, request)
+			if code := kms.CodeOf(err); code != kms.CodeValidation && code != kms.CodeInvalidARN && code != kms.CodeInvalidCiphertext {
+				t.Errorf("%s of %q: %v", op.Name, name, err)
+			}
+			if w.Counts().Proposals != proposals || op.Crypto && w.Counts().Confirmations != confirmed {
+				t.Errorf("%s of %q cost a poll", op.Name, name)
+			}
+		}
 	}
 }
 
@@ -154,27 +239,37 @@ func TestEveryOperationNeedsIdentity(t *testing.T) {
 
 // Two tenants cannot see each other: walk every operation with each form of the other's names.
 func TestTenantsCannotSeeEachOther(t *testing.T) {
-	w := newWorld(t, servicetest.Options{})
+	w := newWorld(t, twoRegions)
 	key := w.CreateKey(w.alice)
-	arn := "arn:aws:kms:us-east-1:" + aliceID + ":key/" + key
-	_, err := w.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/secret-name", TargetKeyID: key})
-	want(t, "alias", err, "")
+	w.must(t, w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/secret-name", TargetKeyID: key})
 	ciphertext := w.encrypt(t, w.alice, key, "p", nil)
 	own := w.CreateKey(w.bob)
-	nowhere := "00000000-0000-4000-8000-000000000001"
-	gone := "arn:aws:kms:us-east-1:" + aliceID + ":key/" + nowhere
+	const nowhere = "00000000-0000-4000-8000-000000000001"
+	account := "arn:aws:kms:" + firstRegion + ":" + aliceID + ":"
 
-	for _, op := range kms.Operations {
+	for i, op := range kms.Operations {
 		if op == kms.OpSeal {
 			continue // denied below with the other cluster operations; here it would end the walk
 		}
-		for form, name := range map[string]string{"id": key, "arn": arn, "alias arn": strings.Replace(arn, "key/"+key, "alias/secret-name", 1)} {
-			request := requests(name, "alias/secret-name", ciphertext)[op]
-			answer, err := w.Do(w.bob, op, request)
+		theirs := w.topic(t, w.alice, op, fmt.Sprintf("alias/theirs-%d", i))
+		for form, name := range map[string]string{"id": theirs.id, "arn": account + "key/" + theirs.id, "alias arn": account + theirs.alias} {
+			ask := func(name string) (any, error) {
+				s := *theirs
+				s.name = name
+				request := rights[op].request(&s)
+				switch q := request.(type) {
+				case *kms.PutKeyPolicyRequest:
+					q.Policy = defaultPolicy(bobID)
+				case *kms.ListRetirableGrantsRequest:
+					q.RetiringPrincipal = "arn:aws:iam::" + aliceID + ":root"
+				}
+				return w.Do(w.bob, op, request)
+			}
+			answer, err := ask(name)
 			switch op {
-			case kms.OpCreateKey, kms.OpListKeys, kms.OpGenerateRandom, kms.OpGetCallerIdentity:
+			case kms.OpCreateKey, kms.OpListKeys, kms.OpGenerateRandom, kms.OpGetCallerIdentity, kms.OpListRetirableGrants:
 				want(t, op.Name, err, "")
-				if text := fmt.Sprintf("%+v", answer); strings.Contains(text, key) || strings.Contains(text, aliceID) {
+				if text := fmt.Sprintf("%+v", answer); strings.Contains(text, theirs.id) || strings.Contains(text, aliceID) {
 					t.Errorf("%s shows the other tenant: %s", op.Name, text)
 				}
 				continue
@@ -191,16 +286,13 @@ func TestTenantsCannotSeeEachOther(t *testing.T) {
 			if form == "alias arn" || op.Resource != kms.ResourceKey || op == kms.OpDecrypt || op == kms.OpReEncrypt {
 				continue
 			}
-			other := nowhere
-			if form == "arn" {
-				other = gone
-			}
-			_, missing := w.Do(w.bob, op, requests(other, "alias/other", ciphertext)[op])
-			if missing == nil || strings.ReplaceAll(missing.Error(), nowhere, key) != err.Error() {
+			_, missing := ask(strings.ReplaceAll(name, theirs.id, nowhere))
+			if missing == nil || strings.ReplaceAll(missing.Error(), nowhere, theirs.id) != err.Error() {
 				t.Errorf("%s by %s tells existence: %v, %v", op.Name, form, err, missing)
 			}
 		}
 	}
+	var err error
 
 	// The other's ciphertext, under no name and under one's own.
 	_, err = w.Do(w.bob, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: ciphertext})
