@@ -23,7 +23,7 @@ func (l *lab) use(t *testing.T, v *View, k *kms.Key) opened {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := v.Symmetric(e, 1)
+	m, err := v.Material(e, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestDestructionRaces(t *testing.T) {
 		for range 3 {
 			using.Go(func() {
 				for range 20 {
-					_, _ = v.Symmetric(e, 1)
+					_, _ = v.Material(e, 1)
 				}
 			})
 		}

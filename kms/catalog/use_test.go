@@ -14,8 +14,14 @@ import (
 
 const caller = "arn:aws:iam::111111111111:user/alice"
 
+// eventOf returns the id of an event that a test calls by a short name.
+func eventOf(name string) (id [16]byte) {
+	copy(id[:], name)
+	return id
+}
+
 func useOf(operation string, at int64, event, request, principal string) kms.KeyUse {
-	return kms.KeyUse{Operation: operation, At: at, EventID: event, RequestID: request, Principal: principal}
+	return kms.KeyUse{Operation: operation, At: at, EventID: kms.KeyIDFromBytes(eventOf(event)), RequestID: request, Principal: principal}
 }
 
 // keysOf commits keys 1 to n and returns their entries.
@@ -42,11 +48,11 @@ func TestNoteUse(t *testing.T) {
 	if u := k.Used(); u.Operations != nil || u.Callers != nil || u.KeyID != k.ID || u.Scope != k.Scope || u.Schema != 1 {
 		t.Errorf("never used: %+v", u)
 	}
-	k.NoteUse("Encrypt", 1000, caller, "r1", "e1")
-	k.NoteUse("Encrypt", 1999, caller, "r2", "e2") // within the second
-	k.NoteUse("Decrypt", 1500, caller, "r3", "e3")
-	k.NoteUse("Encrypt", 1600, "bob", "r4", "e4")
-	k.NoteUse("Encrypt", 900, "carol", "r5", "e5") // late
+	k.NoteUse("Encrypt", 1000, caller, "r1", eventOf("e1"))
+	k.NoteUse("Encrypt", 1999, caller, "r2", eventOf("e2")) // within the second
+	k.NoteUse("Decrypt", 1500, caller, "r3", eventOf("e3"))
+	k.NoteUse("Encrypt", 1600, "bob", "r4", eventOf("e4"))
+	k.NoteUse("Encrypt", 900, "carol", "r5", eventOf("e5")) // late
 	want := kms.Usage{Schema: 1, Scope: k.Scope, KeyID: k.ID,
 		Operations: []kms.KeyUse{useOf("Decrypt", 1500, "e3", "r3", caller), useOf("Encrypt", 1600, "e4", "r4", "bob")},
 		Callers:    []kms.KeyUse{useOf("Encrypt", 1600, "e4", "r4", "bob"), useOf("Decrypt", 1500, "e3", "r3", caller), useOf("Encrypt", 900, "e5", "r5", "carol")}}
@@ -70,7 +76,7 @@ func TestCallersAreBounded(t *testing.T) {
 	k := l.keysOf(t, 1)[0]
 	const n = 1000
 	for i := range n {
-		k.NoteUse("Encrypt", int64(i), fmt.Sprint("caller ", i), "", "")
+		k.NoteUse("Encrypt", int64(i), fmt.Sprint("caller ", i), "", eventOf(""))
 	}
 	if kept := len(k.handles.use.Load().callers); kept > kms.MaxCallers*4 {
 		t.Errorf("%d callers are kept", kept)
@@ -95,7 +101,7 @@ func TestNoteUseAllocatesNothing(t *testing.T) {
 	i := 0
 	if n := testing.AllocsPerRun(100, func() {
 		i++
-		k.NoteUse(operations[i%2], testStamp+int64(i), caller, "r", "e")
+		k.NoteUse(operations[i%2], testStamp+int64(i), caller, "r", eventOf("e"))
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -124,7 +130,7 @@ func TestDrainUse(t *testing.T) {
 	}
 	want("unused", drain(9))
 	for _, i := range []int{2, 0, 2, 1, 3} {
-		keys[i].NoteUse("Encrypt", testStamp, caller, "", "")
+		keys[i].NoteUse("Encrypt", testStamp, caller, "", eventOf(""))
 	}
 	changed := *keyNumber(scopeA, 1)
 	changed.State = kms.StateDisabled
@@ -132,13 +138,13 @@ func TestDrainUse(t *testing.T) {
 	l.commit(deleted(l.write(l.ids.Key(scopeA, keys[3].ID), keyNumber(scopeA, 4))))
 	want("none", drain(0))
 	want("two", drain(2), keys[2], keys[0])
-	keys[2].NoteUse("Encrypt", testStamp+useEvery, caller, "", "")
+	keys[2].NoteUse("Encrypt", testStamp+useEvery, caller, "", eventOf(""))
 	want("the rest, without the key that is gone", drain(9), keys[1], keys[2])
 	want("drained", drain(9))
 	if u := keys[1].Used(); len(u.Callers) != 1 {
 		t.Errorf("draining forgot %+v", u)
 	}
-	keys[0].NoteUse("Encrypt", testStamp+2*useEvery, caller, "", "")
+	keys[0].NoteUse("Encrypt", testStamp+2*useEvery, caller, "", eventOf(""))
 	if all := l.view().DrainUse(9); len(all) != 1 || all[0].State != kms.StateDisabled {
 		t.Errorf("%d keys, not as the view has them", len(all))
 	}
@@ -156,7 +162,7 @@ func TestNoteUseRaces(t *testing.T) {
 	for w := range workers {
 		noting.Go(func() {
 			for i := range uses {
-				keys[(w+i)%len(keys)].NoteUse(fmt.Sprint("Operation", w%3), int64(i)*useEvery, fmt.Sprint("caller ", w), "r", "e")
+				keys[(w+i)%len(keys)].NoteUse(fmt.Sprint("Operation", w%3), int64(i)*useEvery, fmt.Sprint("caller ", w), "r", eventOf("e"))
 			}
 		})
 	}
