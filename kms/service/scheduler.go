@@ -267,6 +267,7 @@ func destroyKey(r *request, c *change, k *catalog.Key) error {
 		}
 	}
 	for _, a := range r.view.AliasesOf(k.Scope, k.Raw, "", maxAliasesOfKey) {
+		c.guard(a.Guard()) // one that moves to another key meanwhile stays
 		if err := c.delete(r, fsm.Ref{Kind: fsm.KindAlias, ID: a.Record}, &a.Alias); err != nil {
 			return err
 		}
