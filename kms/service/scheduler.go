@@ -122,6 +122,12 @@ func (s *Service) runKey(ctx context.Context, scope kms.Scope, raw [16]byte) err
 			return c, step.plan(r, c, step.key)
 		})
 		r.generated.Wipe()
+		if kms.CodeOf(err) == kms.CodeOutcomeUnknown && step.event != "" {
+			// It may be done, and then nobody finds it due again: this is the only record there will be.
+			if blocked := r.auditEvent(step.event, scope, step.key.ARN, err); blocked != nil {
+				err = blocked
+			}
+		}
 		if err == nil && done && step.event != "" {
 			err = r.auditEvent(step.event, scope, step.key.ARN, nil)
 			s.Logger.Info("scheduled work is done", "event", step.event, "key", step.key.ARN)
