@@ -222,7 +222,6 @@ func importMaterial(r *request, q *kms.ImportKeyMaterialRequest) (*change, error
 	if err != nil {
 		return nil, err
 	}
-	changed.State = changed.AfterImport()
 	r.keyResponse(&changed)
 	c.answer = &kms.KeyMaterialAnswer{KeyID: k.ARN, KeyMaterialID: m.ID}
 	m.Version = version
@@ -268,6 +267,7 @@ func (r *request) place(c *change, k *catalog.Key, changed *kms.Key, m kms.Mater
 		if m.Description != "" {
 			was.Description = m.Description
 		}
+		changed.State = changed.AfterImport()
 		return was.Version, r.writeKey(c, changed)
 	case announced:
 		m.Version = k.Announced.Version
