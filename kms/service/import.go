@@ -320,17 +320,11 @@ func (r *request) placeNew(c *change, k *catalog.Key, changed *kms.Key, m kms.Ma
 	return nil
 }
 
-// materialRecord finds the material that an earlier request wrote or deleted among its records.
-func materialRecord(rs *records, k *kms.Key) string {
-	raws := append(slices.Clone(k.Materials), kms.Material{})
-	if k.Announced != nil {
-		raws = append(raws, *k.Announced)
-	}
+// materialRecord returns the id of the material that an earlier request wrote or deleted, "" if it wrote none.
+func materialRecord(rs *records) string {
 	for _, ref := range rs.refs {
-		for _, m := range raws {
-			if ref.Kind == fsm.KindMaterial && m.ID == hex.EncodeToString([]byte(ref.ID)) {
-				return m.ID
-			}
+		if ref.Kind == fsm.KindMaterial {
+			return hex.EncodeToString([]byte(ref.ID))
 		}
 	}
 	return ""
@@ -341,7 +335,7 @@ func replayImport(r *request, rs *records) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: materialRecord(rs, k)}, nil
+	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: materialRecord(rs)}, nil
 }
 
 func checkUnimport(r *request, q *kms.DeleteImportedKeyMaterialRequest) error {
@@ -435,10 +429,19 @@ func (r *request) deleteMaterial(c *change, raw [16]byte, version uint32, id str
 	return c.delete(r, ref, &catalog.Material{Schema: 1, KeyID: raw, Version: version})
 }
 
+// replayUnimport answers the material that an earlier request deleted. Where it found none to delete, that is the
+// one that was asked for, or else the current one.
 func replayUnimport(r *request, rs *records) (any, error) {
 	k, err := r.replayed(rs)
 	if err != nil {
 		return nil, err
 	}
-	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: materialRecord(rs, k)}, nil
+	id := materialRecord(rs)
+	if q, ok := r.call.Request.(*kms.DeleteImportedKeyMaterialRequest); ok && id == "" {
+		id = q.KeyMaterialID
+	}
+	if id == "" {
+		id = k.Current().ID
+	}
+	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: id}, nil
 }
