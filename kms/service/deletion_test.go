@@ -94,7 +94,7 @@ func TestDeletionWindow(t *testing.T) {
 		days   int64
 	}{{nil, 30}, {ptr(7), 7}, {ptr(30), 30}} {
 		key := w.CreateKey(w.alice)
-		now := w.State().LogTime()
+		now := w.Now()
 		k := w.must(t, w.alice, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: key, PendingWindowInDays: row.window}).(*kms.KeyAnswer).Key
 		if k.KeyState != kms.StatePendingDeletion || k.Enabled || int64(k.PendingDeletionWindowInDays) != row.days || k.DeletionDate.UnixMilli() != now+row.days*oneDay.Milliseconds() {
 			t.Errorf("scheduled %+v", k)
@@ -180,8 +180,7 @@ func TestDestruction(t *testing.T) {
 	want(t, "material", err, "")
 	w.schedule(t, key, 7)
 	date := w.describe(t, key).DeletionDate.UnixMilli()
-	now := func() int64 { return w.State().LogTime() }
-	w.Advance(time.Duration(date-now()-10) * time.Millisecond)
+	w.Advance(time.Duration(date-w.Now()-10) * time.Millisecond)
 	runDue(t, w.Node, n)
 	if got := w.describe(t, key).KeyState; got != kms.StatePendingDeletion {
 		t.Fatalf("before its time the key is %s", got)
