@@ -134,7 +134,12 @@ func createGrant(r *request, q *kms.CreateGrantRequest) (*change, error) {
 	if body, err := r.liveGrant(ref); err != nil {
 		return nil, err
 	} else if body != nil {
-		g = body // the same name and parameters: the same grant
+		g = body // the same name and parameters: the same grant, which nobody may have ended meanwhile
+		was, err := r.grant(k, g.ID)
+		if err != nil {
+			return nil, err
+		}
+		c.guard(was.Guard())
 	} else {
 		if r.view.Members(scope) >= maxGrantsOfKey {
 			return nil, kms.Errorf(kms.CodeLimitExceeded, "The key %s has %d grants, which is the limit.", k.ARN, maxGrantsOfKey)
