@@ -279,7 +279,7 @@ func TestLateCancellation(t *testing.T) {
 	for range 201 {
 		w.must(t, w.alice, kms.OpCreateGrant, grantRequest(key))
 	}
-	w.schedule(t, key, 7)
+	w.Advance(time.Duration(w.schedule(t, key, 7).DeletionDate.UnixMilli()-w.Now()-50) * time.Millisecond)
 	n.Break(servicetest.Faults{Propose: func(txn *fsm.Txn) error {
 		if txn.Event == "key.destroyed" {
 			return servicetest.ErrFault
@@ -290,7 +290,7 @@ func TestLateCancellation(t *testing.T) {
 	w.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
 		if first {
 			first = false
-			w.Advance(8 * oneDay)
+			w.Advance(time.Second)
 			n.RunDue(t.Context())
 		}
 	}})

@@ -140,3 +140,29 @@ func TestNothingIsDoneUnrecorded(t *testing.T) {
 	runDue(t, w.Node)
 	w.doneOnce(t, d, 0, w.Node, n)
 }
+
+// A leader that decided before another one, and is heard after it decided, has done it: the other finds nothing.
+func TestTwoLeadersInTurn(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	n := w.Cluster.Node(servicetest.Options{})
+	key := w.CreateKey(w.alice)
+	w.enableRotation(t, key, 90)
+	w.Advance(92 * oneDay)
+	decided, may, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	n.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) { close(decided); <-may }})
+	go func() { done <- n.RunDue(t.Context()) }()
+	<-decided
+	w.CreateKey(w.alice) // so that the second decides on a later state
+	once := false
+	w.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
+		if !once {
+			once = true
+			close(may)
+			want(t, "the first", <-done, "")
+		}
+	}})
+	runDue(t, w.Node)
+	if got := len(w.rotations(t, key, "")); got != 1 || live(w, fsm.KindMaterial) != 3 {
+		t.Errorf("%d rotations", got)
+	}
+}
