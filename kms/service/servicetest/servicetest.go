@@ -134,6 +134,13 @@ func (c *Cluster) Advance(d time.Duration) {
 	c.now += d.Milliseconds()
 }
 
+// Now returns log time in ms.
+func (c *Cluster) Now() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
 // State returns the state that the leader has.
 func (c *Cluster) State() *fsm.View {
 	c.mu.Lock()
