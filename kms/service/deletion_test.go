@@ -26,10 +26,21 @@ func in(t testing.TB, n *servicetest.Node, who servicetest.Credentials, region s
 	return result.Answer, nil
 }
 
+// caughtUp waits until nodes have seen what the log holds: what is due they look for in what they have seen.
+func caughtUp(t testing.TB, nodes ...*servicetest.Node) {
+	t.Helper()
+	for _, n := range nodes {
+		if err := n.CatchUp(t.Context()); err != nil && !n.Catalog.Sealed() {
+			t.Fatalf("%s: %v", n.Name, err)
+		}
+	}
+}
+
 // runDue does what is due, without an error.
 func runDue(t testing.TB, nodes ...*servicetest.Node) {
 	t.Helper()
 	for _, n := range nodes {
+		caughtUp(t, n)
 		if err := n.RunDue(t.Context()); err != nil {
 			t.Fatalf("%s: %v", n.Name, err)
 		}
@@ -253,6 +264,7 @@ func TestDestructionInParts(t *testing.T) {
 		}
 		return nil
 	}})
+	caughtUp(t, w.Node)
 	want(t, "the first leader", w.RunDue(t.Context()), kms.CodeNoQuorum)
 	if left := live(w, fsm.KindGrant); left != 250 {
 		t.Errorf("%d grants are left", left)
@@ -291,6 +303,7 @@ func TestLateCancellation(t *testing.T) {
 		if first {
 			first = false
 			w.Advance(time.Second)
+			caughtUp(t, n)
 			n.RunDue(t.Context())
 		}
 	}})

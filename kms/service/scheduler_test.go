@@ -63,6 +63,7 @@ func TestTwoLeadersDoItOnce(t *testing.T) {
 		n := w.Cluster.Node(servicetest.Options{})
 		d := w.duties(t)
 		w.Advance(40 * oneDay)
+		caughtUp(t, w.Node, n)
 		var wg sync.WaitGroup
 		for _, one := range []*servicetest.Node{w.Node, n, w.Node, n} {
 			wg.Go(func() { want(t, "run", one.RunDue(t.Context()), "") })
@@ -78,6 +79,7 @@ func TestALeaderThatLosesItsAnswers(t *testing.T) {
 	d := w.duties(t)
 	w.Advance(40 * oneDay)
 	n.Break(servicetest.Faults{AfterPropose: errLost})
+	caughtUp(t, n)
 	want(t, "run", n.RunDue(t.Context()), kms.CodeOutcomeUnknown)
 	n.Break(servicetest.Faults{})
 	runDue(t, w.Node, n, w.Node)
@@ -101,6 +103,7 @@ func TestNothingIsDoneWhile(t *testing.T) {
 			n.Break(row.fault)
 			w.Advance(40 * oneDay)
 			for range 3 {
+				caughtUp(t, n)
 				want(t, "run", n.RunDue(t.Context()), row.code)
 			}
 			w.undone(t, d)
@@ -135,6 +138,7 @@ func TestNothingIsDoneUnrecorded(t *testing.T) {
 	n.Break(servicetest.Faults{Audit: func([]byte) error { return servicetest.ErrFault }})
 	_, err := n.Do(w.alice, kms.OpListKeys, &kms.ListRequest{}) // the node learns that it cannot write
 	want(t, "list", err, kms.CodeAuditBlocked)
+	caughtUp(t, n)
 	want(t, "run", n.RunDue(t.Context()), kms.CodeAuditBlocked)
 	w.undone(t, d)
 	runDue(t, w.Node)
@@ -150,6 +154,7 @@ func TestTwoLeadersInTurn(t *testing.T) {
 	w.Advance(92 * oneDay)
 	decided, may, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	n.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) { close(decided); <-may }})
+	caughtUp(t, n)
 	go func() { done <- n.RunDue(t.Context()) }()
 	<-decided
 	w.CreateKey(w.alice) // so that the second decides on a later state
