@@ -386,17 +386,12 @@ func TestDestructionInParts(t *testing.T) {
 
 // What comes to a key between the decision to destroy it and the commit does not survive it.
 func TestDestructionLeavesNothingThatCameLate(t *testing.T) {
-	late := map[string]func(t *testing.T, w *world, b *catalog.View, key string) (fsm.Ref, any, []fsm.ScopeID){
-		"alias": func(t *testing.T, _ *world, v *catalog.View, key string) (fsm.Ref, any, []fsm.ScopeID) {
+	late := map[string]func(v *catalog.View, key string) (fsm.Ref, any, []fsm.ScopeID){
+		"alias": func(v *catalog.View, key string) (fsm.Ref, any, []fsm.ScopeID) {
 			ids := v.IDs()
 			return ids.Alias(aliceScope, "alias/late"), &kms.Alias{Schema: 1, Scope: aliceScope, Name: "alias/late", KeyID: key}, []fsm.ScopeID{ids.AliasesOf(aliceScope, key)}
 		},
-		"grant": func(t *testing.T, _ *world, v *catalog.View, key string) (fsm.Ref, any, []fsm.ScopeID) {
-			ids := v.IDs()
-			return ids.Grant(aliceScope, key, "late"), &kms.Grant{Schema: 1, Scope: aliceScope, KeyID: key, ID: "late", GranteePrincipal: "arn:aws:iam::" + bobID + ":root",
-				Operations: []kms.GrantOperation{"Decrypt"}}, []fsm.ScopeID{ids.GrantsOf(aliceScope, key)}
-		},
-		"usage": func(t *testing.T, _ *world, v *catalog.View, key string) (fsm.Ref, any, []fsm.ScopeID) {
+		"usage": func(v *catalog.View, key string) (fsm.Ref, any, []fsm.ScopeID) {
 			return v.IDs().Usage(aliceScope, key), &kms.Usage{Schema: 1, Scope: aliceScope, KeyID: key, Operations: []kms.KeyUse{{Operation: "Encrypt", At: 1}}}, nil
 		},
 	}
@@ -411,7 +406,7 @@ func TestDestructionLeavesNothingThatCameLate(t *testing.T) {
 			w.Break(servicetest.Faults{BeforePropose: func(txn *fsm.Txn) {
 				once.Do(func() {
 					v := w.Catalog.View()
-					ref, body, scopes := make(t, w, v, key)
+					ref, body, scopes := make(v, key)
 					write, err := v.Put(ref, body, scopes...)
 					if err != nil {
 						t.Fatal(err)
