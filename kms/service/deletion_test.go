@@ -233,7 +233,7 @@ func TestDeletionTellsWhoUsedTheKey(t *testing.T) {
 
 // full makes a key with all that a key can have, and returns its id and a ciphertext. What is there beside it is
 // what live said before.
-func (w *world) full(t testing.TB, q *kms.CreateKeyRequest, name string, grants int) (key string, ciphertext []byte) {
+func (w *world) full(t *testing.T, q *kms.CreateKeyRequest, name string, grants int) (key string, ciphertext []byte) {
 	t.Helper()
 	key = w.make(t, w.alice, q).KeyID
 	for _, alias := range []string{"alias/" + name + "-a", "alias/" + name + "-b"} {
