@@ -21,6 +21,18 @@ func (v *View) Get(kind Kind, id ID) (Record, bool) {
 	return r, true
 }
 
+// Revision returns the revision of a record, 0 for none, and whether it is live, without copying its body.
+func (v *View) Revision(kind Kind, id ID) (revision uint64, live bool) {
+	if !kind.valid() {
+		return 0, false
+	}
+	e, ok := v.t.records[kind].Get(id)
+	if !ok {
+		return 0, false
+	}
+	return e.revision, !e.deleted()
+}
+
 // GetAny returns a record that may be a tombstone.
 func (v *View) GetAny(kind Kind, id ID) (Record, bool) {
 	if !kind.valid() {

@@ -181,7 +181,7 @@ func IsRefusal(err error) bool {
 	}
 	switch c := AsError(err).Code; c {
 	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState, CodeInvalidKeyUsage,
-		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag,
+		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag, CodeUnsupported,
 		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectKeyMaterial, CodeDryRun:
 		return true
 	default:

@@ -68,7 +68,7 @@ type (
 		CurrentKeyMaterialID        string                    `json:"current_key_material_id,omitempty"` // 64 hex digits
 		CreatedAt                   time.Time                 `json:"created_at"`
 		DeletionDate                *time.Time                `json:"deletion_date,omitempty"`
-		PendingDeletionWindowInDays int32                     `json:"pending_deletion_window_in_days,omitempty"` // while replicas are awaited
+		PendingDeletionWindowInDays int32                     `json:"pending_deletion_window_in_days,omitzero"` // while replicas are awaited
 		ExpirationModel             ExpirationModel           `json:"expiration_model,omitempty"`
 		ValidTo                     *time.Time                `json:"valid_to,omitempty"`
 		MultiRegionConfiguration    *MultiRegionConfiguration `json:"multi_region_configuration,omitempty"`
@@ -122,7 +122,7 @@ type (
 		LastUse           *UseEntry  `json:"last_use,omitempty"`
 		Operations        []UseEntry `json:"operations"` // the last use by each operation, latest first
 		RecentCallers     []UseEntry `json:"recent_callers"`
-		Unreachable       []string   `json:"unreachable,omitempty"` // nodes that could not be asked for their last hour
+		SilentNodes       int        `json:"silent_nodes"` // nodes that did not tell what they have not written yet, an hour's at most
 	}
 
 	// GetKeyPolicyAnswer carries the policy document.
@@ -180,8 +180,7 @@ type (
 
 // Requests and answers of rotation, import and multi-Region keys.
 type (
-	// EnableKeyRotationRequest turns automatic rotation on, every 90 to 2560 days; nil means 365 or the period
-	// that was set before.
+	// EnableKeyRotationRequest turns automatic rotation on, every 90 to 2560 days; nil means 365.
 	EnableKeyRotationRequest struct {
 		KeyID                string `json:"-" path:"key"`
 		RotationPeriodInDays *int   `json:"rotation_period_in_days,omitempty"`
@@ -191,7 +190,7 @@ type (
 	KeyRotationStatusAnswer struct {
 		KeyID                string     `json:"key_id"` // ARN
 		KeyRotationEnabled   bool       `json:"key_rotation_enabled"`
-		RotationPeriodInDays int        `json:"rotation_period_in_days,omitempty"`
+		RotationPeriodInDays int        `json:"rotation_period_in_days,omitzero"`
 		NextRotationDate     *time.Time `json:"next_rotation_date,omitempty"`
 		OnDemandRotations    int        `json:"on_demand_rotations"` // of the 25 that a key can have
 	}

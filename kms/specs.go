@@ -142,7 +142,6 @@ type Spec struct {
 	Encapsulation []EncapsulationAlgorithm
 	Importable    bool // of origin EXTERNAL too
 	Asymmetric    bool
-	MultiRegion   bool
 }
 
 // specs is the table of
@@ -150,21 +149,21 @@ type Spec struct {
 var specs = func() map[KeySpec]*Spec {
 	rsa := &Spec{Usages: []KeyUsage{EncryptDecrypt, SignVerify}, Encryption: []EncryptionAlgorithm{RSAESOAEPSHA1, RSAESOAEPSHA256},
 		Signing:    []SigningAlgorithm{RSASSAPKCS1SHA256, RSASSAPKCS1SHA384, RSASSAPKCS1SHA512, RSASSAPSSSHA256, RSASSAPSSSHA384, RSASSAPSSSHA512},
-		Importable: true, Asymmetric: true, MultiRegion: true}
+		Importable: true, Asymmetric: true}
 	nist := func(a SigningAlgorithm) *Spec {
 		return &Spec{Usages: []KeyUsage{SignVerify, KeyAgreement}, Signing: []SigningAlgorithm{a}, Agreement: []KeyAgreementAlgorithm{ECDH},
-			Importable: true, Asymmetric: true, MultiRegion: true}
+			Importable: true, Asymmetric: true}
 	}
 	signs := func(importable bool, a ...SigningAlgorithm) *Spec {
-		return &Spec{Usages: []KeyUsage{SignVerify}, Signing: a, Importable: importable, Asymmetric: true, MultiRegion: true}
+		return &Spec{Usages: []KeyUsage{SignVerify}, Signing: a, Importable: importable, Asymmetric: true}
 	}
 	hmac := func(a MacAlgorithm) *Spec {
-		return &Spec{Usages: []KeyUsage{GenerateVerifyMac}, Mac: []MacAlgorithm{a}, Importable: true, MultiRegion: true}
+		return &Spec{Usages: []KeyUsage{GenerateVerifyMac}, Mac: []MacAlgorithm{a}, Importable: true}
 	}
 	mlDSA := signs(false, MLDSASHAKE256)
-	mlKEM := &Spec{Usages: []KeyUsage{EncapsulateDecapsulate}, Encapsulation: []EncapsulationAlgorithm{MLKEM}, Asymmetric: true, MultiRegion: true}
+	mlKEM := &Spec{Usages: []KeyUsage{EncapsulateDecapsulate}, Encapsulation: []EncapsulationAlgorithm{MLKEM}, Asymmetric: true}
 	return map[KeySpec]*Spec{
-		SymmetricDefault: {Usages: []KeyUsage{EncryptDecrypt}, Encryption: []EncryptionAlgorithm{AlgorithmSymmetricDefault}, Importable: true, MultiRegion: true},
+		SymmetricDefault: {Usages: []KeyUsage{EncryptDecrypt}, Encryption: []EncryptionAlgorithm{AlgorithmSymmetricDefault}, Importable: true},
 		RSA2048:          rsa, RSA3072: rsa, RSA4096: rsa,
 		ECCNISTP256: nist(ECDSASHA256), ECCNISTP384: nist(ECDSASHA384), ECCNISTP521: nist(ECDSASHA512),
 		ECCSECGP256K1:       signs(true, ECDSASHA256),
@@ -183,8 +182,3 @@ func (s KeySpec) Spec() (*Spec, bool) {
 
 // Serves reports whether keys of the spec may have the usage.
 func (s *Spec) Serves(u KeyUsage) bool { return slices.Contains(s.Usages, u) }
-
-// RotatesAutomatically reports whether keys of spec and origin have automatic rotation.
-func RotatesAutomatically(s KeySpec, o Origin) bool {
-	return s == SymmetricDefault && o == OriginAWSKMS
-}

@@ -153,11 +153,6 @@ func TestSpecTable(t *testing.T) {
 		if quantum := strings.HasPrefix(string(name), "ML_"); s.Importable == quantum {
 			t.Errorf("%s can be imported: %v", name, s.Importable)
 		}
-		for _, o := range Origins {
-			if RotatesAutomatically(name, o) != (name == SymmetricDefault && o == OriginAWSKMS) {
-				t.Errorf("%s of origin %s rotates", name, o)
-			}
-		}
 	}
 	if served != len(specs) {
 		t.Errorf("%d specs of %d are words of AWS", served, len(specs))

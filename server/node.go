@@ -559,7 +559,7 @@ func (n *node) sealLocal() {
 		return
 	}
 	if n.replica.Status().CanWrite { // nothing delays an emergency
-		n.writeUsage(usageGrace)
+		n.writeUsage(context.Background(), usageGrace)
 	}
 	n.catalog.Seal()
 	n.log.Info("the node is sealed")

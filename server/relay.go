@@ -133,7 +133,7 @@ func (n *node) askSealed(ctx context.Context, member string) (bool, error) {
 }
 
 // Ask implements service.Cluster.
-func (n *node) Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string) {
+func (n *node) Ask(ctx context.Context, question []byte) (answers [][]byte, silent int) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	names := n.otherMembers(ctx)
@@ -150,11 +150,11 @@ func (n *node) Ask(ctx context.Context, question []byte) (answers [][]byte, sile
 		})
 	}
 	wg.Wait()
-	for i, name := range names {
-		if all[i] == nil {
-			silent = append(silent, name)
+	for _, answer := range all {
+		if answer == nil {
+			silent++
 		} else {
-			answers = append(answers, all[i])
+			answers = append(answers, answer)
 		}
 	}
 	return answers, silent

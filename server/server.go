@@ -87,11 +87,11 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	}
 	n := &node{cfg: cfg, version: seams.Version, log: s.log}
 	s.node = n
-	if err := s.openState(cfg, seams); err != nil {
+	auditLog, err := s.openAudit(cfg) // closed last: what the parts do until they are closed is recorded
+	if err != nil {
 		return nil, err
 	}
-	auditLog, err := s.openAudit(cfg)
-	if err != nil {
+	if err := s.openState(cfg, seams); err != nil {
 		return nil, err
 	}
 	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(), Audit: auditLog,
@@ -185,7 +185,7 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes})
 	router := d.Router()
 	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
-	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent}).Mount(router)
+	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
 	s.http = door.Server(d.Handler(router), s.log)
 
 	s.api = seams.APIListener

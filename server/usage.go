@@ -25,22 +25,22 @@ func (s *Server) openUsage() {
 			case <-ctx.Done():
 				return
 			case <-time.After(wait):
-				s.node.writeUsage(time.Minute)
+				s.node.writeUsage(ctx, time.Minute)
 			}
 		}
 	}()
 	s.closeLater("key usage", func() error {
 		cancel()
 		<-done
-		s.node.writeUsage(usageGrace)
+		s.node.writeUsage(context.Background(), usageGrace)
 		return nil
 	})
 }
 
 // writeUsage writes what this node remembers of the use of keys. What cannot be written now is written the next
 // time, or lost when there is none: it is at most an hour's.
-func (n *node) writeUsage(limit time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+func (n *node) writeUsage(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := n.service.WriteUsage(ctx); err != nil && kms.CodeOf(err) != kms.CodeSealed && kms.CodeOf(err) != kms.CodeNotInitialized {
 		n.log.Warn("the last use of keys could not be written", "error", err)

@@ -32,6 +32,8 @@ type Config struct {
 	// Concurrency is how many requests are served at a time, from the end of their bodies on; more are
 	// answered 429. Default 4096. A quarter as many may wait for every member besides (wait=all).
 	Concurrency int
+	// MaxPlaintext is how many bytes Encrypt takes. Default 4096, as AWS KMS.
+	MaxPlaintext int
 }
 
 // Door serves the operations. It is safe for concurrent use.
@@ -39,6 +41,7 @@ type Door struct {
 	service Service
 	door    *door.Door
 	serving *door.Gate
+	maxText int        // bytes of a plaintext; 0: the service's default
 	waiting *door.Gate // for requests with wait=all: each may take as long as the longest lease
 	openapi []byte
 }
@@ -48,7 +51,7 @@ func New(c Config) *Door {
 	if c.Concurrency <= 0 {
 		c.Concurrency = 4096
 	}
-	return &Door{service: c.Service, door: c.Door, openapi: openAPI(c.Version),
+	return &Door{service: c.Service, door: c.Door, maxText: c.MaxPlaintext, openapi: openAPI(c.Version),
 		serving: door.NewGate(c.Concurrency), waiting: door.NewGate(max(1, c.Concurrency/4))}
 }
 
@@ -98,6 +101,7 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 			d.refuse(w, q, b, err)
 			return
 		}
+		call.MaxPlaintext = d.maxText
 		if call.Wait == service.WaitAll {
 			if !d.waiting.Enter() {
 				d.busy(w, q)

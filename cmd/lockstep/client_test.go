@@ -110,7 +110,7 @@ var answers = map[*kms.Operation]any{
 	kms.OpScheduleKeyDeletion: pendingAnswer, kms.OpCancelKeyDeletion: keyAnswer, kms.OpUpdateKeyDescription: keyAnswer,
 	kms.OpRotateKeyOnDemand: keyAnswer, kms.OpUpdatePrimaryRegion: keyAnswer,
 	kms.OpGetKeyLastUsage: &kms.KeyLastUsageAnswer{KeyID: testARN, KeyCreationDate: testTime, TrackingStartDate: testTime, LastUse: &lastUse,
-		Operations: []kms.UseEntry{lastUse}, RecentCallers: []kms.UseEntry{lastUse}, Unreachable: []string{"node-2"}},
+		Operations: []kms.UseEntry{lastUse}, RecentCallers: []kms.UseEntry{lastUse}, SilentNodes: 1},
 	kms.OpPutKeyPolicy:                        &kms.GetKeyPolicyAnswer{KeyID: testARN, PolicyName: "default", Policy: `{"Version":"new"}`},
 	kms.OpListKeyPolicies:                     &kms.ListKeyPoliciesAnswer{PolicyNames: []string{"default"}},
 	kms.OpListResourceTags:                    &kms.ListResourceTagsAnswer{Tags: []kms.Tag{{Key: "team", Value: "payments"}}},

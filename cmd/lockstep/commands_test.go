@@ -85,7 +85,7 @@ func keyCommands() map[string]commandTest {
 		"schedule-deletion days": {"key schedule-deletion k --days 7", "", kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: "k", PendingWindowInDays: ptr(7)}, "CALLER       2026-01-02T03:04:05Z Decrypt by " + ann, `"recent_callers": [`},
 		"cancel-deletion":        {"key cancel-deletion k", "", kms.OpCancelKeyDeletion, &kms.KeyRequest{KeyID: "k"}, "STATE", "key_state"},
 		"rotate":                 {"key rotate k", "", kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: "k"}, testKey, testKey},
-		"last-usage":             {"key last-usage k", "", kms.OpGetKeyLastUsage, &kms.KeyRequest{KeyID: "k"}, "OPERATION      2026-01-02T03:04:05Z Decrypt by " + ann + "\n", `"unreachable": [`},
+		"last-usage":             {"key last-usage k", "", kms.OpGetKeyLastUsage, &kms.KeyRequest{KeyID: "k"}, "OPERATION      2026-01-02T03:04:05Z Decrypt by " + ann + "\n", `"silent_nodes": 1`},
 		"update-description":     {"key update-description k invoices", "", kms.OpUpdateKeyDescription, &kms.UpdateKeyDescriptionRequest{KeyID: "k", Description: "invoices"}, testKey, testKey},
 		"policy get":             {"key policy get k", "", kms.OpGetKeyPolicy, &kms.KeyRequest{KeyID: "k"}, "{\"Version\":\"2012-10-17\"}\n", `"policy_name"`},
 		"policy put":             {"key policy put k --bypass-policy-lockout-safety-check", `{"Version":"stdin"}`, kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: "k", Policy: map[string]any{"Version": "stdin"}, BypassPolicyLockoutSafetyCheck: true}, `{"Version":"new"}`, `"policy_name"`},

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -28,7 +29,7 @@ type Material struct {
 // codec is how record bodies become bytes: CBOR with integer keys (RFC 8949, core deterministic
 // encoding), read strictly.
 type codec struct {
-	enc cbor.EncMode
+	enc cbor.UserBufferEncMode // into buffers of ours: the library's own are pooled and never wiped
 	dec cbor.DecMode
 }
 
@@ -36,7 +37,7 @@ type codec struct {
 var records = newCodec()
 
 func newCodec() codec {
-	enc, err := cbor.CoreDetEncOptions().EncMode()
+	enc, err := cbor.CoreDetEncOptions().UserBufferEncMode()
 	if err != nil {
 		panic(err) // constant options
 	}
@@ -146,11 +147,24 @@ func (c codec) open(b *seal.Barrier, ref fsm.Ref, r fsm.Record) (any, error) {
 	return c.decode(ref.Kind, plain)
 }
 
+// Marshal encodes a value as record bodies are encoded. What has at most size bytes then is in the answer only,
+// for the caller to wipe.
+func Marshal(v any, size int) ([]byte, error) {
+	var b bytes.Buffer
+	b.Grow(size)
+	err := records.enc.MarshalToBuffer(v, &b)
+	return b.Bytes(), err
+}
+
 // Write seals body, a pointer to the record type of ref's kind, into the write of one record.
 // Revisions are chosen by the caller; see View.Put. The errors are the barrier's: CodeSealed once it
 // is wiped.
 func Write(b *seal.Barrier, ref fsm.Ref, revision uint64, body any, scopes ...fsm.ScopeID) (fsm.Write, error) {
-	plain, err := records.enc.Marshal(body)
+	size := 512
+	if m, ok := body.(*Material); ok {
+		size += len(m.Plain)
+	}
+	plain, err := Marshal(body, size)
 	if err != nil {
 		return fsm.Write{}, err
 	}

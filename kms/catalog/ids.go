@@ -91,6 +91,9 @@ func (i IDs) GrantsOf(s kms.Scope, keyID string) fsm.ScopeID {
 	return i.scope("grants", s.Account, s.Region, keyID)
 }
 
+// ManagedOf is the scope of the managed aliases of an account in a region.
+func (i IDs) ManagedOf(s kms.Scope) fsm.ScopeID { return i.scope("managed", s.Account, s.Region) }
+
 // Hash returns a keyed hash of label and parts, for what must be recognized again and not guessed:
 // transaction ids, request hashes, markers. No other id has these labels.
 func (i IDs) Hash(label string, parts ...string) [32]byte {

@@ -21,7 +21,7 @@ const useEvery = 1000
 type use struct {
 	// recent has the latest uses by a hash of operation and caller. It is read and written without a lock, and
 	// only saves work: what is not found there is looked at below.
-	recent [64]atomic.Pointer[kms.KeyUse]
+	recent [16]atomic.Pointer[kms.KeyUse]
 
 	mu         sync.Mutex
 	operations map[string]*kms.KeyUse // guarded by mu: the last use by operation
@@ -160,6 +160,14 @@ func (u *used) add(k *Key) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.keys = append(u.keys, k)
+}
+
+// UsedKeys returns how many keys were used on this node since they were drained.
+func (v *View) UsedKeys() int {
+	u := &v.session.used
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.keys)
 }
 
 // DrainUse returns up to limit keys, as the view has them, that were used on this node since they were drained,

@@ -253,8 +253,23 @@ func (v *View) Open(ref fsm.Ref) (body any, err error) {
 
 // Has reports whether there is a live record.
 func (v *View) Has(ref fsm.Ref) bool {
-	_, ok := v.state.Get(ref.Kind, ref.ID)
-	return ok
+	_, live := v.state.Revision(ref.Kind, ref.ID)
+	return live
+}
+
+// Guard guards that a record is as the view has it, live or not there.
+func (v *View) Guard(ref fsm.Ref) fsm.Guard {
+	revision, live := v.state.Revision(ref.Kind, ref.ID)
+	if !live {
+		revision = 0
+	}
+	return fsm.Guard{Kind: ref.Kind, ID: ref.ID, Revision: revision}
+}
+
+// Unchanged guards that no record came into a scope, went or was written since the view.
+func (v *View) Unchanged(scope fsm.ScopeID) fsm.ScopeGuard {
+	revision, _ := v.state.Scope(scope)
+	return fsm.ScopeGuard{Scope: scope, Exact: true, Revision: revision}
 }
 
 // Absent guards that there is no such live record.
@@ -264,10 +279,8 @@ func Absent(ref fsm.Ref) fsm.Guard { return fsm.Guard{Kind: ref.Kind, ID: ref.ID
 // body is a pointer to the record type of ref's kind.
 func (v *View) Put(ref fsm.Ref, body any, scopes ...fsm.ScopeID) (fsm.Write, error) {
 	revision := v.Index() + 1
-	if old, ok := v.state.GetAny(ref.Kind, ref.ID); ok {
-		revision = max(revision, old.Revision+1)
-	}
-	return Write(v.session.barrier, ref, revision, body, scopes...)
+	old, _ := v.state.Revision(ref.Kind, ref.ID)
+	return Write(v.session.barrier, ref, max(revision, old+1), body, scopes...)
 }
 
 // Delete makes the write that leaves a tombstone. It holds the last body: that is how the catalog

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha512"
 	"crypto/x509"
 	"errors"
 
@@ -45,7 +46,8 @@ func (k *edKey) spki() ([]byte, error) { return x509.MarshalPKIXPublicKey(k.key.
 func (k *edKey) wipe() { clear(k.key) }
 
 // options says what the two algorithms of RFC 8032 take: Ed25519 a message, since it hashes twice,
-// Ed25519ph the SHA-512 digest of one.
+// Ed25519ph the SHA-512 digest of one, which is its message: it is hashed once more, as AWS KMS documents it
+// (FIPS 186-5, 7.8.1). So whoever verifies elsewhere gives the digest to Ed25519ph as the message.
 func (k *edKey) options(a kms.SigningAlgorithm, t kms.MessageType, message []byte) (*ed25519.Options, error) {
 	switch {
 	case a == kms.Ed25519SHA512 && (t == kms.MessageRaw || t == ""):
@@ -61,12 +63,21 @@ func (k *edKey) options(a kms.SigningAlgorithm, t kms.MessageType, message []byt
 	}
 }
 
+// prehash returns what the library takes of a message: Ed25519ph the hash of it.
+func prehash(o *ed25519.Options, message []byte) []byte {
+	if o.Hash != crypto.SHA512 {
+		return message
+	}
+	sum := sha512.Sum512(message)
+	return sum[:]
+}
+
 func (k *edKey) sign(a kms.SigningAlgorithm, t kms.MessageType, message []byte) ([]byte, error) {
 	o, err := k.options(a, t, message)
 	if err != nil {
 		return nil, err
 	}
-	return k.key.Sign(nil, message, o)
+	return k.key.Sign(nil, prehash(o, message), o)
 }
 
 func (k *edKey) verify(a kms.SigningAlgorithm, t kms.MessageType, message, signature []byte) error {
@@ -74,7 +85,7 @@ func (k *edKey) verify(a kms.SigningAlgorithm, t kms.MessageType, message, signa
 	if err != nil {
 		return err
 	}
-	if ed25519.VerifyWithOptions(k.key.Public().(ed25519.PublicKey), message, signature, o) != nil {
+	if ed25519.VerifyWithOptions(k.key.Public().(ed25519.PublicKey), prehash(o, message), signature, o) != nil {
 		return errSignature()
 	}
 	return nil

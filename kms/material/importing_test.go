@@ -160,8 +160,8 @@ func TestWrapping(t *testing.T) {
 }
 
 func TestParseImportTakesLengths(t *testing.T) {
-	for spec, bounds := range map[kms.KeySpec][2]int{kms.SymmetricDefault: {32, 32}, kms.HMAC224: {28, 128}, kms.HMAC256: {32, 128},
-		kms.HMAC384: {48, 128}, kms.HMAC512: {64, 128}} {
+	for spec, bounds := range map[kms.KeySpec][2]int{kms.SymmetricDefault: {32, 32}, kms.HMAC224: {28, 28}, kms.HMAC256: {32, 32},
+		kms.HMAC384: {48, 48}, kms.HMAC512: {64, 64}} {
 		for _, size := range []int{0, 16, bounds[0] - 1, bounds[1] + 1, 4096} {
 			got, err := ParseImport(spec, make([]byte, size))
 			if got != nil {
@@ -378,7 +378,7 @@ func TestFingerprint(t *testing.T) {
 		}
 		all[f] = spec
 	}
-	for _, spec := range []kms.KeySpec{kms.HMAC224, kms.HMAC256} { // the same bytes are other material
+	for _, spec := range []kms.KeySpec{kms.HMAC256, kms.MLDSA44} { // the same bytes are other material
 		if f, err := Fingerprint([]byte("a secret key"), spec, fixedMaterial(t)[kms.SymmetricDefault]); err != nil || all[f] != "" {
 			t.Errorf("%s: %s, error %v", spec, f, err)
 		}

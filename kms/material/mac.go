@@ -14,9 +14,6 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// maxMacKey is the longest HMAC material that may be imported: 1024 bits.
-const maxMacKey = 128
-
 // macSize returns how long generated material of an HMAC spec is: as long as the digest.
 func macSize(spec kms.KeySpec) int {
 	switch spec {
@@ -31,10 +28,10 @@ func macSize(spec kms.KeySpec) int {
 	}
 }
 
-// checkMacKey bounds imported material: at least the spec's length, at most maxMacKey.
+// checkMacKey refuses what does not have the spec's length, as AWS KMS does with imported material.
 func checkMacKey(spec kms.KeySpec, key []byte) error {
-	if n := len(key); n < macSize(spec) || n > maxMacKey {
-		return fmt.Errorf("%s material has %d bytes instead of %d to %d", spec, n, macSize(spec), maxMacKey)
+	if n := len(key); n != macSize(spec) {
+		return fmt.Errorf("%s material has %d bytes instead of %d", spec, n, macSize(spec))
 	}
 	return nil
 }

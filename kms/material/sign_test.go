@@ -2,6 +2,7 @@ package material
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/rsa"
@@ -194,4 +195,16 @@ func TestEd25519IsThatOfTheRFC(t *testing.T) {
 	}
 	prehashed := sum(kms.Ed25519PHSHA512, []byte("a message"))
 	wantCode(t, "Ed25519 as Ed25519ph", k.Verify(kms.Ed25519PHSHA512, kms.MessageDigest, prehashed, pure), kms.CodeInvalidSignature)
+	made, err := k.Sign(kms.Ed25519PHSHA512, kms.MessageDigest, prehashed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ph := &ed25519.Options{Hash: crypto.SHA512}
+	again := sum(kms.Ed25519PHSHA512, prehashed)
+	if err := ed25519.VerifyWithOptions(public.(ed25519.PublicKey), again, made, ph); err != nil {
+		t.Errorf("ED25519_PH_SHA_512 is not Ed25519ph of the digest: %v", err)
+	}
+	if ed25519.VerifyWithOptions(public.(ed25519.PublicKey), prehashed, made, ph) == nil {
+		t.Error("ED25519_PH_SHA_512 takes the digest for the hash that Ed25519ph makes")
+	}
 }

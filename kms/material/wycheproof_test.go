@@ -262,7 +262,7 @@ func TestWycheproofHMAC(t *testing.T) {
 		for _, g := range wycheproofGroups(t, tt.file, 100) {
 			for _, v := range g.Tests {
 				k, err := Open(tt.spec, v.Key)
-				if len(v.Key) < macSize(tt.spec) || len(v.Key) > maxMacKey {
+				if len(v.Key) != macSize(tt.spec) {
 					wantCode(t, fmt.Sprintf("%s %d: a key of %d bytes", tt.file, v.ID, len(v.Key)), err, kms.CodeUnavailable)
 					continue
 				}

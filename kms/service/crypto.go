@@ -165,13 +165,19 @@ func encrypt(r *request, q *kms.EncryptRequest) (any, error) {
 // request has to name the key.
 func (r *request) checkCiphertext(a kms.EncryptionAlgorithm, named bool, ciphertext []byte, ignore bool) (err error) {
 	highest := max(maxCiphertext, r.maxPlaintext()+material.Overhead)
+	if ignore && !named {
+		return kms.Errorf(kms.CodeValidation, "A key is required: with IGNORE_CIPHERTEXT the ciphertext does not name it.")
+	}
+	if ignore && len(ciphertext) == 0 {
+		return nil
+	}
 	if err := checkLength("ciphertextBlob", len(ciphertext), highest); err != nil {
 		return err
 	}
 	switch {
 	case a != kms.AlgorithmSymmetricDefault && !named:
 		return kms.Errorf(kms.CodeValidation, "A key is required: ciphertexts of algorithm %s do not name theirs.", a)
-	case a != kms.AlgorithmSymmetricDefault, ignore && named:
+	case a != kms.AlgorithmSymmetricDefault, ignore:
 		return nil
 	}
 	r.header, err = material.ParseHeader(ciphertext)

@@ -3,6 +3,7 @@ package service
 import (
 	"crypto/rand"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/kms"
@@ -162,16 +163,41 @@ func (r *request) generate(spec kms.KeySpec) (secret.Bytes, error) {
 }
 
 // heavyWork bounds who makes RSA keys: they take seconds of a core, which must not take every core from everybody
-// else, nor the places of all requests.
+// else, nor the places of all requests, nor one account the turn of the others.
 type heavyWork struct {
 	running chan struct{} // a token for each that runs
-	waiting chan struct{} // a token for each that runs or waits
+	mu      sync.Mutex
+	waiting map[string]int // guarded by mu: by account, those that run or wait
+	all     int            // guarded by mu: their sum
 }
 
-const heavyWaiting = 32
+const (
+	heavyAll     = 32 // that run or wait
+	heavyAccount = 8  // the same of one account
+)
 
-func newHeavyWork() heavyWork {
-	return heavyWork{running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), waiting: make(chan struct{}, heavyWaiting)}
+func newHeavyWork() *heavyWork {
+	return &heavyWork{running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), waiting: map[string]int{}}
+}
+
+func (h *heavyWork) enter(account string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.all >= heavyAll || h.waiting[account] >= heavyAccount {
+		return false
+	}
+	h.all++
+	h.waiting[account]++
+	return true
+}
+
+func (h *heavyWork) leave(account string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all--
+	if h.waiting[account]--; h.waiting[account] == 0 {
+		delete(h.waiting, account)
+	}
 }
 
 // enterHeavy waits for its turn to make a key of the spec, if that takes long.
@@ -179,18 +205,22 @@ func (r *request) enterHeavy(spec kms.KeySpec) (leave func(), err error) {
 	if spec != kms.RSA2048 && spec != kms.RSA3072 && spec != kms.RSA4096 {
 		return func() {}, nil
 	}
+	account := r.scope.Account
 	busy := kms.Errorf(kms.CodeThrottled, "Too many RSA keys are being made on this node; try again later.")
 	busy.RetryAfter = 5 * time.Second
-	select {
-	case r.heavy.waiting <- struct{}{}:
-	default:
+	if !r.heavy.enter(account) {
 		return nil, busy
 	}
 	select {
 	case r.heavy.running <- struct{}{}:
-		return func() { <-r.heavy.running; <-r.heavy.waiting }, nil
 	case <-r.ctx.Done():
-		<-r.heavy.waiting
+		r.heavy.leave(account)
 		return nil, busy
 	}
+	leave = func() { <-r.heavy.running; r.heavy.leave(account) }
+	if err := r.hold.Err(); err != nil { // sealed while it waited
+		leave()
+		return nil, err
+	}
+	return leave, nil
 }

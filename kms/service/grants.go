@@ -49,8 +49,8 @@ func checkCreateGrant(r *request, q *kms.CreateGrantRequest) error {
 			return err
 		}
 	}
-	if len(q.Operations) == 0 {
-		return constraint("operations", "Member must not be null")
+	if err := checkLength("operations", len(q.Operations), len(kms.GrantOperations)); err != nil {
+		return err
 	}
 	names := make([]string, len(q.Operations))
 	for i, o := range q.Operations {
@@ -62,17 +62,19 @@ func checkCreateGrant(r *request, q *kms.CreateGrantRequest) error {
 	if q.Name != "" && (len(q.Name) > maxGrantName || !inPattern(q.Name, ":/_-")) {
 		return constraint("name", "Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$ and have length less than or equal to %d", maxGrantName)
 	}
+	if q.Constraints != nil {
+		if err := checkConstraints(q.Constraints); err != nil {
+			return err
+		}
+		r.noteMap("encryptionContextEquals", q.Constraints.EncryptionContextEquals)
+		r.noteMap("encryptionContextSubset", q.Constraints.EncryptionContextSubset)
+	}
 	r.note("granteePrincipal", q.GranteePrincipal)
 	r.note("retiringPrincipal", q.RetiringPrincipal)
 	r.note("operations", strings.Join(names, ","))
 	r.note("name", q.Name)
 	r.noteDryRun(q.DryRun)
-	if q.Constraints == nil {
-		return nil
-	}
-	r.noteMap("encryptionContextEquals", q.Constraints.EncryptionContextEquals)
-	r.noteMap("encryptionContextSubset", q.Constraints.EncryptionContextSubset)
-	return checkConstraints(q.Constraints)
+	return nil
 }
 
 func checkConstraints(c *kms.GrantConstraints) error {
@@ -135,6 +137,7 @@ func createGrant(r *request, q *kms.CreateGrantRequest) (*change, error) {
 		return nil, err
 	} else if body != nil {
 		g = body // the same name and parameters: the same grant
+		c.guard(r.view.Guard(ref))
 	} else {
 		if r.view.Members(scope) >= maxGrantsOfKey {
 			return nil, kms.Errorf(kms.CodeLimitExceeded, "The key %s has %d grants, which is the limit.", k.ARN, maxGrantsOfKey)
@@ -257,7 +260,7 @@ func (r *request) openGrantToken(token string) (s kms.Scope, keyID, grantID stri
 	return kms.Scope{Account: parts[0], Region: parts[1]}, parts[2], parts[3], nil
 }
 
-// checkTokens refuses grant tokens that are none.
+// openTokens refuses grant tokens that are none.
 func (r *request) openTokens(tokens []string) error {
 	for _, t := range tokens {
 		if _, _, _, err := r.openGrantToken(t); err != nil {
@@ -299,7 +302,12 @@ func checkListGrants(r *request, q *kms.ListGrantsRequest) error {
 	if q.GrantID != "" && q.GranteePrincipal != "" {
 		return kms.Errorf(kms.CodeValidation, "Grants are listed by grant id or by grantee principal, not by both.")
 	}
-	r.note("grantId", kms.Printable(q.GrantID))
+	if q.GrantID != "" {
+		if err := checkGrantID(q.GrantID); err != nil {
+			return err
+		}
+	}
+	r.note("grantId", q.GrantID)
 	r.note("granteePrincipal", kms.Printable(q.GranteePrincipal))
 	return checkLimit(q.Limit, 100)
 }
@@ -397,9 +405,20 @@ func checkRevokeGrant(r *request, q *kms.RevokeGrantRequest) error {
 	if err := r.parseSubject(q.KeyID, nil); err != nil {
 		return err
 	}
-	r.note("grantId", kms.Printable(q.GrantID))
+	if err := checkGrantID(q.GrantID); err != nil {
+		return err
+	}
+	r.note("grantId", q.GrantID)
 	r.noteDryRun(q.DryRun)
-	return checkLength("grantId", len(q.GrantID), 128)
+	return nil
+}
+
+// checkGrantID refuses what no grant has as its id.
+func checkGrantID(id string) error {
+	if checkMaterialID(id) != nil || id == "" { // 64 hexadecimal digits both
+		return kms.Errorf(kms.CodeInvalidGrantID, "A grant id has 64 lower-case hexadecimal digits.")
+	}
+	return nil
 }
 
 func revokeGrant(r *request, q *kms.RevokeGrantRequest) (*change, error) {
@@ -438,8 +457,10 @@ func checkRetireGrant(r *request, q *kms.RetireGrantRequest) error {
 		return kms.Errorf(kms.CodeValidation, "A grant is named by its token, or by key and grant id.")
 	}
 	var err error
-	r.key, err = r.parseKey(q.KeyID)
-	return err
+	if r.key, err = r.parseKey(q.KeyID); err != nil {
+		return err
+	}
+	return checkGrantID(q.GrantID)
 }
 
 func retireGrant(r *request, q *kms.RetireGrantRequest) (*change, error) {
@@ -450,7 +471,7 @@ func retireGrant(r *request, q *kms.RetireGrantRequest) (*change, error) {
 			return nil, err
 		}
 		if s != r.scope {
-			return nil, r.denied(r.op.Action, kms.ARN(r.Partition, s, "key/"+keyID))
+			return nil, r.denied(r.op.Action, "*") // nothing that the token hides
 		}
 		r.key, id = kms.KeyRef{ID: keyID}, grantID
 	}

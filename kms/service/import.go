@@ -1,7 +1,6 @@
 package service
 
 import (
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"slices"
@@ -106,7 +105,7 @@ func importParameters(r *request, q *kms.GetParametersForImportRequest) (any, er
 	}
 	defer private.Wipe()
 	t := importToken{Schema: 1, Key: k.ARN, Algorithm: q.WrappingAlgorithm, Private: kms.Sensitive(private), Expires: r.now() + importLifetime}
-	plain, err := cbor.Marshal(t)
+	plain, err := catalog.Marshal(t, 512+len(t.Private))
 	if err != nil {
 		return nil, err
 	}
@@ -209,24 +208,45 @@ func importMaterial(r *request, q *kms.ImportKeyMaterialRequest) (*change, error
 		return nil, err
 	}
 	defer plain.Wipe()
-	sum := sha256.Sum256(plain)
-	defer clear(sum[:])
-	id := r.view.IDs().Hash("material", k.ID, string(sum[:]))
-	m := kms.Material{ID: hex.EncodeToString(id[:]), Created: r.now(), Expires: expires, Description: q.KeyMaterialDescription}
+	id, err := r.importedID(k, plain)
+	if err != nil {
+		return nil, err
+	}
+	m := kms.Material{ID: id, Created: r.now(), Expires: expires, Description: q.KeyMaterialDescription}
 	if q.KeyMaterialID != "" && q.KeyMaterialID != m.ID {
 		return nil, errOtherMaterial()
 	}
 	changed := k.Key
 	changed.Materials = slices.Clone(k.Materials)
-	version, err := r.place(c, k, &changed, m, q.ImportType)
+	added, err := place(k, &changed, &m, q.ImportType)
 	if err != nil {
 		return nil, err
 	}
 	changed.State = changed.AfterImport()
-	r.keyResponse(&changed)
 	c.answer = &kms.KeyMaterialAnswer{KeyID: k.ARN, KeyMaterialID: m.ID}
-	m.Version = version
+	if c, err = r.finish(c, &changed); err != nil {
+		return nil, err
+	}
+	if added {
+		if err := r.announce(c, k, m); err != nil {
+			return nil, err
+		}
+	}
 	return c, r.writeMaterial(c, &changed, m, kms.Sensitive(plain))
+}
+
+// importedID returns the id of imported material: the same for the same material of the same key, in whatever
+// encoding it comes, and a keyed hash that tells nothing of it.
+func (r *request) importedID(k *catalog.Key, plain secret.Bytes) (string, error) {
+	ids := r.view.IDs()
+	key := ids.Hash("material fingerprint")
+	defer clear(key[:])
+	print, err := material.Fingerprint(key[:], k.Spec, plain)
+	if err != nil {
+		return "", err
+	}
+	id := ids.Hash("material", k.ID, print)
+	return hex.EncodeToString(id[:]), nil
 }
 
 // unwrap returns the material of a request in the encoding that is stored.
@@ -248,9 +268,9 @@ func errOtherMaterial() error {
 	return kms.Errorf(kms.CodeIncorrectKeyMaterial, "The key material is not the one that was imported into this key before; to rotate a symmetric key, announce it with the import type NEW_KEY_MATERIAL.")
 }
 
-// place finds the place of imported material in a key, and writes the key, first, and its related ones. It
-// returns the version of the material.
-func (r *request) place(c *change, k *catalog.Key, changed *kms.Key, m kms.Material, how kms.ImportType) (uint32, error) {
+// place puts imported material where it belongs in a key, changed from k, and gives it its version. It reports
+// whether the key has not had it before; related keys have to know it then.
+func place(k *catalog.Key, changed *kms.Key, m *kms.Material, how kms.ImportType) (added bool, err error) {
 	if how == "" {
 		how = kms.ImportExistingMaterial
 		if len(k.Materials) == 0 {
@@ -261,58 +281,58 @@ func (r *request) place(c *change, k *catalog.Key, changed *kms.Key, m kms.Mater
 	announced := k.Announced != nil && k.Announced.ID == m.ID
 	switch {
 	case how == kms.ImportNewMaterial && (at >= 0 || announced && !k.Announced.Missing):
-		return 0, kms.Errorf(kms.CodeIncorrectKeyMaterial, "The key material belongs to this key already; import it again with the import type EXISTING_KEY_MATERIAL.")
+		return false, kms.Errorf(kms.CodeIncorrectKeyMaterial, "The key material belongs to this key already; import it again with the import type EXISTING_KEY_MATERIAL.")
 	case at >= 0:
-		was := &changed.Materials[at]
-		was.Missing, was.Expires, was.Created = false, m.Expires, m.Created
-		if m.Description != "" {
-			was.Description = m.Description
-		}
-		return was.Version, r.writeKey(c, changed)
+		changed.Materials[at] = reimported(changed.Materials[at], m)
+		return false, nil
 	case announced:
-		m.Version = k.Announced.Version
-		if m.Description == "" {
-			m.Description = k.Announced.Description
-		}
-		changed.Announced = &m
-		return m.Version, r.writeKey(c, changed)
+		again := reimported(*k.Announced, m)
+		changed.Announced = &again
+		return false, nil
 	case how == kms.ImportExistingMaterial:
-		return 0, errOtherMaterial()
+		return false, errOtherMaterial()
 	case k.Replica():
-		return 0, kms.Errorf(kms.CodeUnsupported, "New key material is imported into the primary key first: %s is a replica.", k.ARN)
+		return false, kms.Errorf(kms.CodeUnsupported, "New key material is imported into the primary key first: %s is a replica.", k.ARN)
 	case len(k.Materials) > 0 && k.Spec != kms.SymmetricDefault:
-		return 0, errOtherMaterial()
+		return false, errOtherMaterial()
 	case k.Announced != nil:
-		return 0, kms.Errorf(kms.CodeInvalidState, "%s has key material pending rotation already; rotate to it or delete it first.", k.ARN)
+		return false, kms.Errorf(kms.CodeInvalidState, "%s has key material pending rotation already; rotate to it or delete it first.", k.ARN)
 	}
 	m.Version = k.NextVersion()
-	return m.Version, r.placeNew(c, k, changed, m)
+	putNew(changed, *m)
+	return true, nil
 }
 
-// placeNew writes material that a key has not had: its first one, or the announced next one. Related keys
-// know it as missing until it is imported there.
-func (r *request) placeNew(c *change, k *catalog.Key, changed *kms.Key, m kms.Material) error {
-	first := len(k.Materials) == 0
-	put := func(into *kms.Key, m kms.Material) {
-		if first {
-			into.Materials = []kms.Material{m}
-		} else {
-			into.Announced = &m
-		}
+// reimported returns material that a key had as it is after its import again. m gets its version.
+func reimported(was kms.Material, m *kms.Material) kms.Material {
+	m.Version = was.Version
+	was.Missing, was.Expires, was.Created = false, m.Expires, m.Created
+	if m.Description != "" {
+		was.Description = m.Description
 	}
-	put(changed, m)
-	changed.State = changed.AfterImport()
-	if err := r.writeKey(c, changed); err != nil {
-		return err
+	return was
+}
+
+// putNew makes material the first one of a key, or the announced next one.
+func putNew(k *kms.Key, m kms.Material) {
+	if len(k.Materials) == 0 {
+		k.Materials = []kms.Material{m}
+	} else {
+		k.Announced = &m
 	}
+}
+
+// announce makes material known to the related keys, as missing until it is imported there too.
+func (r *request) announce(c *change, k *catalog.Key, m kms.Material) error {
 	related, err := r.related(k, c)
 	if err != nil {
 		return err
 	}
 	for _, other := range related {
 		theirs, missing := other.Key, m
+		theirs.Materials = slices.Clone(other.Materials)
 		forget(&missing)
-		put(&theirs, missing)
+		putNew(&theirs, missing)
 		if err := r.writeKey(c, &theirs); err != nil {
 			return err
 		}
@@ -320,17 +340,11 @@ func (r *request) placeNew(c *change, k *catalog.Key, changed *kms.Key, m kms.Ma
 	return nil
 }
 
-// materialRecord finds the material that an earlier request wrote or deleted among its records.
-func materialRecord(rs *records, k *kms.Key) string {
-	raws := append(slices.Clone(k.Materials), kms.Material{})
-	if k.Announced != nil {
-		raws = append(raws, *k.Announced)
-	}
+// materialOf returns the id of the material that an earlier request wrote or deleted, or "".
+func materialOf(rs *records) string {
 	for _, ref := range rs.refs {
-		for _, m := range raws {
-			if ref.Kind == fsm.KindMaterial && m.ID == hex.EncodeToString([]byte(ref.ID)) {
-				return m.ID
-			}
+		if ref.Kind == fsm.KindMaterial {
+			return hex.EncodeToString([]byte(ref.ID))
 		}
 	}
 	return ""
@@ -341,15 +355,18 @@ func replayImport(r *request, rs *records) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: materialRecord(rs, k)}, nil
+	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: materialOf(rs)}, nil
 }
 
 func checkUnimport(r *request, q *kms.DeleteImportedKeyMaterialRequest) error {
 	if err := r.parseSubject(q.KeyID, nil); err != nil {
 		return err
 	}
+	if err := checkMaterialID(q.KeyMaterialID); err != nil {
+		return err
+	}
 	r.note("keyMaterialId", q.KeyMaterialID)
-	return checkMaterialID(q.KeyMaterialID)
+	return nil
 }
 
 // deleteImported deletes the current material or the one of an id; what is missing already stays missing.
@@ -435,10 +452,19 @@ func (r *request) deleteMaterial(c *change, raw [16]byte, version uint32, id str
 	return c.delete(r, ref, &catalog.Material{Schema: 1, KeyID: raw, Version: version})
 }
 
+// replayUnimport names the material that the request named, or the one that was deleted; what was missing
+// already was the current one.
 func replayUnimport(r *request, rs *records) (any, error) {
 	k, err := r.replayed(rs)
 	if err != nil {
 		return nil, err
 	}
-	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: materialRecord(rs, k)}, nil
+	id := r.call.Request.(*kms.DeleteImportedKeyMaterialRequest).KeyMaterialID
+	if id == "" {
+		id = materialOf(rs)
+	}
+	if id == "" {
+		id = k.Current().ID
+	}
+	return &kms.KeyMaterialAnswer{KeyID: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), KeyMaterialID: id}, nil
 }

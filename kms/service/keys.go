@@ -20,7 +20,7 @@ func keyUses(all map[*kms.Operation]*use) {
 	all[kms.OpEnableKey] = changing(checkKey, setState(kms.StateEnabled, "key.enabled"), replayKey)
 	all[kms.OpDisableKey] = changing(checkKey, setState(kms.StateDisabled, "key.disabled"), replayKey)
 	all[kms.OpUpdateKeyDescription] = changing(checkDescribe, updateDescription, replayKey)
-	all[kms.OpScheduleKeyDeletion] = changing(checkScheduleDeletion, scheduleDeletion, replayKey)
+	all[kms.OpScheduleKeyDeletion] = changing(checkScheduleDeletion, scheduleDeletion, replayDeletion)
 	all[kms.OpCancelKeyDeletion] = changing(checkKey, cancelDeletion, replayKey)
 }
 
@@ -234,14 +234,17 @@ func (r *request) writeNewKey(c *change, k *kms.Key) error {
 }
 
 // writeKey writes the record of a key. Description and tags are bounded in bytes too, so that the records of all
-// regions of a key fit into one transaction; text of one byte a character never gets there.
+// regions of a key fit into one transaction; in up to four regions, text of one byte a character never gets there.
 func (r *request) writeKey(c *change, k *kms.Key) error {
-	text := len(k.Description)
+	text, highest := len(k.Description), maxKeyText
 	for key, value := range k.Tags {
 		text += len(key) + len(value)
 	}
-	if text > maxKeyText {
-		return kms.Errorf(kms.CodeLimitExceeded, "The description and tags of a key have at most %d bytes in UTF-8.", maxKeyText)
+	if k.MultiRegion != nil {
+		highest = min(highest, maxAllText/len(k.MultiRegion.Regions))
+	}
+	if text > highest && !k.Destroying {
+		return kms.Errorf(kms.CodeLimitExceeded, "The description and tags of this key have at most %d bytes in UTF-8.", highest)
 	}
 	ids := r.view.IDs()
 	return c.put(r, ids.Key(k.Scope, k.ID), k, ids.KeysOf(k.Scope.Account))
@@ -370,8 +373,11 @@ func checkDescribe(r *request, q *kms.UpdateKeyDescriptionRequest) error {
 	if err := r.parseSubject(q.KeyID, nil); err != nil {
 		return err
 	}
+	if err := checkDescription(q.Description); err != nil {
+		return err
+	}
 	r.note("description", q.Description)
-	return checkDescription(q.Description)
+	return nil
 }
 
 func updateDescription(r *request, q *kms.UpdateKeyDescriptionRequest) (*change, error) {
@@ -421,11 +427,30 @@ func scheduleDeletion(r *request, q *kms.ScheduleKeyDeletionRequest) (*change, e
 	if err := r.writeUsage(c, k, u); err != nil {
 		return nil, err
 	}
-	answer := r.metadata(&changed)
-	answer.Key.PendingDeletionWindowInDays = int32(window)
-	answer.Key.LastUse, answer.Key.RecentCallers = lastUse(u), useEntries(u.Callers)
-	c.answer = answer
+	c.answer = r.deletionAnswer(&changed, u)
 	return r.finish(c, &changed)
+}
+
+func (r *request) deletionAnswer(k *kms.Key, u kms.Usage) *kms.KeyAnswer {
+	answer := r.metadata(k)
+	answer.Key.PendingDeletionWindowInDays = k.Window
+	answer.Key.LastUse, answer.Key.RecentCallers = lastUse(u), useEntries(u.Callers)
+	return answer
+}
+
+// replayDeletion answers a deletion that an earlier request scheduled, with the use that it wrote.
+func replayDeletion(r *request, rs *records) (any, error) {
+	k, err := r.replayed(rs)
+	if err != nil {
+		return nil, err
+	}
+	var u kms.Usage
+	if written, err := record[kms.Usage](rs, fsm.KindUsage); err == nil {
+		u = *written
+	} else if kms.CodeOf(err) != kms.CodeIdempotencyMismatch { // nobody had used the key
+		return nil, err
+	}
+	return r.deletionAnswer(k, u), nil
 }
 
 // cancelDeletion brings a key back, disabled. Once its day has come nothing brings it back: parts of it may

@@ -2,10 +2,11 @@ package service
 
 import (
 	"context"
-	"slices"
+	"regexp"
 	"strings"
 
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 )
@@ -18,14 +19,23 @@ type unmadeKey struct{ alias string }
 
 func (*unmadeKey) Error() string { return "the managed key is not made yet" }
 
-// makesManaged reports whether the operation uses a key in a way that makes a managed one.
+// managedName is what a managed alias is called: as a service is.
+var managedName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
+
+// makesManaged reports whether the operation uses the key of an alias in a way that makes a managed one.
+// Nothing can be decrypted under a key that is made now.
 func (r *request) makesManaged(alias string) bool {
 	name, managed := strings.CutPrefix(alias, kms.ManagedAliasPrefix)
-	if !managed || name == "" {
+	if !managed || !managedName.MatchString(name) || alias != r.key.Alias {
 		return false
 	}
-	return slices.Contains([]*kms.Operation{kms.OpEncrypt, kms.OpReEncrypt, kms.OpGenerateDataKey, kms.OpGenerateDataKeyWithoutPlaintext,
-		kms.OpGenerateDataKeyPair, kms.OpGenerateDataKeyPairWithoutPlaintext, kms.OpDescribeKey}, r.op)
+	switch r.op {
+	case kms.OpEncrypt, kms.OpReEncrypt:
+		return r.encryption == kms.AlgorithmSymmetricDefault
+	case kms.OpGenerateDataKey, kms.OpGenerateDataKeyWithoutPlaintext, kms.OpGenerateDataKeyPair, kms.OpGenerateDataKeyPairWithoutPlaintext, kms.OpDescribeKey:
+		return true
+	}
+	return false
 }
 
 // managedKey decides on the key of a managed alias, for a caller whom the policy of that key allows what it
@@ -44,14 +54,24 @@ func (r *request) managedKey(alias string) (*change, error) {
 		return nil, err
 	}
 	ids := r.view.IDs()
-	c := &change{event: "key.created"}
+	managed := ids.ManagedOf(k.Scope)
+	if r.view.Members(managed) >= maxManaged {
+		return nil, kms.Errorf(kms.CodeLimitExceeded, "The account has %d managed keys in this region, which is the limit.", maxManaged)
+	}
+	c := &change{event: "key.created", below: []fsm.ScopeGuard{{Scope: managed, Below: maxManaged}}, answer: r.metadata(k)}
 	c.guard(catalog.Absent(ids.Alias(k.Scope, alias)))
+	if r.dryRun {
+		return nil, errDryRun()
+	}
 	if err := r.writeNewKey(c, k); err != nil {
 		return nil, err
 	}
 	return c, c.put(r, ids.Alias(k.Scope, alias), &kms.Alias{Schema: 1, Scope: k.Scope, Name: alias, KeyID: k.ID, Created: now, Updated: now},
-		ids.AliasesOf(k.Scope, k.ID))
+		ids.AliasesOf(k.Scope, k.ID), managed)
 }
+
+// maxManaged is how many managed keys an account has in a region at most: nobody can delete one.
+const maxManaged = 64
 
 // makeManaged makes the key of a managed alias, or finds that another request made it meanwhile.
 func (r *request) makeManaged(ctx context.Context, alias string) error {
@@ -61,6 +81,7 @@ func (r *request) makeManaged(ctx context.Context, alias string) error {
 	guarding := r.guarding
 	r.guarding = true
 	defer func() { r.guarding = guarding }()
+	var arn string
 	done, err := r.commit(ctx, func() (*change, error) {
 		made, err := r.attempt(func(r *request) (any, error) {
 			if _, err := r.view.Alias(r.scope, alias); err == nil {
@@ -71,10 +92,14 @@ func (r *request) makeManaged(ctx context.Context, alias string) error {
 		if err != nil {
 			return nil, err
 		}
-		return made.(*change), nil
+		c := made.(*change)
+		if c != nil {
+			arn = c.answer.(*kms.KeyAnswer).Key.ARN
+		}
+		return c, nil
 	})
 	if err != nil || !done {
 		return err
 	}
-	return r.auditEvent("CreateKey", r.scope, kms.ARN(r.Partition, r.scope, alias), nil)
+	return r.auditEvent(kms.OpCreateKey.Name, r.scope, arn, nil)
 }

@@ -58,6 +58,7 @@ func (r *request) noteInt(key string, n int) {
 
 // noteDryRun says in the audit record that nothing was to be done.
 func (r *request) noteDryRun(dryRun bool) {
+	r.dryRun = dryRun
 	if dryRun {
 		r.parameters = append(r.parameters, audit.Bool("dryRun", true))
 	}
@@ -65,7 +66,7 @@ func (r *request) noteDryRun(dryRun bool) {
 
 // noteUse remembers that a call used its keys.
 func (r *request) noteUse() {
-	for _, k := range r.used[:r.usedKeys] {
-		k.NoteUse(r.op.Name, r.started.UnixMilli(), r.principal.ARN, r.call.RequestID, r.eventID)
+	for _, k := range r.used[:r.usedKeys] { // in log time: one clock that is ahead must not outlast all later uses
+		k.NoteUse(r.op.Name, r.now(), r.principal.ARN, r.call.RequestID, r.eventID)
 	}
 }

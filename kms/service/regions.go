@@ -112,6 +112,9 @@ func replicateKey(r *request, q *kms.ReplicateKeyRequest) (*change, error) {
 	if slices.Contains(k.MultiRegion.Regions, q.ReplicaRegion) {
 		return nil, kms.Errorf(kms.CodeAlreadyExists, "The region %s has a key %s already.", q.ReplicaRegion, k.ID)
 	}
+	if len(k.MultiRegion.Regions) >= maxKeyRegions {
+		return nil, kms.Errorf(kms.CodeLimitExceeded, "The key %s is in %d regions, which is the limit.", k.ARN, maxKeyRegions)
+	}
 	replica := kms.Key{
 		Schema: 1, Scope: s, ID: k.ID, State: kms.StateEnabled, Spec: k.Spec, Usage: k.Usage, Origin: k.Origin,
 		Description: q.Description, Tags: q.Tags, Created: r.now(), DefaultPolicy: true, Materials: slices.Clone(k.Materials),
@@ -184,8 +187,11 @@ func checkPromote(r *request, q *kms.UpdatePrimaryRegionRequest) error {
 	if err := r.parseSubject(q.KeyID, nil); err != nil {
 		return err
 	}
+	if err := r.checkRegion("primaryRegion", q.PrimaryRegion); err != nil {
+		return err
+	}
 	r.note("primaryRegion", q.PrimaryRegion)
-	return r.checkRegion("primaryRegion", q.PrimaryRegion)
+	return nil
 }
 
 // updatePrimaryRegion makes a replica the primary key. Rotation goes with it.
@@ -211,6 +217,9 @@ func updatePrimaryRegion(r *request, q *kms.UpdatePrimaryRegionRequest) (*change
 		changed := one.Key
 		changed.MultiRegion = together
 		if one.Scope.Region == q.PrimaryRegion {
+			if err := r.allowKey(one, r.op.Action, "", nil); err != nil {
+				return nil, err
+			}
 			if err := kms.CheckState(r.op.States, one.State, one.ARN); err != nil {
 				return nil, err
 			}

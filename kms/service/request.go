@@ -39,6 +39,7 @@ type request struct {
 	encryption, decryption kms.EncryptionAlgorithm
 	message                kms.MessageType
 	header                 material.Header // of the ciphertext
+	dryRun                 bool            // only the verdict is asked for
 	ignore                 bool            // a dry run leaves the ciphertext unread
 
 	guarding bool            // what authorizes is kept, since a transaction will guard it
@@ -54,7 +55,7 @@ type request struct {
 
 	asked  bool        // the other members were asked for the use of a key
 	others []kms.Usage // what they answered
-	silent []string    // who did not
+	silent int         // how many did not
 
 	noted      [6]audit.Pair
 	parameters []audit.Pair // see use.check; in noted as long as they fit

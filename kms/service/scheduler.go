@@ -23,8 +23,8 @@ const (
 )
 
 const (
-	dueBatch      = 4096 // keys that one run looks at
-	destroyBatch  = 200  // grants or materials that one transaction deletes
+	dueBatch      = 1 << 17 // keys that one run looks at: those that fail again and again stand before the others
+	destroyBatch  = 200     // grants or materials that one transaction deletes
 	systemSource  = "lockstep"
 	manyMaterials = 100
 )
@@ -68,6 +68,10 @@ func (r *request) auditEvent(name string, s kms.Scope, arn string, err error) er
 		Parameters: []audit.Pair{{Key: "keyId", Value: arn}}, Resources: []audit.Resource{{ARN: arn, AccountID: s.Account, Type: typeKey}},
 		Node: r.Node, Epoch: r.epoch, Index: r.index,
 	}
+	if p := r.principal; p != nil { // who caused it
+		rec.Identity = audit.Identity{Type: p.Type, PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID}
+		rec.SourceIP, rec.UserAgent = r.call.Source, r.call.UserAgent
+	}
 	if err != nil {
 		e := kms.AsError(err)
 		rec.ErrorCode, rec.ErrorMessage = string(e.Code), e.Message
@@ -91,6 +95,9 @@ func (s *Service) RunDue(ctx context.Context) error {
 			continue
 		}
 		if err := s.runKey(ctx, k.Scope, k.Raw); err != nil {
+			if concernsAll(err) {
+				return err
+			}
 			s.Logger.Warn("scheduled work on a key failed and is tried again", "key", k.ARN, "error", err)
 			if first == nil {
 				first = err
@@ -98,6 +105,15 @@ func (s *Service) RunDue(ctx context.Context) error {
 		}
 	}
 	return first
+}
+
+// concernsAll reports whether an error will meet every other key too.
+func concernsAll(err error) bool {
+	switch kms.CodeOf(err) {
+	case kms.CodeSealed, kms.CodeAuditBlocked, kms.CodeNoQuorum, kms.CodeThrottled, kms.CodeUnavailable:
+		return true
+	}
+	return false
 }
 
 // runKey does what is due of one key, one thing after the other.
@@ -122,9 +138,12 @@ func (s *Service) runKey(ctx context.Context, scope kms.Scope, raw [16]byte) err
 			return c, step.plan(r, c, step.key)
 		})
 		r.generated.Wipe()
-		if err == nil && done && step.event != "" {
-			err = r.auditEvent(step.event, scope, step.key.ARN, nil)
-			s.Logger.Info("scheduled work is done", "event", step.event, "key", step.key.ARN)
+		if step.event != "" && (done || kms.CodeOf(err) == kms.CodeOutcomeUnknown) {
+			// What may have been done has a record too: nobody can write it later.
+			s.Logger.Info("scheduled work is done", "event", step.event, "key", step.key.ARN, "error", err)
+			if blocked := r.auditEvent(step.event, scope, step.key.ARN, err); err == nil {
+				err = blocked
+			}
 		}
 		hold.Release()
 		if err != nil || !done {
@@ -179,12 +198,14 @@ func expired(k *catalog.Key, due func(int64) bool) string {
 	return ""
 }
 
-// rotateDue gives a key its yearly material. The next date counts from this one, not from when it was done.
+// rotateDue gives a key new material when its period is over. The next date counts from this one, not from when it
+// was done, unless that has passed too.
 func rotateDue(r *request, c *change, k *catalog.Key) error {
 	changed := k.Key
-	next := nextRotation(k.Rotation.Next, k.Rotation.Period)
+	period := int64(k.Rotation.Period) * day
+	next := k.Rotation.Next + period
 	if now := r.now(); next <= now {
-		next = nextRotation(now, k.Rotation.Period)
+		next = now + period
 	}
 	changed.Rotation = &kms.Rotation{Period: k.Rotation.Period, Next: next}
 	related, err := r.related(k, c)
@@ -266,6 +287,9 @@ func destroyKey(r *request, c *change, k *catalog.Key) error {
 			return err
 		}
 	}
+	// Guarded, so that no alias and no record of use that comes meanwhile outlives the key.
+	c.below = append(c.below, r.view.Unchanged(ids.AliasesOf(k.Scope, k.ID)))
+	c.guard(r.view.Guard(ids.Usage(k.Scope, k.ID)))
 	for _, a := range r.view.AliasesOf(k.Scope, k.Raw, "", maxAliasesOfKey) {
 		if err := c.delete(r, fsm.Ref{Kind: fsm.KindAlias, ID: a.Record}, &a.Alias); err != nil {
 			return err

@@ -21,7 +21,7 @@ const (
 type Service struct {
 	Config
 	uses  map[*kms.Operation]*use
-	heavy heavyWork
+	heavy *heavyWork
 }
 
 // New returns a Service.

@@ -126,9 +126,9 @@ func TestEveryOperationInEveryState(t *testing.T) {
 					q.Policy = defaultPolicy(aliceID)
 				}
 				w.judged(t, op, request, s, row[i], state)
-				if q, ok := request.(*kms.ReEncryptRequest); ok {
+				if op == kms.OpReEncrypt {
 					other := w.CreateKey(w.alice)
-					q = &kms.ReEncryptRequest{KeyID: s.name, CiphertextBlob: w.encrypt(t, w.alice, other, message, nil)}
+					q := &kms.ReEncryptRequest{KeyID: s.name, CiphertextBlob: w.encrypt(t, w.alice, other, message, nil)}
 					w.judged(t, op, q, s, row[i], state)
 				}
 			})

@@ -35,8 +35,11 @@ func checkTagging(r *request, q *kms.TagResourceRequest) error {
 	if len(q.Tags) == 0 {
 		return constraint("tags", "Member must not be null")
 	}
+	if err := checkTags(q.Tags); err != nil {
+		return err
+	}
 	r.noteMap("tags", q.Tags)
-	return checkTags(q.Tags)
+	return nil
 }
 
 func tagResource(r *request, q *kms.TagResourceRequest) (*change, error) {

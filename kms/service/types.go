@@ -88,8 +88,8 @@ type Cluster interface {
 	AllowMember(ctx context.Context, name string) (index uint64, err error)
 	RemoveMember(ctx context.Context, name string) (index uint64, err error)
 	// Ask puts a question to the other members, whose services answer it with Service.Answer, and returns what
-	// they answered within a second and who did not.
-	Ask(ctx context.Context, question []byte) (answers [][]byte, silent []string)
+	// they answered within a second, and how many did not.
+	Ask(ctx context.Context, question []byte) (answers [][]byte, silent int)
 	// Seal seals this node or all; it returns after this node's catalog is wiped.
 	Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error)
 }

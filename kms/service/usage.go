@@ -7,34 +7,40 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
-	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 )
 
 // Each node remembers in memory when and by whom its keys were used, and writes what it knows into the
-// keys' usage records at most once an hour. Whoever has to know it now asks the other members besides.
+// keys' usage records once an hour. Whoever has to know it now asks the other members besides.
 
-// knownUsage returns what the record of a key's use says and what this node remembers beside it.
+// knownUsage returns what the record of a key's use says and what this node remembers beside it. A record that
+// does not open says nothing; the next write mends it.
 func (r *request) knownUsage(k *catalog.Key) (kms.Usage, error) {
 	u := k.Used()
 	written, _, err := r.view.Usage(k)
-	if err != nil || written == nil {
+	if kms.CodeOf(err) == kms.CodeSealed {
 		return u, err
+	}
+	if err != nil {
+		r.Logger.Error("the record of a key's use does not open", "key", k.ARN, "error", err)
+	}
+	if written == nil {
+		return u, nil
 	}
 	return catalog.MergeUsage(*written, u), nil
 }
 
-// clusterUsage returns what all members know of a key's use, asked once for a request, and who did not
+// clusterUsage returns what all members know of a key's use, asked once for a request, and how many did not
 // answer.
-func (r *request) clusterUsage(k *catalog.Key) (u kms.Usage, unreachable []string, err error) {
+func (r *request) clusterUsage(k *catalog.Key) (u kms.Usage, silent int, err error) {
 	if u, err = r.knownUsage(k); err != nil {
-		return u, nil, err
+		return u, 0, err
 	}
 	if !r.asked {
 		r.asked = true
 		if err := r.askUsage(k); err != nil {
-			return u, nil, err
+			return u, 0, err
 		}
 	}
 	for _, other := range r.others {
@@ -48,12 +54,8 @@ func (r *request) writeUsage(c *change, k *catalog.Key, u kms.Usage) error {
 	if len(u.Operations) == 0 {
 		return nil
 	}
-	_, revision, err := r.view.Usage(k)
-	if err != nil {
-		return err
-	}
 	ref := r.view.IDs().Usage(k.Scope, k.ID)
-	c.guard(fsm.Guard{Kind: ref.Kind, ID: ref.ID, Revision: revision})
+	c.guard(r.view.Guard(ref))
 	u.Schema, u.Scope, u.KeyID = 1, k.Scope, k.ID
 	return c.put(r, ref, &u)
 }
@@ -81,13 +83,13 @@ func lastUsage(r *request, _ *kms.KeyRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, unreachable, err := r.clusterUsage(k)
+	u, silent, err := r.clusterUsage(k)
 	if err != nil {
 		return nil, err
 	}
 	created := kms.Time(k.Created)
 	return &kms.KeyLastUsageAnswer{KeyID: k.ARN, KeyCreationDate: created, TrackingStartDate: created, LastUse: lastUse(u),
-		Operations: useEntries(u.Operations), RecentCallers: useEntries(u.Callers), Unreachable: unreachable}, nil
+		Operations: useEntries(u.Operations), RecentCallers: useEntries(u.Callers), SilentNodes: silent}, nil
 }
 
 const (
@@ -113,10 +115,12 @@ func (r *request) askUsage(k *catalog.Key) error {
 	answers, r.silent = r.Cluster.Ask(r.ctx, question)
 	for _, a := range answers {
 		var u kms.Usage
-		if err := openMessage(r.view, answerPurpose, a, &u); err != nil {
+		switch err := openMessage(r.view, answerPurpose, a, &u); {
+		case kms.CodeOf(err) == kms.CodeSealed:
 			return err
-		}
-		if u.Scope == k.Scope && u.KeyID == k.ID {
+		case err != nil || u.Scope != k.Scope || u.KeyID != k.ID:
+			r.silent++ // one that does not answer sensibly stops nothing
+		default:
 			r.others = append(r.others, u)
 		}
 	}
@@ -149,7 +153,7 @@ func (s *Service) Answer(question []byte) ([]byte, error) {
 }
 
 func sealMessage(v *catalog.View, purpose string, message any) ([]byte, error) {
-	plain, err := cbor.Marshal(message)
+	plain, err := catalog.Marshal(message, 512)
 	if err != nil {
 		return nil, err
 	}
@@ -171,29 +175,35 @@ func openMessage(v *catalog.View, purpose string, sealed []byte, into any) error
 const usageBatch = 16
 
 // WriteUsage writes what this node remembers of the use of keys since it was last called. A node calls it once
-// an hour and before it is sealed or stops. What could not be written is remembered for the next time.
+// an hour and before it is sealed or stops. What could not be written is remembered for the next time, and so
+// are uses that come while it writes.
 func (s *Service) WriteUsage(ctx context.Context) error {
-	for {
-		hold, err := s.Catalog.Hold()
-		if err != nil {
-			return err
-		}
-		r := s.background(ctx, hold)
-		keys := r.view.DrainUse(usageBatch)
-		if len(keys) == 0 {
-			hold.Release()
-			return nil
-		}
-		_, err = r.commit(ctx, func() (*change, error) { return r.planUsage(keys) })
-		if err != nil {
-			for _, k := range keys {
-				k.KeepUse()
-			}
-			hold.Release()
-			return err
-		}
-		hold.Release()
+	view := s.Catalog.View()
+	if view == nil {
+		return nil
 	}
+	for left := view.UsedKeys(); left > 0; left -= usageBatch {
+		if err := s.writeUsageBatch(ctx, min(left, usageBatch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) writeUsageBatch(ctx context.Context, n int) error {
+	hold, err := s.Catalog.Hold()
+	if err != nil {
+		return err
+	}
+	defer hold.Release()
+	r := s.background(ctx, hold)
+	keys := r.view.DrainUse(n)
+	if _, err = r.commit(ctx, func() (*change, error) { return r.planUsage(keys) }); err != nil {
+		for _, k := range keys {
+			k.KeepUse()
+		}
+	}
+	return err
 }
 
 // planUsage merges what is remembered into the records of keys that are still there.
@@ -201,11 +211,8 @@ func (r *request) planUsage(keys []*catalog.Key) (*change, error) {
 	c := &change{event: "key.usage_noted"}
 	for _, k := range keys {
 		k, err := r.view.Key(k.Scope, k.Raw)
-		if errors.Is(err, catalog.ErrNotFound) {
-			continue
-		}
 		if err != nil {
-			return nil, err
+			continue // it is gone, or nobody can read it
 		}
 		u, err := r.knownUsage(k)
 		if err != nil {

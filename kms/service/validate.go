@@ -18,8 +18,10 @@ const (
 	maxSignature     = 6144
 	maxPublicKey     = 8192
 	maxRandom        = 1024
-	maxDescription   = 8192     // characters
-	maxKeyText       = 40 << 10 // of description and tags
+	maxDescription   = 8192      // characters
+	maxKeyText       = 40 << 10  // of description and tags
+	maxAllText       = 112 << 10 // the same of a key in all its regions
+	maxKeyRegions    = 8
 	maxTags          = 50
 	maxTagKey        = 128 // characters
 	maxTagValue      = 256 // characters

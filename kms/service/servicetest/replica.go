@@ -128,7 +128,7 @@ func (m members) RemoveMember(context.Context, string) (uint64, error) {
 }
 
 // Ask implements service.Cluster.
-func (m members) Ask(_ context.Context, question []byte) (answers [][]byte, silent []string) {
+func (m members) Ask(_ context.Context, question []byte) (answers [][]byte, silent int) {
 	m.cluster.mu.Lock()
 	nodes := append([]*Node(nil), m.cluster.nodes...)
 	m.cluster.mu.Unlock()
@@ -139,7 +139,7 @@ func (m members) Ask(_ context.Context, question []byte) (answers [][]byte, sile
 		if answer, err := n.Service.Answer(question); err == nil {
 			answers = append(answers, answer)
 		} else {
-			silent = append(silent, n.Name)
+			silent++
 		}
 	}
 	return answers, silent

@@ -215,7 +215,9 @@ would stop.
 				for i := range u.RecentCallers {
 					cli.Row(w, "CALLER", use(&u.RecentCallers[i]))
 				}
-				cli.Given(w, "NOT ASKED", cli.Words(u.Unreachable))
+				if u.SilentNodes > 0 {
+					cli.Row(w, "NODES SILENT", u.SilentNodes)
+				}
 			})
 		},
 	}
