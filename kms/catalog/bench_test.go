@@ -205,6 +205,45 @@ func BenchmarkKey(b *testing.B) {
 	}
 }
 
+// BenchmarkEncrypt is a key found and 32 bytes encrypted with it, over a thousand keys in turn, or all there are.
+func BenchmarkEncrypt(b *testing.B) {
+	plaintext, context := make([]byte, 32), map[string]string{"purpose": "bench"}
+	for _, n := range sizes {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			l := largeOf(b, n)
+			ids := make([][16]byte, min(n, 1000))
+			for i := range ids {
+				ids[i] = raw(benchKey(1 + i*7919%n))
+			}
+			encrypt := func(id [16]byte) {
+				h, err := l.Hold()
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer h.Release()
+				k, err := h.View().Key(scopeA, id)
+				if err != nil {
+					b.Fatal(err)
+				}
+				m, err := h.View().Material(k, 1)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := m.Encrypt(nil, k.Raw, 1, context, plaintext); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for _, id := range ids { // opens their material
+				encrypt(id)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				encrypt(ids[i%len(ids)])
+			}
+		})
+	}
+}
+
 // BenchmarkNoteUse is what every use of a key ends with.
 func BenchmarkNoteUse(b *testing.B) {
 	l := largeOf(b, 10)

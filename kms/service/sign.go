@@ -5,7 +5,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
-	"github.com/lockstep-kms/lockstep/secret"
+	"github.com/lockstep-kms/lockstep/kms/material"
 )
 
 func signUses(all map[*kms.Operation]*use) {
@@ -19,21 +19,45 @@ func signUses(all map[*kms.Operation]*use) {
 	all[kms.OpDecapsulate] = reading(checkDecapsulate, decapsulate)
 }
 
-// subject returns the key of an operation that works with one key and no context, and the spec of it.
-func (r *request) subject() (*catalog.Key, *kms.Spec, error) {
+// subject returns the ready key of an operation that works with one key and no context.
+func (r *request) subject() (*catalog.Key, error) {
 	k, err := r.useKey(r.key, r.op.Action, nil)
-	if err == nil {
-		err = r.ready(k)
+	if err != nil {
+		return nil, err
+	}
+	return k, r.ready(k)
+}
+
+// compute does a computation with the material of the request's key, which must have the algorithm; a dry run
+// ends with its success.
+func compute[A ~string](r *request, a A, has func(*kms.Spec) []A, do func(*catalog.Key, *material.Key) (any, error)) (any, error) {
+	k, err := r.subject()
+	if err != nil {
+		return nil, err
+	}
+	if spec, known := k.Spec.Spec(); !known || !slices.Contains(has(spec), a) {
+		return nil, incompatible(a, k.Spec)
+	}
+	m, err := r.current(k)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := do(k, m)
+	if err == nil && r.dryRun {
+		wipeAnswer(answer)
+		err = errDryRun()
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	spec, known := k.Spec.Spec()
-	if !known {
-		return nil, nil, kms.Errorf(kms.CodeUnsupported, "This release does not serve key spec %s.", k.Spec)
-	}
-	return k, spec, nil
+	return answer, nil
 }
+
+// The algorithms of a spec, by what they are for.
+func signing(s *kms.Spec) []kms.SigningAlgorithm             { return s.Signing }
+func macs(s *kms.Spec) []kms.MacAlgorithm                    { return s.Mac }
+func agreement(s *kms.Spec) []kms.KeyAgreementAlgorithm      { return s.Agreement }
+func encapsulation(s *kms.Spec) []kms.EncapsulationAlgorithm { return s.Encapsulation }
 
 // checkSigning checks what Sign and Verify share.
 func (r *request) checkSigning(key string, tokens []string, message []byte, t kms.MessageType, a kms.SigningAlgorithm, dryRun bool) error {
@@ -64,25 +88,10 @@ func checkSign(r *request, q *kms.SignRequest) error {
 }
 
 func sign(r *request, q *kms.SignRequest) (any, error) {
-	k, spec, err := r.subject()
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(spec.Signing, q.SigningAlgorithm) {
-		return nil, incompatible(q.SigningAlgorithm, k.Spec)
-	}
-	m, err := r.current(k)
-	if err != nil {
-		return nil, err
-	}
-	signature, err := m.Sign(q.SigningAlgorithm, r.message, q.Message)
-	if err != nil {
-		return nil, err
-	}
-	if q.DryRun {
-		return nil, errDryRun()
-	}
-	return &kms.SignAnswer{KeyID: k.ARN, Signature: signature, SigningAlgorithm: q.SigningAlgorithm}, nil
+	return compute(r, q.SigningAlgorithm, signing, func(k *catalog.Key, m *material.Key) (any, error) {
+		signature, err := m.Sign(q.SigningAlgorithm, r.message, q.Message)
+		return &kms.SignAnswer{KeyID: k.ARN, Signature: signature, SigningAlgorithm: q.SigningAlgorithm}, err
+	})
 }
 
 func checkVerify(r *request, q *kms.VerifyRequest) error {
@@ -93,24 +102,10 @@ func checkVerify(r *request, q *kms.VerifyRequest) error {
 }
 
 func verify(r *request, q *kms.VerifyRequest) (any, error) {
-	k, spec, err := r.subject()
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(spec.Signing, q.SigningAlgorithm) {
-		return nil, incompatible(q.SigningAlgorithm, k.Spec)
-	}
-	m, err := r.current(k)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.Verify(q.SigningAlgorithm, r.message, q.Message, q.Signature); err != nil {
-		return nil, err
-	}
-	if q.DryRun {
-		return nil, errDryRun()
-	}
-	return &kms.VerifyAnswer{KeyID: k.ARN, SignatureValid: true, SigningAlgorithm: q.SigningAlgorithm}, nil
+	return compute(r, q.SigningAlgorithm, signing, func(k *catalog.Key, m *material.Key) (any, error) {
+		err := m.Verify(q.SigningAlgorithm, r.message, q.Message, q.Signature)
+		return &kms.VerifyAnswer{KeyID: k.ARN, SignatureValid: err == nil, SigningAlgorithm: q.SigningAlgorithm}, err
+	})
 }
 
 // checkMac checks what GenerateMac and VerifyMac share.
@@ -134,25 +129,10 @@ func checkGenerateMac(r *request, q *kms.GenerateMacRequest) error {
 }
 
 func generateMac(r *request, q *kms.GenerateMacRequest) (any, error) {
-	k, spec, err := r.subject()
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(spec.Mac, q.MacAlgorithm) {
-		return nil, incompatible(q.MacAlgorithm, k.Spec)
-	}
-	m, err := r.current(k)
-	if err != nil {
-		return nil, err
-	}
-	mac, err := m.Mac(q.MacAlgorithm, q.Message)
-	if err != nil {
-		return nil, err
-	}
-	if q.DryRun {
-		return nil, errDryRun()
-	}
-	return &kms.GenerateMacAnswer{KeyID: k.ARN, Mac: mac, MacAlgorithm: q.MacAlgorithm}, nil
+	return compute(r, q.MacAlgorithm, macs, func(k *catalog.Key, m *material.Key) (any, error) {
+		mac, err := m.Mac(q.MacAlgorithm, q.Message)
+		return &kms.GenerateMacAnswer{KeyID: k.ARN, Mac: mac, MacAlgorithm: q.MacAlgorithm}, err
+	})
 }
 
 func checkVerifyMac(r *request, q *kms.VerifyMacRequest) error {
@@ -163,24 +143,10 @@ func checkVerifyMac(r *request, q *kms.VerifyMacRequest) error {
 }
 
 func verifyMac(r *request, q *kms.VerifyMacRequest) (any, error) {
-	k, spec, err := r.subject()
-	if err != nil {
-		return nil, err
-	}
-	if !slices.Contains(spec.Mac, q.MacAlgorithm) {
-		return nil, incompatible(q.MacAlgorithm, k.Spec)
-	}
-	m, err := r.current(k)
-	if err != nil {
-		return nil, err
-	}
-	if err := m.VerifyMac(q.MacAlgorithm, q.Message, q.Mac); err != nil {
-		return nil, err
-	}
-	if q.DryRun {
-		return nil, errDryRun()
-	}
-	return &kms.VerifyMacAnswer{KeyID: k.ARN, MacValid: true, MacAlgorithm: q.MacAlgorithm}, nil
+	return compute(r, q.MacAlgorithm, macs, func(k *catalog.Key, m *material.Key) (any, error) {
+		err := m.VerifyMac(q.MacAlgorithm, q.Message, q.Mac)
+		return &kms.VerifyMacAnswer{KeyID: k.ARN, MacValid: err == nil, MacAlgorithm: q.MacAlgorithm}, err
+	})
 }
 
 func checkGetPublicKey(r *request, q *kms.GetPublicKeyRequest) error {
@@ -188,11 +154,11 @@ func checkGetPublicKey(r *request, q *kms.GetPublicKeyRequest) error {
 }
 
 func getPublicKey(r *request, _ *kms.GetPublicKeyRequest) (any, error) {
-	k, spec, err := r.subject()
+	k, err := r.subject()
 	if err != nil {
 		return nil, err
 	}
-	if !spec.Asymmetric {
+	if spec, known := k.Spec.Spec(); !known || !spec.Asymmetric {
 		return nil, kms.Errorf(kms.CodeUnsupported, "%s key spec is %s which is not valid for GetPublicKey.", k.ARN, k.Spec)
 	}
 	m, err := r.current(k)
@@ -228,23 +194,10 @@ func checkDeriveSharedSecret(r *request, q *kms.DeriveSharedSecretRequest) error
 }
 
 func deriveSharedSecret(r *request, q *kms.DeriveSharedSecretRequest) (any, error) {
-	k, _, err := r.subject()
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.current(k)
-	if err != nil {
-		return nil, err
-	}
-	shared, err := m.SharedSecret(q.PublicKey)
-	if err != nil {
-		return nil, err
-	}
-	if q.DryRun {
-		secret.Wipe(shared)
-		return nil, errDryRun()
-	}
-	return &kms.DeriveSharedSecretAnswer{KeyID: k.ARN, SharedSecret: shared, KeyAgreementAlgorithm: q.KeyAgreementAlgorithm, KeyOrigin: k.Origin}, nil
+	return compute(r, q.KeyAgreementAlgorithm, agreement, func(k *catalog.Key, m *material.Key) (any, error) {
+		shared, err := m.SharedSecret(q.PublicKey)
+		return &kms.DeriveSharedSecretAnswer{KeyID: k.ARN, SharedSecret: shared, KeyAgreementAlgorithm: q.KeyAgreementAlgorithm, KeyOrigin: k.Origin}, err
+	})
 }
 
 func (r *request) checkEncapsulation(key string, tokens []string, a kms.EncapsulationAlgorithm, dryRun bool) error {
@@ -264,23 +217,10 @@ func checkEncapsulate(r *request, q *kms.EncapsulateRequest) error {
 }
 
 func encapsulate(r *request, q *kms.EncapsulateRequest) (any, error) {
-	k, _, err := r.subject()
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.current(k)
-	if err != nil {
-		return nil, err
-	}
-	shared, ciphertext, err := m.Encapsulate()
-	if err != nil {
-		return nil, err
-	}
-	if q.DryRun {
-		secret.Wipe(shared)
-		return nil, errDryRun()
-	}
-	return &kms.EncapsulateAnswer{KeyID: k.ARN, SharedSecret: shared, SharedSecretCiphertextBlob: ciphertext, EncapsulationAlgorithm: q.EncapsulationAlgorithm}, nil
+	return compute(r, q.EncapsulationAlgorithm, encapsulation, func(k *catalog.Key, m *material.Key) (any, error) {
+		shared, ciphertext, err := m.Encapsulate()
+		return &kms.EncapsulateAnswer{KeyID: k.ARN, SharedSecret: shared, SharedSecretCiphertextBlob: ciphertext, EncapsulationAlgorithm: q.EncapsulationAlgorithm}, err
+	})
 }
 
 func checkDecapsulate(r *request, q *kms.DecapsulateRequest) error {
@@ -291,21 +231,8 @@ func checkDecapsulate(r *request, q *kms.DecapsulateRequest) error {
 }
 
 func decapsulate(r *request, q *kms.DecapsulateRequest) (any, error) {
-	k, _, err := r.subject()
-	if err != nil {
-		return nil, err
-	}
-	m, err := r.current(k)
-	if err != nil {
-		return nil, err
-	}
-	shared, err := m.Decapsulate(q.SharedSecretCiphertextBlob)
-	if err != nil {
-		return nil, err
-	}
-	if q.DryRun {
-		secret.Wipe(shared)
-		return nil, errDryRun()
-	}
-	return &kms.DecapsulateAnswer{KeyID: k.ARN, SharedSecret: shared, EncapsulationAlgorithm: q.EncapsulationAlgorithm}, nil
+	return compute(r, q.EncapsulationAlgorithm, encapsulation, func(k *catalog.Key, m *material.Key) (any, error) {
+		shared, err := m.Decapsulate(q.SharedSecretCiphertextBlob)
+		return &kms.DecapsulateAnswer{KeyID: k.ARN, SharedSecret: shared, EncapsulationAlgorithm: q.EncapsulationAlgorithm}, err
+	})
 }
