@@ -110,7 +110,7 @@ func (s *Service) RunDue(ctx context.Context) error {
 // concernsAll reports whether an error will meet every other key too.
 func concernsAll(err error) bool {
 	switch kms.CodeOf(err) {
-	case kms.CodeSealed, kms.CodeAuditBlocked, kms.CodeNoQuorum, kms.CodeThrottled, kms.CodeUnavailable:
+	case kms.CodeSealed, kms.CodeAuditBlocked, kms.CodeNoQuorum, kms.CodeThrottled: // not CodeUnavailable: that is a record of this key
 		return true
 	}
 	return false
