@@ -323,3 +323,37 @@ func TestScheduledWorkIsAudited(t *testing.T) {
 		}
 	}
 }
+
+// A key that cannot be worked on since a record beside it does not open keeps nobody else waiting.
+func TestAnUnreadableKeyStopsNobody(t *testing.T) {
+	w := newWorld(t, twoRegions)
+	bad, good := w.make(t, w.alice, regionalKey).KeyID, w.CreateKey(w.alice)
+	replicated(t, w, w.alice, &topic{id: bad})
+	for _, key := range []string{bad, good} { // the bad one is due first
+		w.must(t, w.alice, kms.OpEnableKeyRotation, &kms.EnableKeyRotationRequest{KeyID: key, RotationPeriodInDays: ptr(map[bool]int{true: 90, false: 100}[key == bad])})
+	}
+	v := w.Catalog.View()
+	there := kms.Scope{Account: aliceID, Region: secondRegion}
+	replica, err := v.Key(there, rawOf(t, bad))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write, err := v.Put(v.IDs().Key(there, bad), &replica.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write.Body[len(write.Body)-1] ^= 1
+	if o := w.Commit(&fsm.Txn{ID: servicetest.NewTxnID(), Event: "test.damaged", Based: w.State().LogTime(), Writes: []fsm.Write{write}}); o[0].Status != fsm.Applied {
+		t.Fatal(o[0].Status)
+	}
+	w.Advance(200 * days)
+	if err := w.RunDue(t.Context()); err == nil {
+		t.Error("what failed is said to be done")
+	}
+	if n := len(keyOn(t, w.Node, good).Materials); n != 2 {
+		t.Errorf("the good key has %d materials", n)
+	}
+	if n := len(keyOn(t, w.Node, bad).Materials); n != 1 {
+		t.Errorf("the bad key has %d materials", n)
+	}
+}
