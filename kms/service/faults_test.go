@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,7 +100,7 @@ func TestMalformedIsRefusedAtOnce(t *testing.T) {
 	for _, row := range []verdict{
 		{"", kms.OpEncrypt, &kms.EncryptRequest{KeyID: "x", Plaintext: []byte("p")}, kms.CodeValidation, ""},
 		{"", kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte("garbage")}, kms.CodeInvalidCiphertext, ""},
-		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeUnsupported, ""},
+		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "SM2"}, kms.CodeUnsupported, ""},
 		{"", kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "x"}, kms.CodeInvalidAliasName, ""},
 	} {
 		records := len(w.Records())
@@ -141,12 +142,13 @@ func TestControlReadsAreConfirmed(t *testing.T) {
 func TestLease(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
 	key := w.CreateKey(w.alice)
-	ciphertext := w.encrypt(t, w.alice, key, "p", nil)
 	lost := kms.Errorf(kms.CodeNoLease, "The node has not heard from the leader.")
-	for op, request := range requests(key, "", ciphertext) {
+	for i, op := range kms.Operations {
 		if !op.Crypto {
 			continue
 		}
+		w.Break(servicetest.Faults{})
+		request := rights[op].request(w.topic(t, w.alice, op, "alias/"+strconv.Itoa(i)))
 		for holds := range 2 { // times that the lease holds before it is lost
 			var asked int
 			w.Break(servicetest.Faults{Lease: func() error {
