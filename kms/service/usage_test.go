@@ -361,3 +361,45 @@ func TestCallersAreTheLatest(t *testing.T) {
 		}
 	}
 }
+
+// A key that is destroyed while its use is written gets no record of it.
+func TestUsageOfAKeyThatGoes(t *testing.T) {
+	p := newPair(t)
+	before := live(p.State())
+	key := p.CreateKey(p.alice)
+	p.schedule(t, key, 7)
+	p.Advance(8 * days)
+	keyOn(t, p.Node, key).NoteUse("Encrypt", p.State().LogTime(), "arn:aws:iam::"+aliceID+":root", "r", [16]byte{1})
+	var once sync.Once
+	p.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) { once.Do(func() { p.runDue(t, p.second) }) }})
+	writeUsageOn(t, p.Node)
+	if after := live(p.State()); !reflect.DeepEqual(after, before) {
+		t.Errorf("%d records are left, there were %d", len(after), len(before))
+	}
+}
+
+// Two nodes that write the use of one key at the same time lose nothing, whichever decided first.
+func TestUsageWrittenByTwoNodes(t *testing.T) {
+	p := newPair(t)
+	key := p.CreateKey(p.alice)
+	ciphertext := p.encrypt(t, p.alice, key, message, nil)
+	p.on(t, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: ciphertext})
+	decided, commit, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	var first, second sync.Once
+	p.second.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) { first.Do(func() { close(decided); <-commit }) }})
+	go func() { done <- p.second.WriteUsage(t.Context()) }()
+	<-decided
+	p.CreateKey(p.alice) // the log goes on: what is decided now has a higher revision
+	p.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
+		second.Do(func() {
+			close(commit)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
+	}})
+	writeUsageOn(t, p.Node)
+	if u := p.record(t, p.Node, key); u == nil || len(u.Operations) != 2 {
+		t.Errorf("the record has %+v", u)
+	}
+}
