@@ -18,13 +18,16 @@ import (
 
 const days = 24 * time.Hour
 
-// runDue does what is due, on the first node or those that are named.
+// runDue does what is due, on the first node or those that are named, once they hold the whole log.
 func (w *world) runDue(t testing.TB, nodes ...*servicetest.Node) {
 	t.Helper()
 	if nodes == nil {
 		nodes = []*servicetest.Node{w.Node}
 	}
 	for _, n := range nodes {
+		if err := n.CatchUp(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if err := n.RunDue(t.Context()); err != nil {
 			t.Fatalf("RunDue on %s: %v", n.Name, err)
 		}
