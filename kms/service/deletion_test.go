@@ -165,6 +165,7 @@ func TestDeletionIsCancelled(t *testing.T) {
 	p.must(t, p.alice, kms.OpEnableKeyRotation, &kms.EnableKeyRotationRequest{KeyID: key})
 	p.schedule(t, key, 7)
 	for _, n := range []*servicetest.Node{p.Node, p.second} {
+		keyOn(t, n, key) // and the catalog has what was scheduled
 		_, err := n.Do(p.alice, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("p")})
 		want(t, "encrypt", err, kms.CodeInvalidState)
 		_, err = n.Do(p.alice, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: ciphertext})
