@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -99,7 +100,7 @@ func TestMalformedIsRefusedAtOnce(t *testing.T) {
 	for _, row := range []verdict{
 		{"", kms.OpEncrypt, &kms.EncryptRequest{KeyID: "x", Plaintext: []byte("p")}, kms.CodeValidation, ""},
 		{"", kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte("garbage")}, kms.CodeInvalidCiphertext, ""},
-		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeUnsupported, ""},
+		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeValidation, ""},
 		{"", kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "x"}, kms.CodeInvalidAliasName, ""},
 	} {
 		records := len(w.Records())
@@ -140,13 +141,12 @@ func TestControlReadsAreConfirmed(t *testing.T) {
 // The lease is asked before the key is used, and again before the answer leaves.
 func TestLease(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
-	key := w.CreateKey(w.alice)
-	ciphertext := w.encrypt(t, w.alice, key, "p", nil)
 	lost := kms.Errorf(kms.CodeNoLease, "The node has not heard from the leader.")
-	for op, request := range requests(key, "", ciphertext) {
+	for i, op := range kms.Operations {
 		if !op.Crypto {
 			continue
 		}
+		request := rights[op].request(w.topic(t, w.alice, op, fmt.Sprintf("alias/%d", i)))
 		for holds := range 2 { // times that the lease holds before it is lost
 			var asked int
 			w.Break(servicetest.Faults{Lease: func() error {
@@ -165,7 +165,9 @@ func TestLease(t *testing.T) {
 				t.Errorf("%s, lost after %d: the refusal is not audited", op.Name, holds)
 			}
 		}
+		w.Break(servicetest.Faults{})
 	}
+	key := w.CreateKey(w.alice)
 	w.Break(servicetest.Faults{Lease: func() error { return lost }})
 	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
 	want(t, "control work without a lease", err, "")

@@ -1,10 +1,15 @@
 package service_test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
+	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -39,6 +44,21 @@ func (w *world) touch(t *testing.T, ref func(catalog.IDs) fsm.Ref, change func(b
 }
 
 var aliceScope = kms.Scope{Account: aliceID, Region: "us-east-1"}
+
+// givePolicy gives alice's key a policy record of its own, which says what the default one says.
+func (w *world) givePolicy(t *testing.T, key string) {
+	t.Helper()
+	b := w.Barrier()
+	defer b.Wipe()
+	ref := catalog.NewIDs(b).Policy(aliceScope, key)
+	body := &kms.Policy{Schema: 1, Scope: aliceScope, KeyID: key, Document: auth.DefaultKeyPolicy("aws", aliceID)}
+	state := w.State()
+	write, err := catalog.Write(b, ref, state.Index()+1, body)
+	want(t, "a policy", err, "")
+	w.Commit(&fsm.Txn{ID: servicetest.NewTxnID(), Event: "test.policy", Based: state.LogTime(), Writes: []fsm.Write{write}})
+	w.touch(t, func(ids catalog.IDs) fsm.Ref { return ids.Key(aliceScope, key) }, func(body any) { body.(*kms.Key).DefaultPolicy = false })
+	want(t, "catch up", w.CatchUp(t.Context()), "")
+}
 
 func (w *world) touchKey(t *testing.T, key string) {
 	w.touch(t, func(ids catalog.IDs) fsm.Ref { return ids.Key(aliceScope, key) }, func(any) {})
@@ -83,6 +103,7 @@ func TestConflictsWithWhatWasOnlyRead(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t, servicetest.Options{})
 			key := w.CreateKey(w.alice)
+			w.givePolicy(t, key)
 			_, err := w.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key})
 			want(t, "alias", err, "")
 			var once sync.Once
@@ -92,7 +113,11 @@ func TestConflictsWithWhatWasOnlyRead(t *testing.T) {
 				})
 			}})
 			before := w.Counts().Proposals
-			_, err = w.Do(w.alice, row.op, requests(key, "alias/a", nil)[row.op])
+			request := requests(key, "alias/a", nil)[row.op]
+			if q, ok := request.(*kms.CreateAliasRequest); ok {
+				q.AliasName = "alias/b"
+			}
+			_, err = w.Do(w.alice, row.op, request)
 			want(t, row.op.Name, err, row.code)
 			proposals := w.Counts().Proposals - before
 			if row.code == "" && proposals != 2 || row.code != "" && proposals != 1 {
@@ -183,77 +208,227 @@ func TestConcurrentCreatesDoNotConflict(t *testing.T) {
 	}
 }
 
-// One idempotency key makes one change, whatever comes between, and is answered from what the first
-// request wrote.
+// sole are what the cluster does beside the log, without an idempotency key.
+var sole = []*kms.Operation{kms.OpSeal, kms.OpAllowMember, kms.OpRemoveMember}
+
+// second returns a request of the same operation that asks for something else.
+func second(t *testing.T, request any) any {
+	t.Helper()
+	v := reflect.New(reflect.TypeOf(request).Elem())
+	v.Elem().Set(reflect.ValueOf(request).Elem())
+	switch q := v.Interface().(type) {
+	case *kms.CreateKeyRequest:
+		q.Tags = map[string]string{"k": "w"}
+	case *kms.CreateAliasRequest:
+		q.AliasName += "-other"
+	case *kms.UpdateAliasRequest:
+		q.AliasName += "-other"
+	case *kms.DeleteAliasRequest:
+		q.AliasName += "-other"
+	case *kms.CreateAccountRequest:
+		q.Name = "m"
+	case *kms.AccountRequest:
+		q.AccountID = aliceID
+	case *kms.PutSettingRequest:
+		q.Value = "6s"
+	case *kms.RetireGrantRequest:
+		q.DryRun = true
+	default:
+		id := v.Elem().FieldByName("KeyID")
+		if !id.IsValid() {
+			t.Fatalf("the test has no other %T", request)
+		}
+		id.SetString("00000000-0000-4000-8000-000000000001")
+	}
+	return v.Interface()
+}
+
+// repeatable are further right requests of operations whose answers have several forms.
+var repeatable = []struct {
+	name string
+	op   *kms.Operation
+	make func(t *testing.T, w *world, s *topic) any
+}{
+	{"a used key's deletion", kms.OpScheduleKeyDeletion, func(t *testing.T, w *world, s *topic) any {
+		encrypted(t, w, w.alice, s)
+		return &kms.ScheduleKeyDeletionRequest{KeyID: s.id, PendingWindowInDays: ptr(9)}
+	}},
+	{"the deletion of a key with replicas", kms.OpScheduleKeyDeletion, func(t *testing.T, w *world, s *topic) any {
+		s.id = w.make(t, w.alice, regionalKey).KeyID
+		replicated(t, w, w.alice, s)
+		return &kms.ScheduleKeyDeletionRequest{KeyID: s.id}
+	}},
+	{"a rotation period", kms.OpEnableKeyRotation, func(_ *testing.T, _ *world, s *topic) any {
+		return &kms.EnableKeyRotationRequest{KeyID: s.id, RotationPeriodInDays: ptr(100)}
+	}},
+	{"a multi-Region key", kms.OpCreateKey, func(*testing.T, *world, *topic) any { return &kms.CreateKeyRequest{MultiRegion: true, Description: "d"} }},
+	{"a key of the other kind", kms.OpCreateKey, func(*testing.T, *world, *topic) any { return signingKey }},
+	{"a replica with its own words", kms.OpReplicateKey, func(t *testing.T, w *world, s *topic) any {
+		return &kms.ReplicateKeyRequest{KeyID: w.make(t, w.alice, regionalKey).KeyID, ReplicaRegion: secondRegion, Description: "theirs", Tags: map[string]string{"x": "y"}}
+	}},
+	{"a grant of a name", kms.OpCreateGrant, func(_ *testing.T, _ *world, s *topic) any {
+		q := grantRequest(s.id)
+		q.Name = "name"
+		return q
+	}},
+	{"a grant that is there", kms.OpCreateGrant, func(t *testing.T, w *world, s *topic) any {
+		q := grantRequest(s.id)
+		q.Name = "name"
+		w.must(t, w.alice, kms.OpCreateGrant, q)
+		return q
+	}},
+	{"a grant ended by its token", kms.OpRetireGrant, func(t *testing.T, w *world, s *topic) any {
+		granted(t, w, w.alice, s)
+		return &kms.RetireGrantRequest{GrantToken: s.grantToken}
+	}},
+	{"an import that expires", kms.OpImportKeyMaterial, func(t *testing.T, w *world, s *topic) any {
+		s.id = w.make(t, w.alice, externalKey).KeyID
+		s.name = s.id
+		wrap(t, w, w.alice, s)
+		return &kms.ImportKeyMaterialRequest{KeyID: s.id, ImportToken: s.token, EncryptedKeyMaterial: s.wrapped, ValidTo: ptr(kms.Time(servicetest.Epoch + 1e9))}
+	}},
+	{"an announcement", kms.OpImportKeyMaterial, func(t *testing.T, w *world, s *topic) any {
+		w.imported(t, s, nil)
+		wrap(t, w, w.alice, s)
+		return &kms.ImportKeyMaterialRequest{KeyID: s.id, ImportToken: s.token, EncryptedKeyMaterial: s.wrapped,
+			ExpirationModel: kms.MaterialDoesNotExpire, ImportType: kms.ImportNewMaterial}
+	}},
+	{"the deletion of the current material", kms.OpDeleteImportedKeyMaterial, func(t *testing.T, w *world, s *topic) any {
+		w.imported(t, s, nil)
+		return &kms.DeleteImportedKeyMaterialRequest{KeyID: s.id}
+	}},
+	{"the deletion of material by its id", kms.OpDeleteImportedKeyMaterial, func(t *testing.T, w *world, s *topic) any {
+		return &kms.DeleteImportedKeyMaterialRequest{KeyID: s.id, KeyMaterialID: w.imported(t, s, nil)}
+	}},
+	{"the deletion of announced material", kms.OpDeleteImportedKeyMaterial, func(t *testing.T, w *world, s *topic) any {
+		w.imported(t, s, nil)
+		return &kms.DeleteImportedKeyMaterialRequest{KeyID: s.id, KeyMaterialID: w.announced(t, s)}
+	}},
+	{"the deletion of what is gone already", kms.OpDeleteImportedKeyMaterial, func(t *testing.T, w *world, s *topic) any {
+		w.imported(t, s, nil)
+		w.must(t, w.alice, kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: s.id})
+		return &kms.DeleteImportedKeyMaterialRequest{KeyID: s.id}
+	}},
+	{"the rotation of an imported key", kms.OpRotateKeyOnDemand, func(t *testing.T, w *world, s *topic) any {
+		w.imported(t, s, nil)
+		w.announced(t, s)
+		return &kms.KeyRequest{KeyID: s.id}
+	}},
+}
+
+// imported makes a key of imported material and returns the material's id.
+func (w *world) imported(t *testing.T, s *topic, q *kms.CreateKeyRequest) string {
+	t.Helper()
+	if q == nil {
+		q = externalKey
+	}
+	s.id = w.make(t, w.alice, q).KeyID
+	s.name = s.id
+	return w.importRandom(t, s, "")
+}
+
+func (w *world) importRandom(t *testing.T, s *topic, how kms.ImportType) string {
+	t.Helper()
+	wrap(t, w, w.alice, s)
+	return w.must(t, w.alice, kms.OpImportKeyMaterial, &kms.ImportKeyMaterialRequest{KeyID: s.id, ImportToken: s.token, EncryptedKeyMaterial: s.wrapped,
+		ExpirationModel: kms.MaterialDoesNotExpire, ImportType: how}).(*kms.KeyMaterialAnswer).KeyMaterialID
+}
+
+// announced imports a key's next material and returns its id.
+func (w *world) announced(t *testing.T, s *topic) string {
+	t.Helper()
+	return w.importRandom(t, s, kms.ImportNewMaterial)
+}
+
+// One idempotency key makes one change, whatever comes between, and is answered by every node what the first
+// request was answered; the same key for anything else is refused.
 func TestIdempotency(t *testing.T) {
-	w := newWorld(t, servicetest.Options{})
-	key, other := w.CreateKey(w.alice), w.CreateKey(w.alice)
-	do := func(n *servicetest.Node, who servicetest.Credentials, op *kms.Operation, id string, request any) (any, error) {
-		call := servicetest.Call(who, op, request)
-		call.IdempotencyKey = id
-		result, err := n.Service.Do(t.Context(), call)
-		if err != nil {
-			return nil, err
-		}
-		return result.Answer, nil
-	}
-	second := w.Cluster.Node(servicetest.Options{})
-	rows := []struct {
-		who     servicetest.Credentials
-		op      *kms.Operation
-		request func() any
-		other   any // another request
-	}{
-		{w.alice, kms.OpCreateKey, func() any {
-			return &kms.CreateKeyRequest{Description: "x", Tags: map[string]string{"a": "1", "b": "2"}}
-		}, &kms.CreateKeyRequest{Description: "x", Tags: map[string]string{"a": "1"}}},
-		{w.alice, kms.OpCreateAlias, func() any { return &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key} },
-			&kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: other}},
-		{w.alice, kms.OpUpdateAlias, func() any { return &kms.UpdateAliasRequest{AliasName: "alias/a", TargetKeyID: other} },
-			&kms.UpdateAliasRequest{AliasName: "alias/b", TargetKeyID: other}},
-		{w.alice, kms.OpDisableKey, func() any { return &kms.KeyRequest{KeyID: "alias/a"} }, &kms.KeyRequest{KeyID: other}},
-		{w.alice, kms.OpEnableKey, func() any { return &kms.KeyRequest{KeyID: other} }, &kms.KeyRequest{KeyID: key}},
-		{w.alice, kms.OpDeleteAlias, func() any { return &kms.DeleteAliasRequest{AliasName: "alias/a"} }, &kms.DeleteAliasRequest{AliasName: "alias/b"}},
-		{w.Root, kms.OpCreateAccount, func() any { return &kms.CreateAccountRequest{Name: "n"} }, &kms.CreateAccountRequest{Name: "m"}},
-		{w.Root, kms.OpDisableAccount, func() any { return &kms.AccountRequest{AccountID: bobID} }, &kms.AccountRequest{AccountID: aliceID}},
-		{w.Root, kms.OpPutSetting, func() any { return &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "5s"} },
-			&kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "6s"}},
-	}
-	seen := map[*kms.Operation]bool{}
-	for _, row := range rows {
-		seen[row.op] = true
-		first, err := do(w.Node, row.who, row.op, "id", row.request())
-		want(t, row.op.Name, err, "")
-		for _, n := range []*servicetest.Node{w.Node, second} {
-			again, err := do(n, row.who, row.op, "id", row.request())
-			want(t, row.op.Name+" again", err, "")
-			if fmt.Sprintf("%+v", show(again)) != fmt.Sprintf("%+v", show(first)) {
-				t.Errorf("%s: first %+v, again %+v", row.op.Name, first, again)
-			}
-		}
-		_, err = do(w.Node, row.who, row.op, "id", row.other)
-		want(t, row.op.Name+", another request", err, kms.CodeIdempotencyMismatch)
-	}
 	for _, op := range kms.Operations {
-		if op.Mutates && !seen[op] && op != kms.OpSeal && op != kms.OpAllowMember && op != kms.OpRemoveMember {
-			t.Errorf("%s has no row", op.Name)
+		if !op.Mutates || slices.Contains(sole, op) {
+			continue
 		}
+		t.Run(op.Name, func(t *testing.T) {
+			w := newWorld(t, twoRegions)
+			who := w.alice
+			if op.Resource == kms.ResourceCluster {
+				who = w.Root
+			}
+			s := w.topic(t, who, op, "alias/a")
+			request := rights[op].request(s)
+			switch q := request.(type) {
+			case *kms.PutKeyPolicyRequest:
+				q.Policy = defaultPolicy(aliceID)
+			case *kms.DeleteImportedKeyMaterialRequest:
+				q.KeyMaterialID = w.importRandom(t, s, "")
+			}
+			w.repeats(t, who, op, request)
+		})
+	}
+	for _, row := range repeatable {
+		t.Run(row.op.Name+", "+row.name, func(t *testing.T) {
+			w := newWorld(t, twoRegions)
+			s := &topic{id: w.CreateKey(w.alice)}
+			s.name = s.id
+			w.repeats(t, w.alice, row.op, row.make(t, w, s))
+		})
 	}
 	// Another principal's key of the same spelling is another key.
-	carol := w.CreateAccount("555555555555")
-	_, err := do(w.Node, carol, kms.OpCreateKey, "id", &kms.CreateKeyRequest{})
-	want(t, "another principal", err, "")
-	if n := len(w.keys(t, carol)); n != 1 {
-		t.Errorf("%d keys", n)
+	w := newWorld(t, twoRegions)
+	for _, who := range []servicetest.Credentials{w.alice, w.bob} {
+		_, err := again(w.Node, who, kms.OpCreateKey, &kms.CreateKeyRequest{})
+		want(t, "a principal", err, "")
+		if n := len(w.keys(t, who)); n != 1 {
+			t.Errorf("%d keys", n)
+		}
 	}
 }
 
-// show makes the secret of an answer comparable.
-func show(answer any) any {
-	if a, ok := answer.(*kms.CreateAccountAnswer); ok {
-		return string(a.SecretAccessKey) + fmt.Sprintf("%+v", a)
+// again calls an operation with the one idempotency key of the tests.
+func again(n *servicetest.Node, who servicetest.Credentials, op *kms.Operation, request any) (any, error) {
+	call := servicetest.Call(who, op, request)
+	call.IdempotencyKey = "id"
+	result, err := n.Service.Do(context.Background(), call)
+	if err != nil {
+		return nil, err
 	}
-	return answer
+	return result.Answer, nil
+}
+
+// repeats makes a change, and asks for it again of this node and of another one.
+func (w *world) repeats(t *testing.T, who servicetest.Credentials, op *kms.Operation, request any) {
+	t.Helper()
+	other := second(t, request)
+	first, err := again(w.Node, who, op, request)
+	want(t, op.Name, err, "")
+	answered := show(t, first)
+	w.CreateKey(w.Root) // the log goes on
+	state := w.State()
+	for _, n := range []*servicetest.Node{w.Node, w.Cluster.Node(twoRegions)} {
+		repeated, err := again(n, who, op, request)
+		want(t, op.Name+" again", err, "")
+		if got := show(t, repeated); got != answered {
+			t.Errorf("first: %s\nagain: %s", answered, got)
+		}
+		if a, ok := first.(*kms.CreateGrantAnswer); ok && repeated.(*kms.CreateGrantAnswer).GrantToken == a.GrantToken {
+			t.Error("the token is not fresh")
+		}
+	}
+	_, err = again(w.Node, who, op, other)
+	want(t, op.Name+", another request", err, kms.CodeIdempotencyMismatch)
+	if before, after := state.Remembered(), w.State().Remembered(); before != after {
+		t.Errorf("the repeats were remembered: %d, %d", before, after)
+	}
+}
+
+// show returns everything that an answer tells, its secret too, but a grant's token.
+func show(t *testing.T, answer any) string {
+	t.Helper()
+	if g, ok := answer.(*kms.CreateGrantAnswer); ok {
+		return g.GrantID
+	}
+	text, err := json.Marshal(answer)
+	want(t, "an answer in JSON", err, "")
+	return fmt.Sprintf("%s %q", text, secretsOf(reflect.ValueOf(answer)))
 }
 
 // A retry whose first request was applied but not answered finds it, in spite of what came after:
@@ -287,6 +462,7 @@ func TestRetryAfterUnknownOutcome(t *testing.T) {
 func TestRetryIsAuthorizedAgain(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
 	key := w.CreateKey(w.alice)
+	w.givePolicy(t, key)
 	call := servicetest.Call(w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: key})
 	call.IdempotencyKey = "id"
 	_, err := w.Service.Do(t.Context(), call)
