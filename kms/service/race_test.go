@@ -261,7 +261,9 @@ var repeatable = []struct {
 	{"a rotation period", kms.OpEnableKeyRotation, func(_ *testing.T, _ *world, s *topic) any {
 		return &kms.EnableKeyRotationRequest{KeyID: s.id, RotationPeriodInDays: ptr(100)}
 	}},
-	{"a multi-Region key", kms.OpCreateKey, func(*testing.T, *world, *topic) any { return &kms.CreateKeyRequest{MultiRegion: true, Description: "d"} }},
+	{"a multi-Region key", kms.OpCreateKey, func(*testing.T, *world, *topic) any {
+		return &kms.CreateKeyRequest{MultiRegion: true, Description: "d"}
+	}},
 	{"a key of the other kind", kms.OpCreateKey, func(*testing.T, *world, *topic) any { return signingKey }},
 	{"a replica with its own words", kms.OpReplicateKey, func(t *testing.T, w *world, s *topic) any {
 		return &kms.ReplicateKeyRequest{KeyID: w.make(t, w.alice, regionalKey).KeyID, ReplicaRegion: secondRegion, Description: "theirs", Tags: map[string]string{"x": "y"}}
