@@ -2,7 +2,7 @@ package service_test
 
 import (
 	"context"
-	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,7 +100,7 @@ func TestMalformedIsRefusedAtOnce(t *testing.T) {
 	for _, row := range []verdict{
 		{"", kms.OpEncrypt, &kms.EncryptRequest{KeyID: "x", Plaintext: []byte("p")}, kms.CodeValidation, ""},
 		{"", kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte("garbage")}, kms.CodeInvalidCiphertext, ""},
-		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeValidation, ""},
+		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "SM2"}, kms.CodeUnsupported, ""},
 		{"", kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "x"}, kms.CodeInvalidAliasName, ""},
 	} {
 		records := len(w.Records())
@@ -141,12 +141,14 @@ func TestControlReadsAreConfirmed(t *testing.T) {
 // The lease is asked before the key is used, and again before the answer leaves.
 func TestLease(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
+	key := w.CreateKey(w.alice)
 	lost := kms.Errorf(kms.CodeNoLease, "The node has not heard from the leader.")
 	for i, op := range kms.Operations {
 		if !op.Crypto {
 			continue
 		}
-		request := rights[op].request(w.topic(t, w.alice, op, fmt.Sprintf("alias/%d", i)))
+		w.Break(servicetest.Faults{})
+		request := rights[op].request(w.topic(t, w.alice, op, "alias/"+strconv.Itoa(i)))
 		for holds := range 2 { // times that the lease holds before it is lost
 			var asked int
 			w.Break(servicetest.Faults{Lease: func() error {
@@ -165,9 +167,7 @@ func TestLease(t *testing.T) {
 				t.Errorf("%s, lost after %d: the refusal is not audited", op.Name, holds)
 			}
 		}
-		w.Break(servicetest.Faults{})
 	}
-	key := w.CreateKey(w.alice)
 	w.Break(servicetest.Faults{Lease: func() error { return lost }})
 	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
 	want(t, "control work without a lease", err, "")
