@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/client"
 	"github.com/lockstep-kms/lockstep/integration/cluster"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/server"
 )
 
 // things are the names of a tenant's objects, as another tenant may have learned them.
@@ -20,6 +22,7 @@ type things struct {
 	key, keyARN, alias, aliasARN string
 	ciphertext                   []byte
 	keyMarker, aliasMarker       string // next_marker of a listing
+	belongings
 }
 
 // keyForms are the ways to name a key.
@@ -88,19 +91,26 @@ func newTenant(t *testing.T, c *cluster.Cluster, name string) *tenant {
 	return n
 }
 
-// invented returns names like t's of objects that nobody has.
+// invented returns what is like t, of objects that nobody has.
 func (t *things) invented() *things {
+	n, raw := t.inventedNames()
+	n.ciphertext = bytes.Clone(t.ciphertext)
+	real, _ := kms.KeyIDBytes(t.key)
+	copy(n.ciphertext[bytes.Index(n.ciphertext, real[:]):], raw[:])
+	n.keyMarker = rand.Text() + rand.Text()
+	n.aliasMarker, n.belongings = n.keyMarker, t.inventedBelongings()
+	return n
+}
+
+// inventedNames returns names like those of t, of a key that nobody has.
+func (t *things) inventedNames() (*things, [16]byte) {
 	var raw [16]byte
 	rand.Read(raw[:])
-	id := kms.KeyIDFromBytes(raw)
-	alias := "alias/" + rand.Text()
-	header := bytes.Clone(t.ciphertext)
-	real, _ := kms.KeyIDBytes(t.key)
-	at := bytes.Index(header, real[:])
-	copy(header[at:], raw[:])
-	marker := []byte(rand.Text() + rand.Text())
-	return &things{key: id, keyARN: strings.ReplaceAll(t.keyARN, t.key, id), alias: alias, aliasARN: strings.ReplaceAll(t.aliasARN, t.alias, alias),
-		ciphertext: header, keyMarker: string(marker), aliasMarker: string(marker)}
+	id, alias := kms.KeyIDFromBytes(raw), "alias/"+rand.Text()
+	if kms.IsMultiRegionID(t.key) {
+		id = kms.MultiRegionIDFromBytes(raw)
+	}
+	return &things{key: id, keyARN: strings.ReplaceAll(t.keyARN, t.key, id), alias: alias, aliasARN: strings.ReplaceAll(t.aliasARN, t.alias, alias)}, raw
 }
 
 // try is a use of somebody else's things.
@@ -119,9 +129,10 @@ func byKey(do func(ctx context.Context, cl *client.Client, key string) error) (a
 	return all
 }
 
-// tries holds, for each operation that can name an object of an account, what a stranger might do.
+// tries holds, for each operation that can name an object of an account, what a stranger might do; strangers_test.go
+// has most of them.
 func tries() map[*kms.Operation][]try {
-	return map[*kms.Operation][]try{
+	all := map[*kms.Operation][]try{
 		kms.OpDescribeKey: byKey(func(ctx context.Context, cl *client.Client, key string) error {
 			_, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: key})
 			return err
@@ -189,6 +200,14 @@ func tries() map[*kms.Operation][]try {
 			}},
 		},
 	}
+	maps.Copy(all, moreTries())
+	all[kms.OpEncrypt] = append(all[kms.OpEncrypt], with("", func(ctx context.Context, cl *client.Client, key string, of *things) error {
+		return failed(cl.Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x"), GrantTokens: []string{of.grantToken}}))
+	})...)
+	all[kms.OpDecrypt] = append(all[kms.OpDecrypt], try{"its ciphertext and grant token", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
+		return failed(cl.Decrypt(ctx, &kms.DecryptRequest{CiphertextBlob: of.ciphertext, GrantTokens: []string{of.grantToken}}))
+	}})
+	return all
 }
 
 func decryptTries() []try {
@@ -284,8 +303,10 @@ var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.Op
 // every node: all is refused, in the same words as for objects that do not exist, and nothing changes.
 func TestTenantsAreApart(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t, cluster.Options{})
+	c := cluster.Start(t, cluster.Options{Config: func(_ int, c *server.Config) { c.Regions = []string{"us-east-1", "eu-west-1"} }})
 	a, b := newTenant(t, c, "first"), newTenant(t, c, "second")
+	a.equip(t, true)
+	b.equip(t, false)
 	before := [2]string{a.all(t), b.all(t)}
 	strangers, operators := tries(), forOperators(a, c.Nodes[0].Name)
 	ctx := background(t)
@@ -313,7 +334,7 @@ func TestTenantsAreApart(t *testing.T) {
 					continue
 				}
 				switch kms.CodeOf(real) {
-				case kms.CodeAccessDenied, kms.CodeNotFound, kms.CodeIncorrectKey, kms.CodeValidation:
+				case kms.CodeAccessDenied, kms.CodeNotFound, kms.CodeIncorrectKey, kms.CodeValidation, kms.CodeInvalidMarker, kms.CodeInvalidImportToken:
 				default:
 					t.Errorf("%s of %s: %v", op.Name, try.what, real)
 				}
@@ -335,7 +356,14 @@ func told(err error, sent *things) string {
 	if !errors.As(err, &e) {
 		return err.Error()
 	}
-	return strings.NewReplacer(sent.keyARN, "KEY", sent.key, "KEY", sent.aliasARN, "ALIAS", sent.alias, "ALIAS").
+	var names []string
+	for _, n := range slices.AppendSeq([]*things{sent}, maps.Values(sent.kinds)) {
+		names = append(names, n.keyARN, "KEY", n.key, "KEY", n.aliasARN, "ALIAS", n.alias, "ALIAS")
+	}
+	if sent.grantID != "" {
+		names = append(names, sent.grantID, "GRANT")
+	}
+	return strings.NewReplacer(names...).
 		Replace(string(e.Code) + " " + e.Reason + " " + e.Message)
 }
 
@@ -355,7 +383,18 @@ func (n *tenant) all(t *testing.T) string {
 	add(keys, err)
 	for _, k := range keys.Keys {
 		d, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: k.KeyID})
+		if err == nil { // the tenant's own uses are not the matter
+			d.Key.LastUse, d.Key.RecentCallers = nil, nil
+		}
 		add(d, err)
+		g, err := cl.ListGrants(ctx, &kms.ListGrantsRequest{KeyID: k.KeyID})
+		add(g, err)
+		tags, err := cl.ListResourceTags(ctx, &kms.KeyListRequest{KeyID: k.KeyID})
+		add(tags, err)
+		if rotates := d.Key.KeySpec == kms.SymmetricDefault && d.Key.Origin == kms.OriginAWSKMS; rotates {
+			r, err := cl.GetKeyRotationStatus(ctx, &kms.KeyRequest{KeyID: k.KeyID})
+			add(r, err)
+		}
 		p, err := cl.GetKeyPolicy(ctx, &kms.KeyRequest{KeyID: k.KeyID})
 		add(p, err)
 	}
@@ -376,6 +415,10 @@ func (n *tenant) seesItself(t *testing.T, other *tenant) {
 		who, err := cl.GetCallerIdentity(ctx)
 		if err != nil || who.Account != n.account || !strings.Contains(who.ARN, n.account) {
 			t.Errorf("the caller is %+v, %v", who, err)
+		}
+		grants, err := cl.ListRetirableGrants(ctx, &kms.ListRetirableGrantsRequest{RetiringPrincipal: other.root()})
+		if err != nil || len(grants.Grants) > 0 {
+			t.Errorf("what the other tenant may retire: %+v, %v", grants, err)
 		}
 		page, err := cl.ListKeys(ctx, &kms.ListRequest{})
 		if err != nil {
