@@ -163,7 +163,9 @@ func (s *session) openMaterial(state *fsm.View, k *Key, version uint32) (*materi
 	defer s.mu.Unlock()
 	record, ok := s.latest.Get(ref.Kind, ref.ID)
 	if _, was := state.Get(ref.Kind, ref.ID); was && !ok {
-		return nil, errUnavailable() // destroyed since: the view will follow
+		e := kms.Errorf(kms.CodeUnavailable, "The key material was deleted just now; try again.")
+		e.Reason, e.RetryAfter = "changing", time.Second
+		return nil, e // the view will follow
 	}
 	one := k.handles.find(version)
 	if one != nil && (one.err == nil || one.revision == record.Revision) {
