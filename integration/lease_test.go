@@ -98,7 +98,11 @@ func TestWaitAll(t *testing.T) {
 		mustCode(t, err, kms.CodeKeyDisabled)
 	}
 
+	// Another cluster: should a busy machine make this one elect, the new leader would have to believe in leases of an hour.
+	c = cluster.Start(t, cluster.Options{})
 	bound(t, c, "4s")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // and here in leases of the default bound
+	defer cancel()
 	second := createKey(t, c.Client(), "cut off")
 	cutOff, leader := c.Followers()[0], c.Leader()
 	if err := roundTrip(ctx, second, cutOff.Client(), cutOff.Client()); err != nil {
