@@ -1,7 +1,6 @@
 package service_test
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -11,18 +10,6 @@ import (
 )
 
 const oneDay = 24 * time.Hour
-
-// in calls an operation in a region of the world's account alice.
-func in(t testing.TB, n *servicetest.Node, who servicetest.Credentials, region string, op *kms.Operation, request any) (any, error) {
-	t.Helper()
-	call := servicetest.Call(who, op, request)
-	call.Region = region
-	result, err := n.Service.Do(t.Context(), call)
-	if err != nil {
-		return nil, err
-	}
-	return result.Answer, nil
-}
 
 // caughtUp waits until nodes have seen what the log holds: what is due they look for in what they have seen.
 func caughtUp(t testing.TB, nodes ...*servicetest.Node) {
@@ -45,23 +32,6 @@ func runDue(t testing.TB, nodes ...*servicetest.Node) {
 	}
 }
 
-// events counts the audit records of a name that nodes have, those of successes and of failures.
-func events(name string, nodes ...*servicetest.Node) (done, failed int) {
-	for _, n := range nodes {
-		for _, r := range n.Records() {
-			if r["eventName"] != name {
-				continue
-			}
-			if code, _ := r["errorCode"].(string); code == "" {
-				done++
-			} else {
-				failed++
-			}
-		}
-	}
-	return done, failed
-}
-
 // live counts the live records of a kind.
 func live(w *world, kind fsm.Kind) (n int) {
 	state := w.State()
@@ -82,53 +52,6 @@ func (w *world) describe(t testing.TB, key string) kms.KeyMetadata {
 func (w *world) schedule(t testing.TB, key string, days int) kms.KeyMetadata {
 	t.Helper()
 	return w.must(t, w.alice, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: key, PendingWindowInDays: ptr(days)}).(*kms.KeyAnswer).Key
-}
-
-func (w *world) decrypt(who servicetest.Credentials, ciphertext []byte) (string, error) {
-	answer, err := w.Do(who, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: ciphertext})
-	if err != nil {
-		return "", err
-	}
-	return string(answer.(*kms.DecryptAnswer).Plaintext), nil
-}
-
-// What a deletion would stop is told from the memory of all nodes.
-func TestDeletionTellsWhoUsesTheKey(t *testing.T) {
-	w := newWorld(t, servicetest.Options{})
-	n := w.Cluster.Node(servicetest.Options{})
-	key := w.CreateKey(w.alice)
-	c := w.encrypt(t, w.alice, key, "x", nil)
-	_, err := n.Do(w.alice, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: c})
-	want(t, "decrypt", err, "")
-	k := w.schedule(t, key, 7)
-	if k.LastUse == nil || k.LastUse.Operation != "Decrypt" || len(k.RecentCallers) != 1 || k.RecentCallers[0].PrincipalARN != "arn:aws:iam::"+aliceID+":root" {
-		t.Errorf("the answer tells %+v, %+v", k.LastUse, k.RecentCallers)
-	}
-	later := w.Cluster.Node(servicetest.Options{}) // remembers nothing by itself
-	answer, err := later.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
-	want(t, "describe", err, "")
-	if got := answer.(*kms.KeyAnswer).Key; got.LastUse == nil || *got.LastUse != *k.LastUse || len(got.RecentCallers) != 1 {
-		t.Errorf("described %+v, %+v", got.LastUse, got.RecentCallers)
-	}
-}
-
-// remains returns the kinds of live records that there are more of than before.
-func remains(w *world, before map[fsm.Kind]int) (kinds []fsm.Kind) {
-	for kind, n := range before {
-		if live(w, kind) != n {
-			kinds = append(kinds, kind)
-		}
-	}
-	slices.Sort(kinds)
-	return kinds
-}
-
-func counts(w *world) map[fsm.Kind]int {
-	all := map[fsm.Kind]int{}
-	for kind := fsm.Kind(0); kind < 32; kind++ {
-		all[kind] = live(w, kind)
-	}
-	return all
 }
 
 // A cancellation that was decided in time and comes late finds that the destruction began.

@@ -1,255 +1,412 @@
 package service_test
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service/servicetest"
 )
 
-var threeRegions = servicetest.Options{Regions: []string{"us-east-1", "eu-west-1", "ap-south-1"}}
+const thirdRegion = "ap-south-1"
 
-// regions is a world whose operations name a region.
-type regions struct {
-	*world
-	t *testing.T
+// threeRegions is a world that serves three regions, and alice in each of them.
+func threeRegions(t *testing.T) (w *world, first, second, third doer) {
+	t.Helper()
+	w = newWorld(t, servicetest.Options{Regions: []string{firstRegion, secondRegion, thirdRegion}})
+	return w, w.in(firstRegion), w.in(secondRegion), w.in(thirdRegion)
 }
 
-func newRegions(t *testing.T) *regions { return &regions{newWorld(t, threeRegions), t} }
-
-func (w *regions) do(region string, op *kms.Operation, request any) any {
-	w.t.Helper()
-	a, err := in(w.t, w.Node, w.alice, region, op, request)
-	want(w.t, region+": "+op.Name, err, "")
-	return a
+func (do doer) make(t testing.TB, q *kms.CreateKeyRequest) kms.KeyMetadata {
+	t.Helper()
+	return do.must(t, kms.OpCreateKey, q).(*kms.KeyAnswer).Key
 }
 
-func (w *regions) refuse(region string, op *kms.Operation, request any, code kms.Code) {
-	w.t.Helper()
-	_, err := in(w.t, w.Node, w.alice, region, op, request)
-	want(w.t, region+": "+op.Name, err, code)
-}
-
-func (w *regions) key(region, id string) kms.KeyMetadata {
-	w.t.Helper()
-	return w.do(region, kms.OpDescribeKey, &kms.KeyRequest{KeyID: id}).(*kms.KeyAnswer).Key
-}
-
-func (w *regions) encryptIn(region, id, text string) []byte {
-	w.t.Helper()
-	return w.do(region, kms.OpEncrypt, &kms.EncryptRequest{KeyID: id, Plaintext: []byte(text)}).(*kms.EncryptAnswer).CiphertextBlob
-}
-
-func (w *regions) decryptIn(region string, c []byte, text string) {
-	w.t.Helper()
-	a := w.do(region, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: c}).(*kms.DecryptAnswer)
-	if string(a.Plaintext) != text || !strings.HasPrefix(a.KeyID, "arn:aws:kms:"+region+":") {
-		w.t.Errorf("%s: %q by %s", region, string(a.Plaintext), a.KeyID)
+func (do doer) replicate(t testing.TB, key string, regions ...string) {
+	t.Helper()
+	for _, region := range regions {
+		do.must(t, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: region})
 	}
 }
 
-func (w *regions) replicate(id, region string) kms.KeyMetadata {
-	w.t.Helper()
-	return w.do("us-east-1", kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: id, ReplicaRegion: region}).(*kms.ReplicateKeyAnswer).Key
-}
-
-func TestReplicas(t *testing.T) {
-	w := newRegions(t)
-	single := w.CreateKey(w.alice)
-	w.refuse("us-east-1", kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: single, ReplicaRegion: "eu-west-1"}, kms.CodeUnsupported)
-	k := w.make(t, w.alice, &kms.CreateKeyRequest{MultiRegion: true, Description: "primary", Tags: map[string]string{"a": "b"}})
-	if !kms.IsMultiRegionID(k.KeyID) || len(k.KeyID) != 36 || !k.MultiRegion || k.MultiRegionConfiguration.MultiRegionKeyType != "PRIMARY" || len(k.MultiRegionConfiguration.ReplicaKeys) != 0 {
-		t.Fatalf("created %+v", k)
+// related fails unless a key describes its relation so.
+func (do doer) related(t testing.TB, key, kind, primary string, replicas ...string) {
+	t.Helper()
+	in := func(region string) kms.RegionalKey {
+		return kms.RegionalKey{ARN: "arn:aws:kms:" + region + ":" + aliceID + ":key/" + key, Region: region}
 	}
-	old := w.encryptIn("us-east-1", k.KeyID, "old")
-	w.do("us-east-1", kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: k.KeyID})
-	r := w.replicate(k.KeyID, "eu-west-1")
-	if r.KeyID != k.KeyID || r.Region != "eu-west-1" || r.Description != "" || r.MultiRegionConfiguration.MultiRegionKeyType != "REPLICA" ||
-		r.MultiRegionConfiguration.PrimaryKey.ARN != k.ARN || len(r.MultiRegionConfiguration.ReplicaKeys) != 1 || r.MultiRegionConfiguration.ReplicaKeys[0].ARN != r.ARN {
-		t.Errorf("replicated %+v", r)
+	m := do.describe(t, key).MultiRegionConfiguration
+	if m == nil || m.MultiRegionKeyType != kind || m.PrimaryKey != in(primary) {
+		t.Fatalf("the key describes %+v, want a %s of %s", m, kind, primary)
 	}
-	for _, region := range []string{"eu-west-1", "us-east-1"} {
-		w.refuse("us-east-1", kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: k.KeyID, ReplicaRegion: region}, kms.CodeAlreadyExists)
-	}
-	w.refuse("us-east-1", kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: k.KeyID, ReplicaRegion: "mars-1"}, kms.CodeValidation)
-	w.refuse("eu-west-1", kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: k.KeyID, ReplicaRegion: "ap-south-1"}, kms.CodeUnsupported)
-	w.decryptIn("eu-west-1", old, "old")
-	w.decryptIn("us-east-1", w.encryptIn("eu-west-1", r.ARN, "new"), "new")
-
-	// A rotation of the primary key is one of all, with one new record.
-	materials := live(w.world, fsm.KindMaterial)
-	for _, op := range []*kms.Operation{kms.OpRotateKeyOnDemand, kms.OpDisableKeyRotation} {
-		w.refuse("eu-west-1", op, &kms.KeyRequest{KeyID: k.KeyID}, kms.CodeUnsupported)
-	}
-	w.do("us-east-1", kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: k.KeyID})
-	if live(w.world, fsm.KindMaterial) != materials+1 || w.key("eu-west-1", k.KeyID).CurrentKeyMaterialID != w.key("us-east-1", k.KeyID).CurrentKeyMaterialID {
-		t.Error("the rotation did not reach the replica")
-	}
-	w.decryptIn("us-east-1", w.encryptIn("eu-west-1", k.KeyID, "rotated"), "rotated")
-	w.enableRotation(t, k.KeyID, 90)
-	if s := w.do("eu-west-1", kms.OpGetKeyRotationStatus, &kms.KeyRequest{KeyID: k.KeyID}).(*kms.KeyRotationStatusAnswer); !s.KeyRotationEnabled || s.RotationPeriodInDays != 90 {
-		t.Errorf("the replica says %+v", s)
-	}
-	w.Advance(92 * oneDay)
-	runDue(t, w.Node)
-	if w.key("eu-west-1", k.KeyID).CurrentKeyMaterialID != w.key("us-east-1", k.KeyID).CurrentKeyMaterialID || live(w.world, fsm.KindMaterial) != materials+2 {
-		t.Error("the automatic rotation did not reach the replica")
-	}
-
-	// What is each one's own.
-	w.do("eu-west-1", kms.OpDisableKey, &kms.KeyRequest{KeyID: k.KeyID})
-	w.do("eu-west-1", kms.OpTagResource, &kms.TagResourceRequest{KeyID: k.KeyID, Tags: map[string]string{"c": "d"}})
-	w.do("eu-west-1", kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: k.KeyID})
-	w.do("eu-west-1", kms.OpUpdateKeyDescription, &kms.UpdateKeyDescriptionRequest{KeyID: k.KeyID, Description: "replica"})
-	w.do("us-east-1", kms.OpCreateGrant, grantRequest(k.KeyID))
-	if p := w.key("us-east-1", k.KeyID); p.KeyState != kms.StateEnabled || p.Description != "primary" {
-		t.Errorf("the primary key is %+v", p)
-	}
-	w.refuse("us-east-1", kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/a"}, kms.CodeNotFound)
-	w.refuse("eu-west-1", kms.OpEncrypt, &kms.EncryptRequest{KeyID: "alias/a", Plaintext: []byte("x")}, kms.CodeKeyDisabled)
-	for region, tag := range map[string]string{"us-east-1": "a", "eu-west-1": "c"} {
-		if tags := w.do(region, kms.OpListResourceTags, &kms.KeyListRequest{KeyID: k.KeyID}).(*kms.ListResourceTagsAnswer).Tags; len(tags) != 1 || tags[0].Key != tag {
-			t.Errorf("%s: tags %+v", region, tags)
+	slices.Sort(replicas)
+	var got []string
+	for _, r := range m.ReplicaKeys {
+		if r != in(r.Region) {
+			t.Errorf("a replica is %+v", r)
 		}
+		got = append(got, r.Region)
 	}
-	for region, n := range map[string]int{"us-east-1": 1, "eu-west-1": 0} {
-		if got := len(w.do(region, kms.OpListGrants, &kms.ListGrantsRequest{KeyID: k.KeyID}).(*kms.ListGrantsAnswer).Grants); got != n {
-			t.Errorf("%s: %d grants", region, got)
+	if !slices.Equal(got, replicas) {
+		t.Errorf("the replicas are in %v, want %v", got, replicas)
+	}
+}
+
+// crosses encrypts in each region and decrypts in each.
+func crosses(t *testing.T, key, material string, all ...doer) {
+	t.Helper()
+	for _, from := range all {
+		ciphertext := from.encrypt(t, key)
+		for _, to := range all {
+			to.decrypts(t, key, ciphertext, material)
 		}
 	}
 }
 
-func TestPrimaryRegionMoves(t *testing.T) {
-	w := newRegions(t)
-	k := w.make(t, w.alice, &kms.CreateKeyRequest{MultiRegion: true})
-	w.replicate(k.KeyID, "eu-west-1")
-	w.replicate(k.KeyID, "ap-south-1")
-	next := w.enableRotation(t, k.KeyID, 90)
-	w.do("us-east-1", kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: k.KeyID})
-	promote := func(region string) *kms.UpdatePrimaryRegionRequest {
-		return &kms.UpdatePrimaryRegionRequest{KeyID: k.KeyID, PrimaryRegion: region}
+// A replica shares id and material with its primary, and nothing else.
+func TestRegionsShareMaterial(t *testing.T) {
+	w, first, second, third := threeRegions(t)
+	q := &kms.CreateKeyRequest{MultiRegion: true, Description: "primary", Tags: map[string]string{"a": "1"}}
+	k := first.make(t, q)
+	key := k.KeyID
+	if len(key) != 36 || !strings.HasPrefix(key, "mrk-") || !k.MultiRegion {
+		t.Errorf("made %+v", k)
 	}
-	w.refuse("eu-west-1", kms.OpUpdatePrimaryRegion, promote("eu-west-1"), kms.CodeUnsupported)
-	w.refuse("us-east-1", kms.OpUpdatePrimaryRegion, promote("us-east-1"), kms.CodeUnsupported)
-	w.do("eu-west-1", kms.OpDisableKey, &kms.KeyRequest{KeyID: k.KeyID})
-	w.refuse("us-east-1", kms.OpUpdatePrimaryRegion, promote("eu-west-1"), kms.CodeKeyDisabled)
-	w.do("eu-west-1", kms.OpEnableKey, &kms.KeyRequest{KeyID: k.KeyID})
-	w.do("us-east-1", kms.OpUpdatePrimaryRegion, promote("eu-west-1"))
-	for region, kind := range map[string]string{"us-east-1": "REPLICA", "eu-west-1": "PRIMARY", "ap-south-1": "REPLICA"} {
-		m := w.key(region, k.KeyID).MultiRegionConfiguration
-		if m.MultiRegionKeyType != kind || m.PrimaryKey.Region != "eu-west-1" || len(m.ReplicaKeys) != 2 {
-			t.Errorf("%s: %+v", region, m)
+	first.related(t, key, "PRIMARY", firstRegion)
+	single := first.make(t, symmetricKey)
+	if strings.HasPrefix(single.KeyID, "mrk-") || single.MultiRegion || single.MultiRegionConfiguration != nil {
+		t.Errorf("made %+v", single)
+	}
+	to := func(key, region string) *kms.ReplicateKeyRequest {
+		return &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: region}
+	}
+	w.refused(t, "no region", first, kms.OpReplicateKey, to(key, ""), kms.CodeValidation)
+	w.refused(t, "an unserved region", first, kms.OpReplicateKey, to(key, "eu-central-1"), kms.CodeValidation)
+	w.refused(t, "its own region", first, kms.OpReplicateKey, to(key, firstRegion), kms.CodeAlreadyExists)
+	w.refused(t, "a single-region key", first, kms.OpReplicateKey, to(single.KeyID, secondRegion), kms.CodeUnsupported)
+	w.refused(t, "a key of another region", second, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}, kms.CodeNotFound)
+	w.refused(t, "another policy", first, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: secondRegion, Policy: map[string]any{}}, kms.CodeUnsupported)
+
+	full := to(key, secondRegion)
+	full.Description, full.Tags = "replica", map[string]string{"b": "2"}
+	a := first.must(t, kms.OpReplicateKey, full).(*kms.ReplicateKeyAnswer)
+	arn := "arn:aws:kms:" + secondRegion + ":" + aliceID + ":key/" + key
+	if a.Key.ARN != arn || a.Key.Region != secondRegion || a.Key.Description != "replica" || !maps.Equal(a.Tags, full.Tags) ||
+		a.Policy != auth.DefaultKeyPolicy("aws", aliceID) || a.Key.KeyState != kms.StateEnabled || a.Key.CurrentKeyMaterialID != k.CurrentKeyMaterialID {
+		t.Errorf("replicated %+v", a)
+	}
+	w.refused(t, "a region that has one", first, kms.OpReplicateKey, full, kms.CodeAlreadyExists)
+	w.refused(t, "a replica", second, kms.OpReplicateKey, to(key, thirdRegion), kms.CodeUnsupported)
+	first.replicate(t, key, thirdRegion)
+	first.related(t, key, "PRIMARY", firstRegion, secondRegion, thirdRegion)
+	second.related(t, key, "REPLICA", firstRegion, secondRegion, thirdRegion)
+	third.related(t, key, "REPLICA", firstRegion, secondRegion, thirdRegion)
+	crosses(t, key, k.CurrentKeyMaterialID, first, second, third)
+
+	// What is of one region stays there.
+	w.refused(t, "the ARN of another region", first, kms.OpEncrypt, &kms.EncryptRequest{KeyID: arn, Plaintext: []byte(message)}, kms.CodeNotFound)
+	first.must(t, kms.OpUpdateKeyDescription, &kms.UpdateKeyDescriptionRequest{KeyID: key, Description: "changed"})
+	third.must(t, kms.OpTagResource, &kms.TagResourceRequest{KeyID: key, Tags: map[string]string{"c": "3"}})
+	second.must(t, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/here", TargetKeyID: key})
+	for i, do := range []doer{first, second, third} {
+		var tags []string
+		for _, tag := range do.must(t, kms.OpListResourceTags, &kms.KeyListRequest{KeyID: key}).(*kms.ListResourceTagsAnswer).Tags {
+			tags = append(tags, tag.Key+tag.Value)
 		}
-		s := w.do(region, kms.OpGetKeyRotationStatus, &kms.KeyRequest{KeyID: k.KeyID}).(*kms.KeyRotationStatusAnswer)
-		if !s.KeyRotationEnabled || !s.NextRotationDate.Equal(next) || s.OnDemandRotations != 1 {
-			t.Errorf("%s: %+v", region, s)
+		aliases := len(do.must(t, kms.OpListAliases, &kms.ListAliasesRequest{KeyID: key}).(*kms.ListAliasesAnswer).Aliases)
+		got := fmt.Sprint(do.describe(t, key).Description, tags, aliases)
+		if want := []string{"changed[a1]0", "replica[b2]1", "[c3]0"}[i]; strings.ReplaceAll(got, " ", "") != want {
+			t.Errorf("region %d has %s, want %s", i, got, want)
 		}
 	}
-	w.refuse("us-east-1", kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: k.KeyID}, kms.CodeUnsupported)
-	w.Advance(92 * oneDay)
-	runDue(t, w.Node)
-	if done, _ := events("RotateKey", w.Node); done != 1 {
-		t.Errorf("%d automatic rotations", done)
-	}
-	w.decryptIn("us-east-1", w.encryptIn("ap-south-1", k.KeyID, "x"), "x")
+	second.must(t, kms.OpDisableKey, &kms.KeyRequest{KeyID: "alias/here"})
+	first.state(t, key, kms.StateEnabled)
+	second.state(t, key, kms.StateDisabled)
+	w.refused(t, "where it is disabled", second, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte(message)}, kms.CodeKeyDisabled)
+	crosses(t, key, k.CurrentKeyMaterialID, first, third)
 }
 
-// A primary key waits for its replicas, and the material for the last key that has it.
-func TestDeletionOfMultiRegionKeys(t *testing.T) {
-	w := newRegions(t)
-	before := counts(w.world)
-	k := w.make(t, w.alice, &kms.CreateKeyRequest{MultiRegion: true})
-	c := w.encryptIn("us-east-1", k.KeyID, "x")
-	w.replicate(k.KeyID, "eu-west-1")
-	w.replicate(k.KeyID, "ap-south-1")
-	p := w.do("us-east-1", kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: k.KeyID, PendingWindowInDays: ptr(10)}).(*kms.KeyAnswer).Key
-	if p.KeyState != kms.StatePendingReplicaDeletion || p.DeletionDate != nil || p.PendingDeletionWindowInDays != 10 {
-		t.Errorf("scheduled %+v", p)
-	}
-	w.Advance(100 * oneDay)
-	runDue(t, w.Node)
-	if got := w.do("us-east-1", kms.OpCancelKeyDeletion, &kms.KeyRequest{KeyID: k.KeyID}).(*kms.KeyAnswer).Key; got.KeyState != kms.StateDisabled {
-		t.Errorf("cancelled %+v", got)
-	}
-	w.do("us-east-1", kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: k.KeyID, PendingWindowInDays: ptr(10)})
-	for i, region := range []string{"eu-west-1", "ap-south-1"} {
-		w.decryptIn(region, c, "x") // as long as it is there
-		w.do(region, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: k.KeyID, PendingWindowInDays: ptr(7)})
-		w.Advance(8 * oneDay)
-		runDue(t, w.Node)
-		w.refuse(region, kms.OpDescribeKey, &kms.KeyRequest{KeyID: k.KeyID}, kms.CodeNotFound)
-		p := w.key("us-east-1", k.KeyID)
-		if i == 0 && p.KeyState != kms.StatePendingReplicaDeletion || len(p.MultiRegionConfiguration.ReplicaKeys) != 1-i {
-			t.Errorf("after %s the primary key is %+v", region, p)
-		}
-		if live(w.world, fsm.KindMaterial) != before[fsm.KindMaterial]+1 {
-			t.Fatal("the material did not wait for the last key")
-		}
-	}
-	p = w.key("us-east-1", k.KeyID)
-	if left := p.DeletionDate.UnixMilli() - w.Now(); p.KeyState != kms.StatePendingDeletion || left < 9*oneDay.Milliseconds() || left > 10*oneDay.Milliseconds() {
-		t.Errorf("the window: %+v", p)
-	}
-	w.do("us-east-1", kms.OpCancelKeyDeletion, &kms.KeyRequest{KeyID: k.KeyID})
-	w.do("us-east-1", kms.OpEnableKey, &kms.KeyRequest{KeyID: k.KeyID})
-	w.decryptIn("us-east-1", c, "x")
-	w.replicate(k.KeyID, "eu-west-1") // comes back with the material
-	w.decryptIn("eu-west-1", c, "x")
-	for _, region := range []string{"eu-west-1", "us-east-1"} {
-		w.do(region, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: k.KeyID, PendingWindowInDays: ptr(7)})
-		w.Advance(8 * oneDay)
-		runDue(t, w.Node)
-	}
-	if kinds := remains(w.world, before); len(kinds) > 0 {
-		t.Errorf("live records remain of kinds %v", kinds)
-	}
-	if done, failed := events("DeleteKey", w.Node); done != 4 || failed != 0 {
-		t.Errorf("%d and %d records", done, failed)
-	}
+// Keys that sign and that authenticate are the same in all their regions too.
+func TestRegionsOfOtherKeys(t *testing.T) {
+	_, first, second, _ := threeRegions(t)
+	q := *signingKey
+	q.MultiRegion = true
+	key := first.make(t, &q).KeyID
+	first.replicate(t, key, secondRegion)
+	s := &topic{name: key}
+	s.signature = first.must(t, kms.OpSign, signRequest(s)).(*kms.SignAnswer).Signature
+	second.must(t, kms.OpVerify, rights[kms.OpVerify].request(s))
+	q = *macKey
+	q.MultiRegion = true
+	s.name = first.make(t, &q).KeyID
+	first.replicate(t, s.name, secondRegion)
+	s.mac = second.must(t, kms.OpGenerateMac, macRequest(s)).(*kms.GenerateMacAnswer).Mac
+	first.must(t, kms.OpVerifyMac, rights[kms.OpVerifyMac].request(s))
 }
 
-// Imported material is each region's own: it comes and goes there, and the last one to lose it destroys it.
-func TestImportIntoRegions(t *testing.T) {
-	w := newRegions(t)
-	k := w.make(t, w.alice, &kms.CreateKeyRequest{MultiRegion: true, Origin: kms.OriginExternal})
-	first, second := newMaterial(32), newMaterial(32)
-	imported := func(region string, plain []byte, how kms.ImportType, code kms.Code) {
+// rotation asks how a key is rotated.
+func (do doer) rotation(t testing.TB, key string) *kms.KeyRotationStatusAnswer {
+	t.Helper()
+	return do.must(t, kms.OpGetKeyRotationStatus, &kms.KeyRequest{KeyID: key}).(*kms.KeyRotationStatusAnswer)
+}
+
+// The primary key is rotated, for all; when another key becomes the primary, rotation goes with it.
+func TestRegionsRotateWithThePrimary(t *testing.T) {
+	w, first, second, third := threeRegions(t)
+	key := first.make(t, regionalKey).KeyID
+	first.replicate(t, key, secondRegion, thirdRegion)
+	all := []doer{first, second, third}
+	byKey := &kms.KeyRequest{KeyID: key}
+	enable := &kms.EnableKeyRotationRequest{KeyID: key, RotationPeriodInDays: ptr(90)}
+	old := third.encrypt(t, key)
+	was := first.describe(t, key).CurrentKeyMaterialID
+	rotated := func(what string) {
 		t.Helper()
-		_, err := w.tryImport(t, region, k.KeyID, plain, &kms.ImportKeyMaterialRequest{ImportType: how})
-		want(t, region, err, code)
+		now := first.describe(t, key).CurrentKeyMaterialID
+		if now == was {
+			t.Fatalf("%s: the material is still the same", what)
+		}
+		was = now
+		for i, do := range all {
+			if got := do.describe(t, key).CurrentKeyMaterialID; got != now {
+				t.Errorf("%s: region %d has %s, want %s", what, i, got, now)
+			}
+		}
+		crosses(t, key, now, all...)
 	}
-	imported("us-east-1", first, "", "")
-	w.replicate(k.KeyID, "eu-west-1")
-	if got := w.key("eu-west-1", k.KeyID).KeyState; got != kms.StatePendingImport {
-		t.Errorf("the replica is %s", got)
+	made := was
+	first.must(t, kms.OpRotateKeyOnDemand, byKey)
+	rotated("on demand")
+	for _, do := range all {
+		do.decrypts(t, key, old, made)
 	}
-	imported("eu-west-1", second, "", kms.CodeIncorrectKeyMaterial)
-	imported("eu-west-1", second, kms.ImportNewMaterial, kms.CodeUnsupported)
-	imported("eu-west-1", first, "", "")
-	c := w.encryptIn("eu-west-1", k.KeyID, "x")
-	w.decryptIn("us-east-1", c, "x")
-	imported("us-east-1", second, kms.ImportNewMaterial, "")
-	all := w.do("us-east-1", kms.OpListKeyRotations, &kms.ListKeyRotationsRequest{KeyID: k.KeyID, IncludeKeyMaterial: "ALL_KEY_MATERIAL"}).(*kms.ListKeyRotationsAnswer).Rotations
-	if len(all) != 2 || all[1].KeyMaterialState != "PENDING_MULTI_REGION_IMPORT_AND_ROTATION" {
-		t.Errorf("announced %+v", all)
+	for _, op := range []*kms.Operation{kms.OpRotateKeyOnDemand, kms.OpDisableKeyRotation} {
+		w.refused(t, op.Name+" of a replica", second, op, byKey, kms.CodeUnsupported)
 	}
-	w.refuse("us-east-1", kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: k.KeyID}, kms.CodeInvalidState)
-	imported("eu-west-1", second, "", "")
-	w.do("us-east-1", kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: k.KeyID})
-	w.decryptIn("eu-west-1", w.encryptIn("us-east-1", k.KeyID, "y"), "y")
-	w.decryptIn("us-east-1", c, "x")
-	w.do("us-east-1", kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: k.KeyID})
-	if a, b := w.key("us-east-1", k.KeyID).KeyState, w.key("eu-west-1", k.KeyID).KeyState; a != kms.StatePendingImport || b != kms.StateEnabled {
-		t.Errorf("without material here: %s and %s", a, b)
+	w.refused(t, "automatic rotation of a replica", second, kms.OpEnableKeyRotation, enable, kms.CodeUnsupported)
+
+	first.must(t, kms.OpEnableKeyRotation, enable)
+	for i, do := range all {
+		if r := do.rotation(t, key); !r.KeyRotationEnabled || r.RotationPeriodInDays != 90 || r.OnDemandRotations != 1 || r.NextRotationDate == nil {
+			t.Errorf("region %d is rotated so: %+v", i, r)
+		}
 	}
-	w.decryptIn("eu-west-1", c, "x")
-	if got := live(w.world, fsm.KindMaterial); got != 2 {
-		t.Errorf("%d materials", got)
+	w.pass(t, 92*24*time.Hour)
+	rotated("automatically")
+
+	next := *first.rotation(t, key).NextRotationDate
+	move := func(region string) *kms.UpdatePrimaryRegionRequest {
+		return &kms.UpdatePrimaryRegionRequest{KeyID: key, PrimaryRegion: region}
 	}
-	w.do("eu-west-1", kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: k.KeyID})
-	if got := live(w.world, fsm.KindMaterial); got != 1 {
-		t.Errorf("%d materials", got)
+	w.refused(t, "to where it is", first, kms.OpUpdatePrimaryRegion, move(firstRegion), kms.CodeUnsupported)
+	w.refused(t, "to an unserved region", first, kms.OpUpdatePrimaryRegion, move("eu-central-1"), kms.CodeValidation)
+	w.refused(t, "from a replica", second, kms.OpUpdatePrimaryRegion, move(thirdRegion), kms.CodeUnsupported)
+	second.must(t, kms.OpDisableKey, byKey)
+	w.refused(t, "to a disabled replica", first, kms.OpUpdatePrimaryRegion, move(secondRegion), kms.CodeKeyDisabled)
+	second.must(t, kms.OpEnableKey, byKey)
+	if a := first.must(t, kms.OpUpdatePrimaryRegion, move(secondRegion)).(*kms.KeyAnswer).Key; a.MultiRegionConfiguration.MultiRegionKeyType != "REPLICA" {
+		t.Errorf("the former primary key is answered as %+v", a)
 	}
+	first.related(t, key, "REPLICA", secondRegion, firstRegion, thirdRegion)
+	second.related(t, key, "PRIMARY", secondRegion, firstRegion, thirdRegion)
+	third.related(t, key, "REPLICA", secondRegion, firstRegion, thirdRegion)
+	w.refused(t, "the former primary key", first, kms.OpRotateKeyOnDemand, byKey, kms.CodeUnsupported)
+	for i, do := range all {
+		if r := do.rotation(t, key); !r.KeyRotationEnabled || r.OnDemandRotations != 1 || r.NextRotationDate == nil || !r.NextRotationDate.Equal(next) {
+			t.Errorf("after the move region %d is rotated so: %+v", i, r)
+		}
+	}
+	second.must(t, kms.OpRotateKeyOnDemand, byKey)
+	rotated("by the new primary key")
+	before := len(w.Records())
+	w.pass(t, 91*24*time.Hour)
+	rotated("automatically by the new primary key")
+	var events []any
+	for _, r := range w.Records()[before:] {
+		if r["eventName"] == "RotateKey" {
+			events = append(events, r["awsRegion"])
+		}
+	}
+	if len(events) != 1 || events[0] != secondRegion {
+		t.Errorf("rotations in %v", events)
+	}
+	single := first.make(t, regionalKey).KeyID
+	w.refused(t, "where it has no replica", first, kms.OpUpdatePrimaryRegion, &kms.UpdatePrimaryRegionRequest{KeyID: single, PrimaryRegion: secondRegion}, kms.CodeUnsupported)
+}
+
+// A primary key waits for its last replica, and the material goes with the last key.
+func TestRegionsAreDestroyed(t *testing.T) {
+	const days = 24 * time.Hour
+	w, first, second, third := threeRegions(t)
+	k := first.make(t, regionalKey)
+	key := k.KeyID
+	first.replicate(t, key, secondRegion, thirdRegion)
+	byKey := &kms.KeyRequest{KeyID: key}
+	schedule := func(do doer, window int) kms.KeyMetadata {
+		t.Helper()
+		return do.must(t, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: key, PendingWindowInDays: &window}).(*kms.KeyAnswer).Key
+	}
+	if a := schedule(first, 9); a.KeyState != kms.StatePendingReplicaDeletion || a.DeletionDate != nil || a.PendingDeletionWindowInDays != 9 {
+		t.Errorf("scheduled %+v", a)
+	}
+	crosses(t, key, k.CurrentKeyMaterialID, second, third) // which go on
+	w.refused(t, "replicate", first, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: secondRegion}, kms.CodeInvalidState)
+	w.pass(t, 30*days) // nothing comes of it
+	first.state(t, key, kms.StatePendingReplicaDeletion)
+	first.must(t, kms.OpCancelKeyDeletion, byKey)
+	first.state(t, key, kms.StateDisabled)
+	first.must(t, kms.OpEnableKey, byKey)
+	crosses(t, key, k.CurrentKeyMaterialID, first, second, third)
+	schedule(first, 9)
+
+	ciphertext := third.encrypt(t, key)
+	if a := schedule(second, 7); a.KeyState != kms.StatePendingDeletion || a.DeletionDate == nil {
+		t.Errorf("scheduled %+v", a)
+	}
+	w.pass(t, 7*days)
+	w.refused(t, "a destroyed replica", second, kms.OpDescribeKey, byKey, kms.CodeNotFound)
+	first.state(t, key, kms.StatePendingReplicaDeletion)
+	first.related(t, key, "PRIMARY", firstRegion, thirdRegion)
+	third.related(t, key, "REPLICA", firstRegion, thirdRegion)
+	third.decrypts(t, key, ciphertext, k.CurrentKeyMaterialID)
+
+	schedule(third, 8)
+	w.pass(t, 8*days)
+	w.refused(t, "the last replica", third, kms.OpDescribeKey, byKey, kms.CodeNotFound)
+	got := first.describe(t, key)
+	if at := w.after(9 * days); got.KeyState != kms.StatePendingDeletion || got.DeletionDate == nil || at.Sub(*got.DeletionDate).Abs() > time.Second {
+		t.Fatalf("after its last replica the primary key is %+v, want its deletion at %v", got, at)
+	}
+	first.related(t, key, "PRIMARY", firstRegion)
+	if !w.live(k.CurrentKeyMaterialID) {
+		t.Fatal("the material did not outlive the replicas")
+	}
+	first.must(t, kms.OpCancelKeyDeletion, byKey)
+	first.must(t, kms.OpEnableKey, byKey)
+	first.decrypts(t, key, ciphertext, k.CurrentKeyMaterialID)
+	schedule(first, 7)
+	w.pass(t, 7*days-time.Minute)
+	if !w.live(k.CurrentKeyMaterialID) {
+		t.Fatal("the material went before the window was over")
+	}
+	w.pass(t, time.Minute)
+	w.refused(t, "the primary key", first, kms.OpDescribeKey, byKey, kms.CodeNotFound)
+	if w.live(k.CurrentKeyMaterialID) {
+		t.Error("the material outlived the last key")
+	}
+}
+
+// A replica of a key of imported material waits for the same material, and material that is announced for it in
+// every region.
+func TestRegionsOfImportedMaterial(t *testing.T) {
+	w, first, second, _ := threeRegions(t)
+	key := first.make(t, &kms.CreateKeyRequest{MultiRegion: true, Origin: kms.OriginExternal}).KeyID
+	w.refused(t, "without material", first, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: secondRegion}, kms.CodeInvalidState)
+	here, one, two := first.begin(t, key), random(32), random(32)
+	id := here.bring(t, one)
+	ciphertext := first.encrypt(t, key)
+	first.replicate(t, key, secondRegion)
+	second.state(t, key, kms.StatePendingImport)
+	second.lists(t, key, "CURRENT PENDING_IMPORT")
+	w.refused(t, "before its import", second, kms.OpDecrypt, &kms.DecryptRequest{KeyID: key, CiphertextBlob: ciphertext}, kms.CodeInvalidState)
+	there := second.begin(t, key)
+	q := there.request(t, one)
+	q.ImportToken = here.answer.ImportToken
+	w.refused(t, "a token of the primary key", second, kms.OpImportKeyMaterial, q, kms.CodeInvalidImportToken)
+	w.refused(t, "other material", second, kms.OpImportKeyMaterial, there.request(t, two), kms.CodeIncorrectKeyMaterial)
+	w.refused(t, "new material of a replica", second, kms.OpImportKeyMaterial, there.request(t, two, asNew), kms.CodeUnsupported)
+	if got := there.bring(t, one); got != id {
+		t.Errorf("the replica calls the material %s, the primary key %s", got, id)
+	}
+	crosses(t, key, id, first, second)
+
+	// It is deleted in one region, and expires in one region, without harm to the other.
+	first.must(t, kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: key})
+	first.state(t, key, kms.StatePendingImport)
+	second.decrypts(t, key, ciphertext, id)
+	here.bring(t, one)
+	there.bring(t, one, until(w.after(time.Hour)))
+	if k := first.describe(t, key); k.ExpirationModel != kms.MaterialDoesNotExpire {
+		t.Errorf("the expiry of the replica is the primary key's: %+v", k)
+	}
+	w.pass(t, 2*time.Hour)
+	second.state(t, key, kms.StatePendingImport)
+	first.decrypts(t, key, ciphertext, id)
+	if !w.live(id) {
+		t.Error("the material is gone, which the primary key has")
+	}
+	there.bring(t, one)
+
+	// The next material.
+	rotate := func(code kms.Code) {
+		t.Helper()
+		_, err := first(kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: key})
+		want(t, "rotate", err, code)
+	}
+	const waiting = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION"
+	rotate(kms.CodeInvalidState)
+	next := here.bring(t, two, asNew)
+	first.lists(t, key, "CURRENT IMPORTED", waiting+" IMPORTED")
+	second.lists(t, key, "CURRENT IMPORTED", waiting+" PENDING_IMPORT")
+	crosses(t, key, id, first, second) // meanwhile
+	rotate(kms.CodeInvalidState)
+	there.bring(t, two)
+	first.lists(t, key, "CURRENT IMPORTED", "PENDING_ROTATION IMPORTED")
+	second.must(t, kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: key, KeyMaterialID: next})
+	second.lists(t, key, "CURRENT IMPORTED", waiting+" PENDING_IMPORT")
+	if !w.live(next) {
+		t.Error("announced material is gone, which the primary key has")
+	}
+	rotate(kms.CodeInvalidState)
+	there.bring(t, two)
+	crosses(t, key, id, first, second)
+	rotate("")
+	for _, do := range []doer{first, second} {
+		do.lists(t, key, "NON_CURRENT IMPORTED", "CURRENT IMPORTED ON_DEMAND")
+		do.decrypts(t, key, ciphertext, id)
+	}
+	crosses(t, key, next, first, second)
+
+	// Forgotten by the primary key it is forgotten by all.
+	third := here.bring(t, random(32), asNew)
+	first.must(t, kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: key, KeyMaterialID: third})
+	for _, do := range []doer{first, second} {
+		do.lists(t, key, "NON_CURRENT IMPORTED", "CURRENT IMPORTED ON_DEMAND")
+		do.state(t, key, kms.StateEnabled)
+	}
+	if w.live(third) {
+		t.Error("material that all forgot is still there")
+	}
+	for _, do := range []doer{first, second} {
+		do.must(t, kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: key})
+	}
+	if w.live(next) || !w.live(id) {
+		t.Error("the current material is still there, or the old one is gone")
+	}
+}
+
+// A key is in eight regions at most: all of it is written in one transaction.
+func TestRegionsAreLimited(t *testing.T) {
+	var o servicetest.Options
+	for i := range 9 {
+		o.Regions = append(o.Regions, fmt.Sprintf("test-region-%d", i+1))
+	}
+	w := newWorld(t, o)
+	first := w.in("")
+	key := first.make(t, regionalKey).KeyID
+	first.replicate(t, key, o.Regions[1:8]...)
+	w.refused(t, "a ninth region", first, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: o.Regions[8]}, kms.CodeLimitExceeded)
+	first.must(t, kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: key})
+	crosses(t, key, first.describe(t, key).CurrentKeyMaterialID, first, w.in(o.Regions[7]))
+
+	// One that is gone makes room.
+	w.in(o.Regions[7]).must(t, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: key, PendingWindowInDays: ptr(7)})
+	w.pass(t, 7*24*time.Hour)
+	first.replicate(t, key, o.Regions[8])
+	w.refused(t, "an unserved region", w.in("eu-central-1"), kms.OpListKeys, &kms.ListRequest{}, kms.CodeValidation)
 }
