@@ -95,6 +95,20 @@ func (k *Key) lacksMaterial() bool {
 	return len(k.Materials) == 0
 }
 
+// LacksMaterialAt reports whether some imported material that encrypted has reached its expiry at now (Unix
+// milliseconds), whether or not it is deleted yet: such a key is as good as pending import.
+func (k *Key) LacksMaterialAt(now int64) bool {
+	if k.Origin != OriginExternal {
+		return false
+	}
+	for i := range k.Materials {
+		if at := k.Materials[i].Expires; at > 0 && now >= at {
+			return true
+		}
+	}
+	return false
+}
+
 // AfterCancel returns the state of a key whose deletion is cancelled.
 func (k *Key) AfterCancel() KeyState { return k.stateWithMaterial(StateDisabled) }
 

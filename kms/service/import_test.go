@@ -553,6 +553,18 @@ func TestImportExpires(t *testing.T) {
 }
 
 // Deleted material comes back by importing the same.
+// What has expired is not used, however late the scheduler is.
+func TestExpiredMaterialIsNotUsed(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	do := w.in("")
+	key := w.make(t, w.alice, externalKey).KeyID
+	do.begin(t, key).bring(t, random(32), until(w.after(time.Hour)))
+	ciphertext := do.encrypt(t, key)
+	w.Advance(time.Hour)
+	w.refused(t, "encrypt", do, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")}, kms.CodeInvalidState)
+	w.refused(t, "decrypt", do, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: ciphertext}, kms.CodeInvalidState)
+}
+
 func TestImportAgain(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
 	do := w.in("")
