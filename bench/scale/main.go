@@ -99,7 +99,7 @@ func measureSize(ctx context.Context, o options, dir string, keys int) error {
 		return err
 	}
 	fmt.Printf("\n%d keys, created in %.1f s\n", keys, time.Since(start).Seconds())
-	if err := n.forget(ctx); err != nil {
+	if err := n.forget(ctx, keys); err != nil {
 		return err
 	}
 	after, err := n.settled(ctx, o.settle)

@@ -82,12 +82,15 @@ func liveHeap(log []byte) (int64, error) {
 	return mb << 20, err
 }
 
-// forget waits until the creations are no longer remembered, which later transactions notice.
-func (s subject) forget(ctx context.Context) error {
+// forgottenAtOnce is how many creations a later command forgets at most.
+const forgottenAtOnce = 4096
+
+// forget waits until the creations are no longer remembered, which later commands notice, each a part of them.
+func (s subject) forget(ctx context.Context, keys int) error {
 	if err := pause(ctx, remembered); err != nil {
 		return err
 	}
-	for range 3 {
+	for range keys/forgottenAtOnce + 4 {
 		if _, err := s.cluster.CreateKey(ctx, s.cluster.Nodes[s.at]); err != nil {
 			return err
 		}

@@ -18,3 +18,17 @@ func (s *Service) KeepAnswers(keep func(answer any)) {
 
 // WipeAnswer is wipeAnswer.
 var WipeAnswer = wipeAnswer
+
+// HeavyWork is what bounds who makes RSA keys.
+type HeavyWork = heavyWork
+
+// The bounds of HeavyWork and how to ask it.
+const (
+	HeavyAll     = heavyAll
+	HeavyAccount = heavyAccount
+)
+
+var NewHeavyWork = newHeavyWork
+
+func (h *heavyWork) Enter(account string) bool { return h.enter(account) }
+func (h *heavyWork) Leave(account string)      { h.leave(account) }

@@ -5,10 +5,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service/servicetest"
 )
@@ -409,4 +411,41 @@ func TestRegionsAreLimited(t *testing.T) {
 	w.pass(t, 7*24*time.Hour)
 	first.replicate(t, key, o.Regions[8])
 	w.refused(t, "an unserved region", w.in("eu-central-1"), kms.OpListKeys, &kms.ListRequest{}, kms.CodeValidation)
+}
+
+// What a change of one region writes for another is decided on that one's record: one that was changed meanwhile, by a
+// decision that is older and comes first, is not overwritten.
+func TestRegionsKeepWhatTheOthersChanged(t *testing.T) {
+	w, first, _, _ := threeRegions(t)
+	key := first.make(t, regionalKey).KeyID
+	first.replicate(t, key, secondRegion)
+	n := w.Cluster.Node(servicetest.Options{Regions: []string{firstRegion, secondRegion, thirdRegion}})
+	caughtUp(t, n)
+	decided, may, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	n.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) { close(decided); <-may }})
+	go func() {
+		call := servicetest.Call(w.alice, kms.OpTagResource, &kms.TagResourceRequest{KeyID: key, Tags: map[string]string{"a": "b"}})
+		call.Region = secondRegion
+		_, err := n.Service.Do(t.Context(), call)
+		done <- err
+	}()
+	<-decided
+	for range 3 { // so that the other decides on a later state
+		w.CreateKey(w.alice)
+	}
+	var once sync.Once
+	w.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
+		once.Do(func() {
+			close(may)
+			want(t, "tag", <-done, "")
+		})
+	}})
+	first.must(t, kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: key})
+	call := servicetest.Call(w.alice, kms.OpListResourceTags, &kms.KeyListRequest{KeyID: key})
+	call.Region = secondRegion
+	result, err := w.Service.Do(t.Context(), call)
+	want(t, "tags", err, "")
+	if tags := result.Answer.(*kms.ListResourceTagsAnswer).Tags; len(tags) != 1 {
+		t.Errorf("the tag is lost: %v", tags)
+	}
 }
