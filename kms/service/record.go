@@ -66,7 +66,8 @@ func (r *request) noteDryRun(dryRun bool) {
 
 // noteUse remembers that a call used its keys.
 func (r *request) noteUse() {
-	for _, k := range r.used[:r.usedKeys] { // in log time: one clock that is ahead must not outlast all later uses
-		k.NoteUse(r.op.Name, r.now(), r.principal.ARN, r.call.RequestID, r.eventID)
+	at := r.started.UnixMilli() // this node's clock: log time costs more, see knownUsage
+	for _, k := range r.used[:r.usedKeys] {
+		k.NoteUse(r.op.Name, at, r.principal.ARN, r.call.RequestID, r.eventID)
 	}
 }

@@ -15,9 +15,11 @@ import (
 // keys' usage records once an hour. Whoever has to know it now asks the other members besides.
 
 // knownUsage returns what the record of a key's use says and what this node remembers beside it. A record that
-// does not open says nothing; the next write mends it.
+// does not open says nothing; the next write mends it. Uses were noted by this node's clock: none is later than log
+// time, so that one clock that is ahead does not outlast all later uses.
 func (r *request) knownUsage(k *catalog.Key) (kms.Usage, error) {
 	u := k.Used()
+	noLater(&u, r.now())
 	written, _, err := r.view.Usage(k)
 	if kms.CodeOf(err) == kms.CodeSealed {
 		return u, err
@@ -29,6 +31,15 @@ func (r *request) knownUsage(k *catalog.Key) (kms.Usage, error) {
 		return u, nil
 	}
 	return catalog.MergeUsage(*written, u), nil
+}
+
+// noLater moves uses that are later than a time to it.
+func noLater(u *kms.Usage, at int64) {
+	for _, uses := range [][]kms.KeyUse{u.Operations, u.Callers} {
+		for i := range uses {
+			uses[i].At = min(uses[i].At, at)
+		}
+	}
 }
 
 // clusterUsage returns what all members know of a key's use, asked once for a request, and how many did not
@@ -44,6 +55,7 @@ func (r *request) clusterUsage(k *catalog.Key) (u kms.Usage, silent int, err err
 		}
 	}
 	for _, other := range r.others {
+		noLater(&other, r.now())
 		u = catalog.MergeUsage(u, other)
 	}
 	return u, r.silent, nil

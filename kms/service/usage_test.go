@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
@@ -401,5 +402,22 @@ func TestUsageWrittenByTwoNodes(t *testing.T) {
 	writeUsageOn(t, p.Node)
 	if u := p.record(t, p.Node, key); u == nil || len(u.Operations) != 2 {
 		t.Errorf("the record has %+v", u)
+	}
+}
+
+// A node whose clock is ahead does not say that a key was used in the future, to others or to itself.
+func TestUseIsNeverInTheFuture(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	ahead := w.Cluster.Node(servicetest.Options{Now: func() time.Time { return kms.Time(servicetest.Epoch).AddDate(10, 0, 0) }})
+	key := w.CreateKey(w.alice)
+	caughtUp(t, ahead)
+	if _, err := ahead.Do(w.alice, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	writeUsageOn(t, ahead)
+	for _, n := range []*servicetest.Node{w.Node, ahead} {
+		if u := usage(t, n, w.alice, key); u.LastUse == nil || u.LastUse.At.After(kms.Time(w.Now())) {
+			t.Errorf("%s: %+v, log time %s", n.Name, u.LastUse, kms.Time(w.Now()))
+		}
 	}
 }

@@ -192,7 +192,8 @@ type Options struct {
 	Regions []string
 	Sealed  bool // begin sealed
 	Logger  *slog.Logger
-	Sink    audit.Sink // instead of keeping the records in memory
+	Sink    audit.Sink       // instead of keeping the records in memory
+	Now     func() time.Time // the node's own clock, instead of the machine's
 }
 
 // Node starts a node that has applied the log so far, unsealed unless the options say otherwise.
@@ -213,7 +214,7 @@ func (c *Cluster) Node(o Options) *Node {
 	}
 	n.Service = service.New(service.Config{
 		Catalog: n.Catalog, Replica: replica{n}, Cluster: members{n}, Authenticator: auth.NewAuthenticator(), Audit: n.Log,
-		Regions: o.Regions, Node: n.Name, MaxKeys: o.MaxKeys, Logger: o.Logger,
+		Regions: o.Regions, Node: n.Name, MaxKeys: o.MaxKeys, Logger: o.Logger, Now: o.Now,
 	})
 	if !o.Sealed {
 		n.Unseal()
