@@ -203,6 +203,7 @@ func TestDeletionTellsWhoUsedTheKey(t *testing.T) {
 	keyOn(t, p.Node, key).NoteUse("Encrypt", at+1000, user("first"), "request-1", [16]byte{1})
 	keyOn(t, p.second, key).NoteUse("Decrypt", at+3000, user("second"), "request-2", [16]byte{2})
 	keyOn(t, p.second, key).NoteUse("Encrypt", at+2000, user("third"), "request-3", [16]byte{3})
+	p.Advance(time.Minute)
 
 	told := func(what string, got kms.KeyMetadata) {
 		t.Helper()
