@@ -87,7 +87,10 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	}
 	n := &node{cfg: cfg, version: seams.Version, log: s.log}
 	s.node = n
-	auditLog, err := s.openAudit(cfg) // closed last: what the parts do until they are closed is recorded
+	if err := s.openDir(cfg); err != nil { // first: its lock keeps a second node from this one's files
+		return nil, err
+	}
+	auditLog, err := s.openAudit(cfg) // closed after the parts: what they do until then is recorded
 	if err != nil {
 		return nil, err
 	}
@@ -103,16 +106,21 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	return s, s.openAPI(cfg, seams, svc)
 }
 
-// openState opens what holds and moves records: data directory, state machine, catalog, transport,
-// replica, gossip.
-func (s *Server) openState(cfg Config, seams Seams) error {
-	n := s.node
+// openDir locks the data directory.
+func (s *Server) openDir(cfg Config) error {
 	dir, err := storage.Open(cfg.DataDir)
 	if err != nil {
 		return err
 	}
-	n.dir = dir
+	s.node.dir = dir
 	s.closeLater("data directory", dir.Close)
+	return nil
+}
+
+// openState opens what holds and moves records: state machine, catalog, transport,
+// replica, gossip.
+func (s *Server) openState(cfg Config, seams Seams) error {
+	n, dir := s.node, s.node.dir
 	n.fsm = fsm.New(fsm.Options{Fatal: s.stop, Logger: s.log})
 	n.catalog = catalog.New(n.fsm, cfg.Partition, s.log)
 	s.closeLater("catalog", func() error { n.catalog.Seal(); return nil })

@@ -43,7 +43,8 @@ func (k *Key) NoteUse(operation string, at int64, principalARN, requestID string
 	place := (maphash.String(useSeed, principalARN) ^ maphash.String(useSeed, operation)) % uint64(len(u.recent))
 	for i := range uint64(2) { // two uses that meet do not drive each other out
 		one := u.recent[place^i].Load()
-		if one != nil && at-one.At < useEvery && one.Operation == operation && one.Principal == principalARN {
+		// One that is later by more is of a clock that was set back since.
+		if one != nil && at-one.At < useEvery && one.At-at < useEvery && one.Operation == operation && one.Principal == principalARN {
 			return
 		}
 	}

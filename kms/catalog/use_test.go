@@ -236,3 +236,20 @@ func TestMergeUsage(t *testing.T) {
 		}
 	})
 }
+
+// A clock that was ahead and is set back does not keep later uses from being noted.
+func TestNoteUseAfterAClockWasSetBack(t *testing.T) {
+	l := newLab(t)
+	defer l.close()
+	l.fill(1, true)
+	l.unseal(l.Catalog)
+	k := l.view().Keys(scopeA, [16]byte{}, 1)[0]
+	k.NoteUse("Encrypt", testStamp+100_000, "caller", "", eventOf("e"))
+	if n := len(l.view().DrainUse(10)); n != 1 {
+		t.Fatalf("%d keys are used", n)
+	}
+	k.NoteUse("Encrypt", testStamp, "caller", "", eventOf("e"))
+	if n := len(l.view().DrainUse(10)); n != 1 {
+		t.Errorf("the second use is not noted: %d", n)
+	}
+}

@@ -115,8 +115,8 @@ func errWrapped() error {
 }
 
 // ParseImport reads what a customer imports and returns its stored encoding, which is the same for
-// the same key however it was written: raw bytes for SYMMETRIC_DEFAULT (32) and HMAC (at least the
-// spec's length, at most 128), PKCS#8 for RSA and elliptic curves. The caller wipes it. Anything else
+// the same key however it was written: raw bytes for SYMMETRIC_DEFAULT (32) and HMAC (the
+// spec's length), PKCS#8 for RSA and elliptic curves. The caller wipes it. Anything else
 // is CodeIncorrectKeyMaterial; CodeUnsupported for a spec whose material cannot be imported.
 func ParseImport(spec kms.KeySpec, plain []byte) (secret.Bytes, error) {
 	if err := Served(spec); err != nil {

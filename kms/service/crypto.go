@@ -240,6 +240,8 @@ type source struct {
 // must be the one the ciphertext names, or that one alone. Without a name in the request the
 // answer does not tell a key that is not there from one of somebody else.
 func (r *request) sourceKey(s source) (*catalog.Key, error) {
+	r.opening = true
+	defer func() { r.opening = false }()
 	if s.named {
 		k, err := r.useKey(s.ref, s.action, s.context)
 		if err == nil && s.a == kms.AlgorithmSymmetricDefault && !r.ignore && k.Raw != r.header.KeyID {
@@ -324,6 +326,17 @@ func reEncrypt(r *request, q *kms.ReEncryptRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The ciphertext is opened first: for one that does not open no managed key is made.
+	var plaintext []byte
+	var m kms.Material
+	if !r.ignore {
+		if plaintext, m, err = r.open(from, r.decryption, q.SourceEncryptionContext, q.CiphertextBlob); err != nil {
+			return nil, err
+		}
+		defer secret.Wipe(plaintext)
+	} else if err := fits(from, r.decryption, q.SourceEncryptionContext); err != nil {
+		return nil, err
+	}
 	to, err := r.useKey(r.key, "kms:ReEncryptTo", q.DestinationEncryptionContext)
 	if err == nil {
 		err = r.ready(to)
@@ -332,16 +345,8 @@ func reEncrypt(r *request, q *kms.ReEncryptRequest) (any, error) {
 		return nil, err
 	}
 	if r.ignore {
-		if err := fits(from, r.decryption, q.SourceEncryptionContext); err != nil {
-			return nil, err
-		}
 		return nil, orDryRun(fits(to, r.encryption, q.DestinationEncryptionContext))
 	}
-	plaintext, m, err := r.open(from, r.decryption, q.SourceEncryptionContext, q.CiphertextBlob)
-	if err != nil {
-		return nil, err
-	}
-	defer secret.Wipe(plaintext)
 	ciphertext, err := r.seal(to, r.encryption, q.DestinationEncryptionContext, plaintext)
 	if err != nil {
 		return nil, err

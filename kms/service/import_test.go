@@ -728,3 +728,16 @@ func TestImportAndRotate(t *testing.T) {
 		t.Error("material outlived its key")
 	}
 }
+
+// Announced material that has expired does not become the current one, however late the scheduler is.
+func TestExpiredMaterialIsNotRotatedTo(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	do := w.in("")
+	key := w.make(t, w.alice, externalKey).KeyID
+	do.begin(t, key).bring(t, random(32))
+	ciphertext := do.encrypt(t, key)
+	do.begin(t, key).bring(t, random(32), asNew, until(w.after(time.Hour)))
+	w.Advance(time.Hour)
+	w.refused(t, "rotate", do, kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: key}, kms.CodeInvalidState)
+	do.must(t, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: ciphertext})
+}

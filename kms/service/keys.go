@@ -447,7 +447,7 @@ func replayDeletion(r *request, rs *records) (any, error) {
 	var u kms.Usage
 	if written, err := record[kms.Usage](rs, fsm.KindUsage); err == nil {
 		u = *written
-	} else if kms.CodeOf(err) != kms.CodeIdempotencyMismatch { // nobody had used the key
+	} else if kms.CodeOf(err) == kms.CodeSealed { // else nobody had used the key, or the record does not open
 		return nil, err
 	}
 	return r.deletionAnswer(k, u), nil

@@ -26,7 +26,7 @@ var managedName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 // Nothing can be decrypted under a key that is made now.
 func (r *request) makesManaged(alias string) bool {
 	name, managed := strings.CutPrefix(alias, kms.ManagedAliasPrefix)
-	if !managed || !managedName.MatchString(name) || alias != r.key.Alias {
+	if !managed || !managedName.MatchString(name) || r.opening {
 		return false
 	}
 	switch r.op {
@@ -98,8 +98,10 @@ func (r *request) makeManaged(ctx context.Context, alias string) error {
 		}
 		return c, nil
 	})
-	if err != nil || !done {
-		return err
+	if done || kms.CodeOf(err) == kms.CodeOutcomeUnknown { // what may have been made is recorded too
+		if blocked := r.auditEvent(kms.OpCreateKey.Name, r.scope, arn, err); err == nil {
+			err = blocked
+		}
 	}
-	return r.auditEvent(kms.OpCreateKey.Name, r.scope, arn, nil)
+	return err
 }

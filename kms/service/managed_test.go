@@ -242,3 +242,19 @@ func TestManagedKeysAreLimited(t *testing.T) {
 	_, err = w.Service.Do(t.Context(), call)
 	want(t, "in another region", err, "")
 }
+
+// A ciphertext that does not open makes no managed key, neither as what it is moved to nor as what it is opened with.
+func TestManagedKeysAreNotMadeForNothing(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	ciphertext := w.encrypt(t, w.alice, w.CreateKey(w.alice), "x", nil)
+	before := len(w.keys(t, w.alice))
+	changed := append([]byte(nil), ciphertext...)
+	changed[len(changed)-1] ^= 1
+	_, err := w.Do(w.alice, kms.OpReEncrypt, &kms.ReEncryptRequest{KeyID: "alias/aws/ebs", CiphertextBlob: changed})
+	want(t, "changed", err, kms.CodeInvalidCiphertext)
+	_, err = w.Do(w.alice, kms.OpReEncrypt, &kms.ReEncryptRequest{KeyID: "alias/aws/ebs", SourceKeyID: "alias/aws/ebs", CiphertextBlob: ciphertext})
+	want(t, "from itself", err, kms.CodeNotFound)
+	if after := len(w.keys(t, w.alice)); after != before {
+		t.Errorf("%d keys were made", after-before)
+	}
+}

@@ -47,11 +47,13 @@ type request struct {
 	applied  bool            // of a change: it is done
 	brief    bool            // of a change: it is remembered for the short time only
 
+	opening   bool            // the key of a ciphertext is looked for: none is made for it
 	tokens    []string        // grant tokens, checked for their form
 	generated secret.Bytes    // material of the key that is being made
 	used      [2]*catalog.Key // keys that a success counts as a use of
 	usedKeys  int
 	eventID   [16]byte // of the audit record
+	unheard   bool     // a proposal failed of what is wrong with the node
 
 	asked  bool        // the other members were asked for the use of a key
 	others []kms.Usage // what they answered

@@ -141,13 +141,18 @@ func rotateOnDemand(r *request, _ *kms.KeyRequest) (*change, error) {
 	return c, nil
 }
 
+// present reports whether imported material is there and has not expired, though the scheduler may be late.
+func present(m *kms.Material, now int64) bool {
+	return !m.Missing && (m.Expires == 0 || now < m.Expires)
+}
+
 // rotate gives a key, changed from k, a new current material, and the same one to its related keys. It
 // writes them all.
 func (r *request) rotate(c *change, k *catalog.Key, changed *kms.Key, related []*catalog.Key, how kms.RotationType) error {
 	now := r.now()
 	m := kms.Material{Version: k.NextVersion(), ID: newMaterialID(), Created: now}
 	if k.Origin == kms.OriginExternal {
-		if k.Announced == nil || k.Announced.Missing {
+		if k.Announced == nil || !present(k.Announced, now) {
 			return kms.Errorf(kms.CodeInvalidState, "No available key material pending rotation for the key: %s.", k.ARN)
 		}
 		m = *k.Announced
@@ -162,7 +167,7 @@ func (r *request) rotate(c *change, k *catalog.Key, changed *kms.Key, related []
 		theirs := other.Key
 		their := m
 		if k.Origin == kms.OriginExternal {
-			if other.Announced == nil || other.Announced.Missing || other.Announced.ID != m.ID {
+			if other.Announced == nil || !present(other.Announced, now) || other.Announced.ID != m.ID {
 				return kms.Errorf(kms.CodeInvalidState, "The key material pending rotation is not imported into %s yet.", other.ARN)
 			}
 			their.Created, their.Expires, their.Description = other.Announced.Created, other.Announced.Expires, other.Announced.Description

@@ -46,6 +46,7 @@ func (r *request) commit(ctx context.Context, plan func() (*change, error)) (don
 		txn := fsm.Txn{ID: newTxnID(), Event: c.event, Based: r.now(), Writes: c.writes, ScopeGuards: c.below, Guards: r.guards(c.guards)}
 		outcome, err := r.Replica.Propose(ctx, &txn)
 		if err != nil {
+			r.unheard = nodeWide(err)
 			return false, err
 		}
 		r.look()
@@ -94,8 +95,8 @@ func (s *Service) RunDue(ctx context.Context) error {
 		if !s.Replica.Due(k.Due()) {
 			continue
 		}
-		if err := s.runKey(ctx, k.Scope, k.Raw); err != nil {
-			if concernsAll(err) {
+		if unheard, err := s.runKey(ctx, k.Scope, k.Raw); err != nil {
+			if unheard || concernsAll(err) {
 				return err
 			}
 			s.Logger.Warn("scheduled work on a key failed and is tried again", "key", k.ARN, "error", err)
@@ -107,49 +108,68 @@ func (s *Service) RunDue(ctx context.Context) error {
 	return first
 }
 
-// concernsAll reports whether an error will meet every other key too.
-func concernsAll(err error) bool {
+// nodeWide reports whether an error of proposing is the node's, not the transaction's: the next would meet it too.
+func nodeWide(err error) bool {
 	switch kms.CodeOf(err) {
-	case kms.CodeSealed, kms.CodeAuditBlocked, kms.CodeNoQuorum, kms.CodeThrottled: // not CodeUnavailable: that is a record of this key
+	case kms.CodeNoQuorum, kms.CodeThrottled, kms.CodeUnavailable:
 		return true
 	}
 	return false
 }
 
-// runKey does what is due of one key, one thing after the other.
-func (s *Service) runKey(ctx context.Context, scope kms.Scope, raw [16]byte) error {
+// concernsAll reports whether an error will meet every other key too.
+func concernsAll(err error) bool {
+	switch kms.CodeOf(err) {
+	case kms.CodeSealed, kms.CodeAuditBlocked: // not CodeUnavailable: that is a record of this key
+		return true
+	}
+	return false
+}
+
+// runKey does what is due of one key, one thing after the other. It says whether an error is one of proposing that
+// other keys would meet too.
+func (s *Service) runKey(ctx context.Context, scope kms.Scope, raw [16]byte) (unheard bool, err error) {
 	for {
 		if err := s.Audit.Healthy(); err != nil {
-			return err
+			return false, err
 		}
 		hold, err := s.Catalog.Hold()
 		if err != nil {
-			return err
+			return false, err
 		}
 		r := s.background(ctx, hold)
 		r.scope = scope
-		var step step
-		done, err := r.commit(ctx, func() (*change, error) {
-			step, err = r.nextStep(raw)
-			if err != nil || step.plan == nil {
-				return nil, err
-			}
-			c := &change{event: step.change, guards: []fsm.Guard{step.key.Guard()}}
-			return c, step.plan(r, c, step.key)
-		})
-		r.generated.Wipe()
-		if step.event != "" && (done || kms.CodeOf(err) == kms.CodeOutcomeUnknown) {
-			// What may have been done has a record too: nobody can write it later.
-			s.Logger.Info("scheduled work is done", "event", step.event, "key", step.key.ARN, "error", err)
-			if blocked := r.auditEvent(step.event, scope, step.key.ARN, err); err == nil {
-				err = blocked
-			}
-		}
+		done, err := r.runStep(ctx, raw)
 		hold.Release()
 		if err != nil || !done {
-			return err
+			return r.unheard, err
 		}
 	}
+}
+
+// runStep does the first thing that is due of a key, if there is one, and records it.
+func (r *request) runStep(ctx context.Context, raw [16]byte) (done bool, err error) {
+	var next step
+	done, err = r.commit(ctx, func() (*change, error) {
+		if next, err = r.nextStep(raw); err != nil || next.plan == nil {
+			return nil, err
+		}
+		c := &change{event: next.change, guards: []fsm.Guard{next.key.Guard()}}
+		return c, next.plan(r, c, next.key)
+	})
+	r.generated.Wipe()
+	unknown := kms.CodeOf(err) == kms.CodeOutcomeUnknown
+	if next.event == "" || !done && !unknown {
+		return done, err
+	}
+	if done {
+		r.Logger.Info("scheduled work is done", "event", next.event, "key", next.key.ARN)
+	}
+	// What may have been done has a record too: nobody finds it due again, to write one later.
+	if blocked := r.auditEvent(next.event, r.scope, next.key.ARN, err); err == nil {
+		err = blocked
+	}
+	return done, err
 }
 
 // step is one thing that is due of a key.
