@@ -219,8 +219,9 @@ func TestCryptoMakesNoEntryAndNoHop(t *testing.T) {
 func TestRepeatOnCutOffNode(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})
-	ctx := background(t)
 	bound(t, c, "2s")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // a leader elected after this believes in leases of the default bound
+	defer cancel()
 	a, err := c.Client().CreateAccount(ctx, &kms.CreateAccountRequest{Name: "tenant"})
 	if err != nil {
 		t.Fatal(err)
