@@ -33,6 +33,17 @@ func choose[T ~string](ctx context.Context, c *client.Client, key string, given 
 	}
 }
 
+// begin reads the message, connects, and chooses the algorithm.
+func begin[T ~string](ctx context.Context, a commands, o *messageFlags, key string, message *kms.Sensitive, given *T, of func(*kms.KeyMetadata) []T) (c *client.Client, err error) {
+	if *message, err = a.Input(o.in); err != nil {
+		return nil, err
+	}
+	if c, err = a.Connect(); err != nil {
+		return nil, err
+	}
+	return c, choose(ctx, c, key, given, of)
+}
+
 func signingAlgorithms(k *kms.KeyMetadata) []kms.SigningAlgorithm { return k.SigningAlgorithms }
 func macAlgorithms(k *kms.KeyMetadata) []kms.MacAlgorithm         { return k.MacAlgorithms }
 
@@ -92,16 +103,10 @@ its digest: --message-type DIGEST.
 ` + cli.KeyHelp,
 		Example: `  lockstep sign alias/signer --in release.txt > release.sig
   openssl dgst -sha256 -binary release.tar | lockstep sign alias/signer --message-type DIGEST --algorithm ECDSA_SHA_256 --raw > release.sig`,
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			r.KeyID = args[0]
-			if r.Message, err = a.Input(o.in); err != nil {
-				return err
-			}
-			c, err := a.Connect()
+			c, err := begin(cmd.Context(), a, &o, r.KeyID, &r.Message, &r.SigningAlgorithm, signingAlgorithms)
 			if err != nil {
-				return err
-			}
-			if err := choose(cmd.Context(), c, r.KeyID, &r.SigningAlgorithm, signingAlgorithms); err != nil {
 				return err
 			}
 			return printProof(cmd.Context(), a.App, c, (*client.Client).Sign, r, o.raw, func(answer *kms.SignAnswer) []byte { return answer.Signature })
@@ -130,14 +135,8 @@ is not or that it could not be checked.
 			if r.Signature, err = a.proof(args, file, &o, "signature"); err != nil {
 				return err
 			}
-			if r.Message, err = a.Input(o.in); err != nil {
-				return err
-			}
-			c, err := a.Connect()
+			c, err := begin(cmd.Context(), a, &o, r.KeyID, &r.Message, &r.SigningAlgorithm, signingAlgorithms)
 			if err != nil {
-				return err
-			}
-			if err := choose(cmd.Context(), c, r.KeyID, &r.SigningAlgorithm, signingAlgorithms); err != nil {
 				return err
 			}
 			return cli.Call(cmd.Context(), a.App, c, (*client.Client).Verify, r, func(w io.Writer, answer *kms.VerifyAnswer) {
@@ -160,16 +159,10 @@ func (a commands) generateMac() *cobra.Command {
 		Use: "generate-mac KEY", Short: "Make the HMAC of a message of up to 4096 bytes", Args: cli.Exactly("KEY"),
 		Long:    "Makes the HMAC of what it reads from standard input and prints it in base64.\n\n" + cli.KeyHelp,
 		Example: "  lockstep generate-mac alias/mac --in token.txt > token.mac",
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			r.KeyID = args[0]
-			if r.Message, err = a.Input(o.in); err != nil {
-				return err
-			}
-			c, err := a.Connect()
+			c, err := begin(cmd.Context(), a, &o, r.KeyID, &r.Message, &r.MacAlgorithm, macAlgorithms)
 			if err != nil {
-				return err
-			}
-			if err := choose(cmd.Context(), c, r.KeyID, &r.MacAlgorithm, macAlgorithms); err != nil {
 				return err
 			}
 			return printProof(cmd.Context(), a.App, c, (*client.Client).GenerateMac, r, o.raw, func(answer *kms.GenerateMacAnswer) []byte { return answer.Mac })
@@ -197,14 +190,8 @@ or that it could not be checked.
 			if r.Mac, err = a.proof(args, file, &o, "mac"); err != nil {
 				return err
 			}
-			if r.Message, err = a.Input(o.in); err != nil {
-				return err
-			}
-			c, err := a.Connect()
+			c, err := begin(cmd.Context(), a, &o, r.KeyID, &r.Message, &r.MacAlgorithm, macAlgorithms)
 			if err != nil {
-				return err
-			}
-			if err := choose(cmd.Context(), c, r.KeyID, &r.MacAlgorithm, macAlgorithms); err != nil {
 				return err
 			}
 			return cli.Call(cmd.Context(), a.App, c, (*client.Client).VerifyMac, r, func(w io.Writer, answer *kms.VerifyMacAnswer) {
