@@ -254,6 +254,23 @@ func useCredential(v *View) error {
 	return nil
 }
 
+// install restores a snapshot of source under the catalog.
+func (l *lab) install(t *testing.T, source *lab) {
+	t.Helper()
+	var b bytes.Buffer
+	s, err := source.FSM.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Persist(&memorySink{Buffer: &b}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.FSM.Restore(io.NopCloser(&b)); err != nil {
+		t.Fatal(err)
+	}
+	l.index = source.index
+}
+
 // A snapshot that is installed under a catalog replaces everything, and keys that stay keep the
 // material that is open.
 func TestReset(t *testing.T) {
@@ -263,22 +280,7 @@ func TestReset(t *testing.T) {
 	l.config, l.share, l.ids = source.config, source.share, source.ids
 	k := keyNumber(scopeA, 1)
 	source.commit(source.writeKey(k)...)
-	install := func() {
-		t.Helper()
-		var b bytes.Buffer
-		s, err := source.FSM.Snapshot()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Persist(&memorySink{Buffer: &b}); err != nil {
-			t.Fatal(err)
-		}
-		if err := l.FSM.Restore(io.NopCloser(&b)); err != nil {
-			t.Fatal(err)
-		}
-		l.index = source.index
-	}
-	install()
+	l.install(t, source)
 	l.unseal(l.Catalog)
 	open := func() any {
 		t.Helper()
@@ -296,7 +298,7 @@ func TestReset(t *testing.T) {
 	before := open()
 	second := keyNumber(scopeA, 2)
 	source.commit(source.writeKey(second)...)
-	install()
+	l.install(t, source)
 	if open() != before {
 		t.Error("the material was opened again")
 	}

@@ -1,9 +1,7 @@
 package catalog
 
 import (
-	"bytes"
 	"errors"
-	"io"
 	"sync"
 	"testing"
 
@@ -131,26 +129,11 @@ func TestResetDestroys(t *testing.T) {
 			l.config, l.share, l.ids = source.config, source.share, source.ids
 			k, other := keyNumber(scopeA, 1), keyNumber(scopeA, 2)
 			source.commit(append(source.writeKey(k), source.writeKey(other)...)...)
-			install := func() {
-				t.Helper()
-				var b bytes.Buffer
-				s, err := source.FSM.Snapshot()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := s.Persist(&memorySink{Buffer: &b}); err != nil {
-					t.Fatal(err)
-				}
-				if err := l.FSM.Restore(io.NopCloser(&b)); err != nil {
-					t.Fatal(err)
-				}
-				l.index = source.index
-			}
-			install()
+			l.install(t, source)
 			l.unseal(l.Catalog)
 			m, kept := l.use(t, l.view(), k), l.use(t, l.view(), other)
 			source.commit(row.change(source, k))
-			install()
+			l.install(t, source)
 			if l.use(t, l.view(), other) != kept {
 				t.Error("material that stays was opened again")
 			}
