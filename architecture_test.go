@@ -55,6 +55,7 @@ var imports = map[string][]string{
 	"kms/service/servicetest": {"*"},
 	"integration":             {"*"},
 	"integration/cluster":     {"*"},
+	"integration/freeport":    {},
 
 	// measuring programs
 	"bench/lab":      {},
@@ -68,7 +69,7 @@ var imports = map[string][]string{
 }
 
 // testOnly may be imported by tests and by each other, by nothing else.
-var testOnly = []string{"kms/service/servicetest", "integration", "integration/cluster"}
+var testOnly = []string{"kms/service/servicetest", "integration", "integration/cluster", "integration/freeport"}
 
 func TestImportRules(t *testing.T) {
 	seen := map[string]bool{}

@@ -5,12 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/lockstep-kms/lockstep/integration/freeport"
 )
 
 func TestCallConcurrently(t *testing.T) {
@@ -134,12 +135,7 @@ func TestHandleTwicePanics(t *testing.T) {
 func TestCallUnreachable(t *testing.T) {
 	n := newNetwork(t)
 	a := n.node("a")
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n.place("b", closed.Addr().String())
-	_ = closed.Close()
+	n.place("b", freeport.Addr(t))
 	for _, name := range []string{"b", "unknown"} {
 		_, err := a.Call(within(t), name, "echo", nil)
 		if !errors.Is(err, ErrUnreachable) || !NeverRan(err) || !strings.Contains(err.Error(), "node "+name) {

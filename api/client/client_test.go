@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -17,6 +16,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/rest"
 	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/integration/freeport"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
 )
@@ -63,12 +63,7 @@ func hangUp(_ int, _ http.ResponseWriter, _ *http.Request) { panic(http.ErrAbort
 
 // deadAddr is an address where nobody listens.
 func deadAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + freeport.Addr(t)
 }
 
 func connect(t *testing.T, c client.Config) *client.Client {

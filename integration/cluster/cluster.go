@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +19,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/integration/freeport"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/server"
 	"github.com/lockstep-kms/lockstep/server/replica"
@@ -133,37 +133,12 @@ func (c *Cluster) newNode(i int) *Node {
 	n := &Node{c: c, i: i, Name: fmt.Sprintf("node-%d", i)}
 	n.Dir = filepath.Join(c.dir, n.Name)
 	must(c.TB, os.MkdirAll(n.Dir, 0o700))
-	n.apiAddr, n.peer = freeAddr(c.TB), freeAddr(c.TB)
+	n.apiAddr, n.peer = freeport.Addr(c.TB), freeport.Addr(c.TB)
 	n.APIAddr = "http://" + n.apiAddr
 	pair, err := c.CA.IssueNode(n.Name, []string{"127.0.0.1"}, transport.Validity{})
 	must(c.TB, err)
 	must(c.TB, pair.Save(n.file("node.pem"), n.file("node-key.pem")))
 	return n
-}
-
-// freeAddr returns a loopback address that was free a moment ago. It is below the range the kernel
-// hands out for outgoing connections, so that nothing takes it while a node is down.
-func freeAddr(tb testing.TB) string {
-	ports.Lock()
-	defer ports.Unlock()
-	for range 20000 {
-		ports.next++
-		if ports.next < 12000 || ports.next > 30000 {
-			ports.next = 12000 + os.Getpid()*131%15000
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", ports.next))
-		if err == nil {
-			l.Close()
-			return l.Addr().String()
-		}
-	}
-	tb.Fatal("no free port")
-	return ""
-}
-
-var ports struct {
-	sync.Mutex
-	next int
 }
 
 func (n *Node) file(name string) string { return filepath.Join(n.Dir, name) }

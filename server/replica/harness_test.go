@@ -19,6 +19,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/integration/freeport"
 	"github.com/lockstep-kms/lockstep/storage"
 	"github.com/lockstep-kms/lockstep/transport"
 )
@@ -229,12 +230,7 @@ func (c *testCluster) add(name string) *testNode {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	addr := freeport.Addr(c.t)
 	n := &testNode{
 		c: c, name: name, dir: filepath.Join(c.t.TempDir(), name), cert: pair, clock: &testClock{}, faults: &faults{},
 		timing: fastTiming(), addr: addr, peers: c.peers, ticks: 3,
