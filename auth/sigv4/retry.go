@@ -1,0 +1,53 @@
+package sigv4
+
+import (
+	"encoding/hex"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+const headerInvocation = "Amz-Sdk-Invocation-Id"
+
+// RetryID returns what tells a signed request apart from others of its signer: the SDK's invocation id, which its
+// retries share although each is signed anew, when that is signed; else the signature. A copy of a request that
+// verifies has the same RetryID, whatever of it was not signed. It is "" when the request has no Authorization header
+// of this scheme, and proves nothing.
+func RetryID(h http.Header) string {
+	values := h["Authorization"]
+	if len(values) != 1 || len(values[0]) > maxAuthorization {
+		return ""
+	}
+	a, err := parseAuthorization(values[0], h)
+	if err != nil {
+		return ""
+	}
+	// Of another form, such as one with blanks, a copy could be spelled in another way and verify still.
+	id := h[headerInvocation]
+	if len(id) == 1 && isInvocation(id[0]) && slices.Contains(strings.Split(a.signedHeaders, ";"), strings.ToLower(headerInvocation)) {
+		return "sigv4:id:" + id[0]
+	}
+	return "sigv4:" + hex.EncodeToString(a.signature[:])
+}
+
+// isInvocation reports whether s is like the UUIDs that SDKs send.
+func isInvocation(s string) bool {
+	return s != "" && len(s) <= maxHeaderName && !slices.ContainsFunc([]byte(s), func(c byte) bool { return !isAlphanumeric(c) && c != '-' })
+}
+
+// Region returns the region that a request's signature is scoped to, "" when it has none that can be read. It proves
+// nothing: Parse decides whether the region may be named.
+func Region(h http.Header) string {
+	values := h["Authorization"]
+	if len(values) != 1 || len(values[0]) > maxAuthorization {
+		return ""
+	}
+	a, err := parseAuthorization(values[0], h)
+	if err != nil {
+		return ""
+	}
+	if parts := strings.Split(a.credential, "/"); len(parts) == 5 {
+		return parts[2]
+	}
+	return ""
+}
