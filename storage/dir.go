@@ -124,7 +124,12 @@ func (d *Dir) SetClusterID(id string) error {
 }
 
 // Close releases the lock. The stores in the directory are closed before.
-func (d *Dir) Close() error { return d.lock.Close() }
+func (d *Dir) Close() error {
+	// A process that is just being started from this one has a copy of every descriptor until it becomes another
+	// program, and would keep the lock for as long.
+	unlocked := syscall.Flock(int(d.lock.Fd()), syscall.LOCK_UN)
+	return errors.Join(unlocked, d.lock.Close())
+}
 
 // createNode gives a fresh directory its identity. A directory with Raft state but no identity
 // has lost it: a new one would let an old log speak for a node that never voted for it.

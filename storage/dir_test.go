@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -85,6 +86,22 @@ func TestSecondProcessIsRefusedByName(t *testing.T) {
 	}
 	must(t, d.Close())
 	openDir(t, path)
+}
+
+// A child that is being started has copies of this process's descriptors for a moment. They do not keep the lock.
+func TestLockEndsWithClose(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	d, err := Open(path)
+	must(t, err)
+	copied, err := syscall.Dup(int(d.lock.Fd()))
+	must(t, err)
+	defer syscall.Close(copied)
+	must(t, d.Close())
+	d, err = Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, d.Close())
 }
 
 func TestOpenRefuses(t *testing.T) {
