@@ -18,41 +18,47 @@ const module = "github.com/lockstep-kms/lockstep"
 // test, and so does an arrow that is not.
 var imports = map[string][]string{
 	// leaves
-	"secret":    {},
-	"aead":      {},
-	"kms":       {},
-	"storage":   {},
-	"transport": {},
+	"secret":     {},
+	"aead":       {},
+	"kms":        {},
+	"auth/oidc":  {},
+	"auth/limit": {},
+	"auth/sigv4": {},
+	"storage":    {},
+	"transport":  {},
 
 	"fsm":          {"storage"},
 	"seal":         {"kms", "aead", "secret"},
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms"},
-	"auth":         {"kms", "secret"},
+	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
+	"auth/policy":  {},
 
-	"kms/catalog": {"kms", "kms/material", "seal", "fsm", "secret", "auth"},
-	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "audit", "seal", "fsm", "secret"},
+	"kms/catalog": {"kms", "kms/material", "seal", "fsm", "secret", "auth", "auth/policy", "auth/sigv4"},
+	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "seal", "fsm", "secret"},
 
 	"server/replica": {"fsm", "storage", "transport"},
 
 	"api/wire":   {"kms"},
 	"api/door":   {"kms", "api/wire"},
-	"api/rest":   {"kms", "kms/service", "auth", "api/wire", "api/door"},
+	"api/rest":   {"kms", "kms/service", "auth", "auth/sigv4", "api/wire", "api/door"},
 	"api/sys":    {"kms", "api/wire", "api/door"},
 	"api/client": {"kms", "api/wire"},
 
 	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
-		"kms/catalog", "kms/service", "server/replica", "api/door", "api/rest", "api/sys"},
+		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
-		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd"},
+		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd"},
 	"cmd/lockstep/internal/cli":       {"api/client", "transport", "kms"},
 	"cmd/lockstep/internal/dev":       {"api/client", "transport", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/keycmd":    {"api/client", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/cryptocmd": {"api/client", "kms", "cmd/lockstep/internal/cli"},
+	"cmd/lockstep/internal/iamcmd":    {"api/client", "kms", "auth/policy", "cmd/lockstep/internal/cli"},
 
 	// importable fakes and harnesses, for tests only
 	"kms/service/servicetest": {"*"},
+	"auth/oidc/oidctest":      {},
 	"integration":             {"*"},
 	"integration/cluster":     {"*"},
 	"integration/freeport":    {},
@@ -69,7 +75,7 @@ var imports = map[string][]string{
 }
 
 // testOnly may be imported by tests and by each other, by nothing else.
-var testOnly = []string{"kms/service/servicetest", "integration", "integration/cluster", "integration/freeport"}
+var testOnly = []string{"kms/service/servicetest", "auth/oidc/oidctest", "integration", "integration/cluster", "integration/freeport"}
 
 func TestImportRules(t *testing.T) {
 	seen := map[string]bool{}

@@ -22,8 +22,18 @@ const (
 // NewAccessKey makes an access key from random, which is crypto/rand.Reader outside tests. The
 // caller wipes the secret. The error is random's.
 func NewAccessKey(random io.Reader) (id string, sec secret.Bytes, err error) {
+	return newAccessKey(random, idPrefix)
+}
+
+// NewUniqueID makes the id of an identity or policy: prefix, such as "AIDA", and 17 characters that no other has.
+func NewUniqueID(random io.Reader, prefix string) (string, error) {
+	raw, err := appendRandom([]byte(prefix), random, idAlphabet, 17)
+	return string(raw), err
+}
+
+func newAccessKey(random io.Reader, prefix string) (id string, sec secret.Bytes, err error) {
 	raw := make([]byte, 0, AccessKeyIDLength)
-	raw, err = appendRandom(append(raw, idPrefix...), random, idAlphabet, AccessKeyIDLength-len(idPrefix))
+	raw, err = appendRandom(append(raw, prefix...), random, idAlphabet, AccessKeyIDLength-len(prefix))
 	if err != nil {
 		return "", nil, err
 	}

@@ -29,6 +29,16 @@ func TestNewAccessKey(t *testing.T) {
 	}
 }
 
+func TestNewSessionKeyAndUniqueID(t *testing.T) {
+	id, sec, err := NewSessionKey(rand.Reader)
+	if err != nil || !regexp.MustCompile(`^ASIA[A-Z2-7]{16}$`).MatchString(id) || len(sec) != SecretLength {
+		t.Errorf("id %q, secret of %d bytes, error %v", id, len(sec), err)
+	}
+	if id, err := NewUniqueID(rand.Reader, "AROA"); err != nil || !regexp.MustCompile(`^AROA[A-Z2-7]{17}$`).MatchString(id) {
+		t.Errorf("id %q, error %v", id, err)
+	}
+}
+
 // Bytes at or above the largest multiple of the alphabet's length would favour its first letters.
 func TestNewAccessKeyIsUnbiased(t *testing.T) {
 	var source bytes.Buffer

@@ -12,22 +12,24 @@ type Kind uint8
 // The kinds of records. Seal configuration and nodes are clear text (term 0), everything else is
 // sealed.
 const (
-	KindSealConfig Kind = 1
-	KindNode       Kind = 2
-	KindAccount    Kind = 3
-	KindIdentity   Kind = 4
-	KindCredential Kind = 5
-	KindKey        Kind = 6
-	KindMaterial   Kind = 7
-	KindAlias      Kind = 8
-	KindPolicy     Kind = 9
-	KindGrant      Kind = 10
-	KindSetting    Kind = 11
-	KindUsage      Kind = 12
+	KindSealConfig    Kind = 1
+	KindNode          Kind = 2
+	KindAccount       Kind = 3
+	KindIdentity      Kind = 4
+	KindCredential    Kind = 5
+	KindKey           Kind = 6
+	KindMaterial      Kind = 7
+	KindAlias         Kind = 8
+	KindPolicy        Kind = 9
+	KindGrant         Kind = 10
+	KindSetting       Kind = 11
+	KindUsage         Kind = 12
+	KindManagedPolicy Kind = 13
+	KindProvider      Kind = 14
 )
 
 // kinds is one more than the highest kind: arrays are indexed by kind.
-const kinds = int(KindUsage) + 1
+const kinds = int(KindProvider) + 1
 
 // firstKinds is kinds as it was in the first release, see tables.appendFloors.
 const firstKinds = int(KindSetting) + 1
@@ -36,7 +38,7 @@ var kindNames = [kinds]string{
 	KindSealConfig: "seal config", KindNode: "node", KindAccount: "account", KindIdentity: "identity",
 	KindCredential: "credential", KindKey: "key", KindMaterial: "material", KindAlias: "alias",
 	KindPolicy: "policy", KindGrant: "grant", KindSetting: "setting",
-	KindUsage: "usage",
+	KindUsage: "usage", KindManagedPolicy: "managed policy", KindProvider: "identity provider",
 }
 
 // String returns the kind's name, for messages.

@@ -29,6 +29,8 @@ const (
 	CodeInvalidImportToken   Code = "invalid_import_token"
 	CodeExpiredImportToken   Code = "expired_import_token"
 	CodeIncorrectKeyMaterial Code = "incorrect_key_material" // not the material that this key may have
+	CodeInvalidIdentityToken Code = "invalid_identity_token" // not a token of an issuer that the account trusts, or one that lacks what it needs
+	CodeDeleteConflict       Code = "delete_conflict"        // something still belongs to what should be deleted
 	CodeInvalidShare         Code = "share_malformed"        // not a share: typo, truncation, checksum
 	CodeShareOtherCluster    Code = "share_other_cluster"    // a share of another cluster
 	CodeShareSuperseded      Code = "share_superseded"       // a share of an older set of this cluster
@@ -86,6 +88,7 @@ var classes = map[Code]Class{
 	CodeInvalidARN: ClassInvalid, CodeInvalidAliasName: ClassInvalid, CodeInvalidMarker: ClassInvalid, CodeInvalidTag: ClassInvalid,
 	CodeMalformedPolicy: ClassInvalid, CodeInvalidGrantID: ClassInvalid, CodeInvalidGrantToken: ClassInvalid,
 	CodeInvalidImportToken: ClassInvalid, CodeExpiredImportToken: ClassInvalid, CodeIncorrectKeyMaterial: ClassInvalid,
+	CodeInvalidIdentityToken: ClassInvalid, CodeDeleteConflict: ClassState,
 	CodeInvalidShare: ClassInvalid, CodeShareOtherCluster: ClassInvalid, CodeShareSuperseded: ClassInvalid,
 	CodeShareDuplicate: ClassInvalid, CodeShareWrong: ClassInvalid,
 	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound,
@@ -182,7 +185,8 @@ func IsRefusal(err error) bool {
 	switch c := AsError(err).Code; c {
 	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState, CodeInvalidKeyUsage,
 		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag, CodeUnsupported,
-		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectKeyMaterial, CodeDryRun:
+		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectKeyMaterial, CodeDryRun,
+		CodeInvalidIdentityToken, CodeDeleteConflict:
 		return true
 	default:
 		return false

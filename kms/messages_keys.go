@@ -12,7 +12,7 @@ type (
 		Origin                         Origin            `json:"origin,omitempty"`
 		MultiRegion                    bool              `json:"multi_region,omitempty"`
 		Tags                           map[string]string `json:"tags,omitempty"`
-		Policy                         map[string]any    `json:"policy,omitempty"` // a policy document
+		Policy                         PolicyDocument    `json:"policy,omitempty"`
 		BypassPolicyLockoutSafetyCheck bool              `json:"bypass_policy_lockout_safety_check,omitempty"`
 	}
 
@@ -136,7 +136,7 @@ type (
 	PutKeyPolicyRequest struct {
 		KeyID                          string         `json:"-" path:"key"`
 		PolicyName                     string         `json:"policy_name,omitempty"` // default
-		Policy                         map[string]any `json:"policy"`
+		Policy                         PolicyDocument `json:"policy"`
 		BypassPolicyLockoutSafetyCheck bool           `json:"bypass_policy_lockout_safety_check,omitempty"`
 	}
 
@@ -266,7 +266,7 @@ type (
 		KeyID                          string            `json:"-" path:"key"`
 		ReplicaRegion                  string            `json:"replica_region"`
 		Description                    string            `json:"description,omitempty"`
-		Policy                         map[string]any    `json:"policy,omitempty"`
+		Policy                         PolicyDocument    `json:"policy,omitempty"`
 		Tags                           map[string]string `json:"tags,omitempty"`
 		BypassPolicyLockoutSafetyCheck bool              `json:"bypass_policy_lockout_safety_check,omitempty"`
 	}

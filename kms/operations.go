@@ -1,17 +1,22 @@
 package kms
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // ResourceKind says what an operation acts on, and so which resource its authorization names.
 type ResourceKind string
 
 // The resource kinds.
 const (
-	ResourceNone    ResourceKind = "none"    // no resource: *
-	ResourceKey     ResourceKind = "key"     // one existing key
-	ResourceAlias   ResourceKind = "alias"   // an alias and the keys it names
-	ResourceAccount ResourceKind = "account" // everything of the caller's account
-	ResourceCluster ResourceKind = "cluster" // lockstep:* actions, for the operator account only
+	ResourceNone     ResourceKind = "none"     // no resource: *
+	ResourceKey      ResourceKind = "key"      // one existing key
+	ResourceAlias    ResourceKind = "alias"    // an alias and the keys it names
+	ResourceAccount  ResourceKind = "account"  // everything of the caller's account
+	ResourceCluster  ResourceKind = "cluster"  // lockstep:* actions, for the operator account only
+	ResourceIdentity ResourceKind = "identity" // identities, policies and providers of the caller's account
+	ResourceRole     ResourceKind = "role"     // a role of any account, which says itself who may assume it
 )
 
 // Operation declares one operation. The table below is the only place where operations exist.
@@ -27,6 +32,8 @@ type Operation struct {
 	Usage    KeyUsage  // for Crypto on a key: the usage it needs; "" otherwise
 	States   StateRule // of what acts on one key: the states of it that allow the operation
 	Created  bool      // a success is 201 on the REST door
+	Foreign  bool      // takes keys of other accounts, named by ARN
+	Open     bool      // needs no identity: the request holds the proof of one
 	request  reflect.Type
 	answer   reflect.Type
 }
@@ -71,7 +78,13 @@ func revokes[Request, Answer any](name string, states StateRule) *Operation {
 
 func crypto[Request, Answer any](name string, usage KeyUsage) *Operation {
 	o := reads[Request, Answer](name)
-	o.Crypto, o.Used, o.Usage, o.States = true, true, usage, StatesUse
+	o.Crypto, o.Used, o.Usage, o.States, o.Foreign = true, true, usage, StatesUse, true
+	return o
+}
+
+// foreign lets an operation take keys of other accounts, as the AWS page of each says under "Cross-account use".
+func foreign(o *Operation) *Operation {
+	o.Foreign = true
 	return o
 }
 
@@ -81,14 +94,14 @@ var (
 		Name: "CreateKey", Action: "kms:CreateKey", Source: sourceKMS, Resource: ResourceAccount, Mutates: true, Created: true})
 	OpListKeys = op[ListRequest, ListKeysAnswer](Operation{
 		Name: "ListKeys", Action: "kms:ListKeys", Source: sourceKMS, Resource: ResourceAccount})
-	OpDescribeKey          = reads[KeyRequest, KeyAnswer]("DescribeKey")
+	OpDescribeKey          = foreign(reads[KeyRequest, KeyAnswer]("DescribeKey"))
 	OpGetKeyLastUsage      = reads[KeyRequest, KeyLastUsageAnswer]("GetKeyLastUsage")
 	OpGetKeyPolicy         = reads[KeyRequest, GetKeyPolicyAnswer]("GetKeyPolicy")
 	OpListKeyPolicies      = reads[KeyListRequest, ListKeyPoliciesAnswer]("ListKeyPolicies")
 	OpListResourceTags     = reads[KeyListRequest, ListResourceTagsAnswer]("ListResourceTags")
-	OpGetKeyRotationStatus = reads[KeyRequest, KeyRotationStatusAnswer]("GetKeyRotationStatus")
+	OpGetKeyRotationStatus = foreign(reads[KeyRequest, KeyRotationStatusAnswer]("GetKeyRotationStatus"))
 	OpListKeyRotations     = reads[ListKeyRotationsRequest, ListKeyRotationsAnswer]("ListKeyRotations")
-	OpListGrants           = reads[ListGrantsRequest, ListGrantsAnswer]("ListGrants")
+	OpListGrants           = foreign(reads[ListGrantsRequest, ListGrantsAnswer]("ListGrants"))
 
 	OpEnableKey            = changes[KeyRequest, KeyAnswer]("EnableKey", StatesToggle)
 	OpDisableKey           = revokes[KeyRequest, KeyAnswer]("DisableKey", StatesToggle)
@@ -112,9 +125,9 @@ var (
 		Name: "ReplicateKey", Action: "kms:ReplicateKey", Source: sourceKMS, Resource: ResourceKey, Mutates: true, Created: true, States: StatesReplicate})
 	OpUpdatePrimaryRegion = changes[UpdatePrimaryRegionRequest, KeyAnswer]("UpdatePrimaryRegion", StatesPromote)
 
-	OpCreateGrant         = changes[CreateGrantRequest, CreateGrantAnswer]("CreateGrant", StatesUse)
-	OpRevokeGrant         = revokes[RevokeGrantRequest, Empty]("RevokeGrant", AnyState)
-	OpRetireGrant         = revokes[RetireGrantRequest, Empty]("RetireGrant", AnyState)
+	OpCreateGrant         = foreign(changes[CreateGrantRequest, CreateGrantAnswer]("CreateGrant", StatesUse))
+	OpRevokeGrant         = foreign(revokes[RevokeGrantRequest, Empty]("RevokeGrant", AnyState))
+	OpRetireGrant         = foreign(revokes[RetireGrantRequest, Empty]("RetireGrant", AnyState))
 	OpListRetirableGrants = op[ListRetirableGrantsRequest, ListGrantsAnswer](Operation{
 		Name: "ListRetirableGrants", Action: "kms:ListRetirableGrants", Source: sourceKMS, Resource: ResourceAccount})
 
@@ -133,9 +146,9 @@ var (
 	OpDecapsulate                         = crypto[DecapsulateRequest, DecapsulateAnswer]("Decapsulate", EncapsulateDecapsulate)
 
 	OpReEncrypt = op[ReEncryptRequest, ReEncryptAnswer](Operation{
-		Name: "ReEncrypt", Action: "kms:ReEncryptTo", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Used: true, Usage: EncryptDecrypt, States: StatesUse})
+		Name: "ReEncrypt", Action: "kms:ReEncryptTo", Source: sourceKMS, Resource: ResourceKey, Crypto: true, Used: true, Usage: EncryptDecrypt, States: StatesUse, Foreign: true})
 	OpGetPublicKey = op[GetPublicKeyRequest, GetPublicKeyAnswer](Operation{
-		Name: "GetPublicKey", Action: "kms:GetPublicKey", Source: sourceKMS, Resource: ResourceKey, Crypto: true, States: StatesUse})
+		Name: "GetPublicKey", Action: "kms:GetPublicKey", Source: sourceKMS, Resource: ResourceKey, Crypto: true, States: StatesUse, Foreign: true})
 	OpGenerateRandom = op[GenerateRandomRequest, GenerateRandomAnswer](Operation{
 		Name: "GenerateRandom", Action: "kms:GenerateRandom", Source: sourceKMS, Resource: ResourceNone, Crypto: true})
 
@@ -172,7 +185,9 @@ var (
 )
 
 // Operations is the table.
-var Operations = []*Operation{
+var Operations = slices.Concat(keyOperations, identityOperations)
+
+var keyOperations = []*Operation{
 	OpCreateKey, OpListKeys, OpDescribeKey, OpGetKeyLastUsage, OpGetKeyPolicy, OpListKeyPolicies, OpListResourceTags,
 	OpGetKeyRotationStatus, OpListKeyRotations, OpListGrants,
 	OpEnableKey, OpDisableKey, OpScheduleKeyDeletion, OpCancelKeyDeletion, OpUpdateKeyDescription, OpPutKeyPolicy, OpTagResource, OpUntagResource,

@@ -15,7 +15,7 @@ import (
 // EXTERNAL, u is unavailable (11), c is creating (14), d is updating (15). A row that differs from AWS says where.
 var stateTable = map[*Operation]string{
 	OpDescribeKey: "++++++++", OpGetKeyLastUsage: "++++++++", OpGetKeyPolicy: "++++++++", OpListKeyPolicies: "++++++++",
-	OpListResourceTags: "++++++++", OpGetKeyRotationStatus: "++++++++", OpListKeyRotations: "++++++++", OpListGrants: "++++++++",
+	OpListResourceTags: "++++++++", OpGetKeyRotationStatus: "++++++++", OpListKeyRotations: "++++++++", OpListGrants: "++++++++", OpWhoCan: "++++++++",
 	OpPutKeyPolicy: "++++++++", OpRevokeGrant: "++++++++", OpRetireGrant: "++++++++", OpDeleteAlias: "++++++++",
 
 	OpEnableKey:            "++3r5ucd", // AWS enables and disables keys that are unavailable, to take effect later

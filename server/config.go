@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,6 +29,9 @@ type Config struct {
 	APIListen string   `yaml:"api_listen" help:"address that serves the API"`
 	APIAddr   string   `yaml:"api_addr" help:"URL under which clients reach this node's API"`
 	APITLS    TLSFiles `yaml:"api_tls"`
+
+	ClientCertificates bool     `yaml:"client_certificates" help:"ask API clients for a certificate, which the trust anchors of an account can map to a role"`
+	TrustedProxies     []string `yaml:"trusted_proxies" help:"addresses or CIDRs of proxies whose X-Forwarded-For says where a request comes from"`
 
 	PeerListen string   `yaml:"peer_listen" help:"address that serves the other nodes (one port: Raft, RPC, gossip)"`
 	PeerAddr   string   `yaml:"peer_addr" help:"host:port under which the other nodes reach this one"`
@@ -84,6 +88,9 @@ type LimitsConfig struct {
 	MaxConcurrent     int   `yaml:"max_concurrent" help:"requests served at once; more are answered 429"`
 	MaxKeysPerAccount int   `yaml:"max_keys_per_account" help:"keys an account may hold in all regions together"`
 	MaxPlaintextBytes int   `yaml:"max_plaintext_bytes" help:"largest plaintext that the REST door encrypts, 4096 (as AWS KMS) to 65536"`
+
+	RequestsPerSecond int `yaml:"requests_per_second" help:"requests a second that this node serves each identity; more are answered 429; 0 is no limit"`
+	RequestsBurst     int `yaml:"requests_burst" help:"requests that an identity may make at once above that rate; 0 is one second's worth"`
 }
 
 // RaftConfig tunes consensus. The defaults fit a local network.
@@ -324,10 +331,34 @@ func (c *Config) Validate() error {
 	if c.Limits.MaxPlaintextBytes < 4096 || c.Limits.MaxPlaintextBytes > 64<<10 {
 		bad("limits: max_plaintext_bytes is from 4096 to 65536")
 	}
+	if c.Limits.RequestsPerSecond < 0 || c.Limits.RequestsBurst < 0 {
+		bad("limits: requests_per_second and requests_burst are not negative")
+	}
+	for _, p := range c.TrustedProxies {
+		if _, err := parseProxy(p); err != nil {
+			bad("trusted_proxies: %q is neither an address nor a CIDR such as 10.0.0.0/8", p)
+		}
+	}
+	if c.ClientCertificates && c.APITLS.CertFile == "" {
+		bad("client_certificates: certificates come with TLS only; set api_tls")
+	}
 	if c.Raft.HeartbeatTimeout < 50*time.Millisecond || c.Raft.ElectionTimeout < c.Raft.HeartbeatTimeout || c.Raft.CommitTimeout < time.Millisecond {
 		bad("raft: heartbeat_timeout is at least 50ms, election_timeout not below it, commit_timeout at least 1ms")
 	}
 	return errors.Join(errs...)
+}
+
+// parseProxy reads an address or a CIDR.
+func parseProxy(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err == nil && p.Addr().Is4In6() {
+		err = errors.New("an IPv4 network is written as one")
+	}
+	return p.Masked(), err
 }
 
 // inside reports whether path leads to dir or below it, however both are written and linked.

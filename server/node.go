@@ -13,6 +13,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/sys"
 	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -42,6 +43,7 @@ type node struct {
 	relay     *seal.Relay
 	audit     *audit.Log
 	service   *service.Service
+	clientCA  *x509.CertPool // of operators' client certificates; nil: none
 
 	opening sync.Mutex // held while a barrier is being put to use or taken away
 	sealed  atomic.Pointer[sealRecord]
@@ -468,19 +470,27 @@ func (n *node) CancelUnseal(_ context.Context, who sys.Caller, attempt string) e
 }
 
 // SealedMembers implements sys.Node.
-func (n *node) SealedMembers(ctx context.Context, who sys.Caller, cert *x509.Certificate) (*kms.MembersAnswer, error) {
+func (n *node) SealedMembers(ctx context.Context, who sys.Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error) {
 	rec := n.called(who, kms.OpReadMembers.Name)
 	rec.ReadOnly = true
-	answer, err := n.sealedMembers(ctx, cert, &rec.Identity)
+	answer, err := n.sealedMembers(ctx, chain, &rec.Identity)
 	if err := n.recorded(rec, err); err != nil {
 		return nil, err
 	}
 	return answer, nil
 }
 
-// sealedMembers fills who with the operator that the certificate names.
-func (n *node) sealedMembers(ctx context.Context, cert *x509.Certificate, who *audit.Identity) (*kms.MembersAnswer, error) {
-	id, err := transport.IdentityOf(cert)
+// sealedMembers fills who with the operator that a certificate of the configured client CA names.
+func (n *node) sealedMembers(ctx context.Context, chain []*x509.Certificate, who *audit.Identity) (*kms.MembersAnswer, error) {
+	roots := n.clientCA
+	if roots == nil {
+		roots = x509.NewCertPool() // nobody's word counts
+	}
+	_, err := auth.VerifyClient(chain, roots, time.Now())
+	var id transport.Identity
+	if err == nil {
+		id, err = transport.IdentityOf(chain[0])
+	}
 	if err != nil || id.Role != transport.RoleOperator {
 		return nil, kms.Errorf(kms.CodeUnauthenticated, "While the node is sealed, the members are shown to an operator's client certificate only ('lockstep cert operator').")
 	}

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -27,6 +28,8 @@ import (
 	"github.com/lockstep-kms/lockstep/api/sys"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/auth/limit"
+	"github.com/lockstep-kms/lockstep/auth/oidc"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -97,7 +100,9 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	if err := s.openState(cfg, seams); err != nil {
 		return nil, err
 	}
-	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(), Audit: auditLog,
+	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(auth.Options{Regions: cfg.Regions, OperatorAccount: cfg.OperatorAccountID, Certificates: cfg.ClientCertificates}), Audit: auditLog,
+		Backoff: limit.NewBackoff(limit.BackoffConfig{Waiting: max(1, cfg.Limits.MaxConcurrent/4)}), OIDC: oidc.New(oidc.Config{AllowLoopbackHTTP: cfg.Dev, Logger: s.log}), LoopbackIssuers: cfg.Dev,
+		Quota:     limit.NewQuota(limit.QuotaConfig{PerSecond: float64(cfg.Limits.RequestsPerSecond), Burst: cfg.Limits.RequestsBurst}),
 		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Logger: s.log})
 	n.service = svc
 	n.handlePeers() // whose calls are audited, and answered by the service
@@ -190,7 +195,7 @@ func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 // openAPI mounts the doors, the system door first: on a sealed node it answers what both know.
 func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	index := func() (uint64, uint64) { v := s.node.fsm.View(); return v.Epoch(), v.Index() }
-	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes})
+	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies)})
 	router := d.Router()
 	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
 	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
@@ -213,11 +218,23 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 		return fmt.Errorf("api_tls: %w", err)
 	}
 	conf := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
-	if pool != nil {
-		conf.ClientCAs, conf.ClientAuth = pool, tls.VerifyClientCertIfGiven
+	if s.node.clientCA = pool; pool != nil || cfg.ClientCertificates {
+		conf.ClientAuth = tls.RequestClientCert // whose word a certificate is, is asked where it is used
 	}
 	s.api = tls.NewListener(s.api, conf)
 	return nil
+}
+
+// sourceOf returns what tells where a request comes from behind trusted proxies; nil when there are none.
+func sourceOf(proxies []string) func(peer string, forwarded []string) string {
+	if len(proxies) == 0 {
+		return nil
+	}
+	trusted := make([]netip.Prefix, len(proxies))
+	for i, p := range proxies {
+		trusted[i], _ = parseProxy(p) // validated
+	}
+	return func(peer string, forwarded []string) string { return limit.Source(peer, forwarded, trusted) }
 }
 
 // Run serves until ctx ends or the node has to stop, then closes everything.

@@ -105,7 +105,21 @@ func (c *Client) prepare(rt wire.Route, request any, o *options) (*prepared, err
 	if p.body != nil {
 		p.header.Set("Content-Type", "application/json")
 	}
+	if rt.Operation == nil || !rt.Open { // what needs no identity is not told a secret either
+		c.authenticate(p.header)
+	}
 	return p, nil
+}
+
+// authenticate puts the client's identity into a request's headers.
+func (c *Client) authenticate(h http.Header) {
+	switch {
+	case c.cfg.SessionToken != "":
+		h.Set("Authorization", "Bearer "+c.cfg.SessionToken)
+	case c.cfg.AccessKeyID != "":
+		q := http.Request{Header: h}
+		q.SetBasicAuth(c.cfg.AccessKeyID, c.cfg.SecretAccessKey)
+	}
 }
 
 // queryText renders a query field; "" is one that is not given. The elements of a list are separated by
@@ -268,9 +282,6 @@ func (c *Client) exchange(ctx context.Context, n *node, p *prepared, o *options,
 	q.Header = p.header.Clone()
 	if o.idempotencyKey == "" && p.method != http.MethodGet {
 		q.GetBody = nil // net/http must not send it again by itself
-	}
-	if c.cfg.AccessKeyID != "" {
-		q.SetBasicAuth(c.cfg.AccessKeyID, c.cfg.SecretAccessKey)
 	}
 	r, err := c.cfg.HTTP.Do(q)
 	if err != nil {

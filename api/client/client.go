@@ -38,6 +38,7 @@ type Config struct {
 	Addrs           []string // base URLs, "https://node1:8200"
 	AccessKeyID     string
 	SecretAccessKey string
+	SessionToken    string        // of a session; it is sent as bearer token, instead of the access key
 	Region          string        // "" means the first region that the cluster serves
 	TLS             *tls.Config   // nil means the system's roots
 	HTTP            *http.Client  // nil means one of the client's own, with TLS

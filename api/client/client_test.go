@@ -282,6 +282,43 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
+// A session's token is its whole identity.
+func TestSessionToken(t *testing.T) {
+	n := newNode(t, ok)
+	c := connect(t, client.Config{Addrs: []string{n.URL}, AccessKeyID: "ASIA", SecretAccessKey: "s", SessionToken: "a.b.c"})
+	if _, err := c.ListKeys(context.Background(), &kms.ListRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AssumeRoleWithWebIdentity(context.Background(), &kms.AssumeRoleWithWebIdentityRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.SealStatus(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"Bearer a.b.c", "", "Bearer a.b.c"} {
+		if got := n.requests()[i].Header.Get("Authorization"); got != want {
+			t.Errorf("request %d: %q, want %q", i, got, want)
+		}
+	}
+}
+
+// A policy arrives as it was written: positions in messages about it are those of the author's file.
+func TestPolicyIsSentAsItIs(t *testing.T) {
+	const text = "\n {\t\"Statement\" : [ \"<&>\u2028ü\" ] }\n"
+	var got kms.PutKeyPolicyRequest
+	n := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if err := json.NewDecoder(q.Body).Decode(&got); err != nil {
+			t.Error(err)
+		}
+		io.WriteString(w, `{}`)
+	}))
+	defer n.Close()
+	c := connect(t, client.Config{Addrs: []string{n.URL}})
+	if _, err := c.PutKeyPolicy(context.Background(), &kms.PutKeyPolicyRequest{KeyID: "k", Policy: text}); err != nil || got.Policy != text {
+		t.Errorf("%q %v", got.Policy, err)
+	}
+}
+
 func TestHealthOfANodeThatCannotServe(t *testing.T) {
 	for _, status := range []int{200, 501, 503} {
 		n := newNode(t, func(_ int, w http.ResponseWriter, _ *http.Request) {
@@ -352,8 +389,12 @@ func TestMethodsAgainstTheDoor(t *testing.T) {
 		if s.call.Operation != op || !reflect.DeepEqual(s.call.Request, want) {
 			t.Errorf("%s reached %s with %+v, want %+v", name, s.call.Operation.Name, s.call.Request, want)
 		}
-		if s.call.Region != "eu-west-1" || s.call.Auth.Header.Get("Authorization") != "Basic QUtJQTpz" {
-			t.Errorf("%s: region %q", name, s.call.Region)
+		identity := "Basic QUtJQTpz"
+		if op == kms.OpAssumeRoleWithWebIdentity { // the token in the request is the identity
+			identity = ""
+		}
+		if got := s.call.Auth.Header.Get("Authorization"); s.call.Region != "eu-west-1" || got != identity {
+			t.Errorf("%s: region %q, identity %q", name, s.call.Region, got)
 		}
 	}
 	for _, op := range kms.Operations {
@@ -375,19 +416,25 @@ func fill(v reflect.Value) {
 		case reflect.Bool:
 			f.SetBool(v.Type().Field(i).Name != "WithoutPlaintext") // which would turn one operation into another
 		case reflect.Slice:
-			if f.Type().Elem().Kind() == reflect.String {
-				list := reflect.MakeSlice(f.Type(), 2, 2)
+			list := reflect.MakeSlice(f.Type(), 2, 2)
+			switch f.Type().Elem().Kind() {
+			case reflect.String:
 				list.Index(0).SetString("a+/=b %&")
 				list.Index(1).SetString("c")
-				f.Set(list)
-			} else {
-				f.SetBytes([]byte{0, 0xff, 0xfe})
+			case reflect.Struct:
+				fill(list.Index(0))
+				fill(list.Index(1))
+			default:
+				list = reflect.ValueOf([]byte{0, 0xff, 0xfe}).Convert(f.Type())
 			}
+			f.Set(list)
 		case reflect.Pointer:
 			f.Set(reflect.New(f.Type().Elem()))
 			switch p := f.Interface().(type) {
 			case *int:
 				*p = 3
+			case *string:
+				*p = "" // is not nil
 			case *time.Time:
 				*p = time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.UTC)
 			default:
@@ -396,9 +443,12 @@ func fill(v reflect.Value) {
 		case reflect.Struct, reflect.Float64, reflect.Uint64:
 			panic("a request has a field of a kind that this does not fill: " + v.Type().Field(i).Name)
 		case reflect.Map:
-			if f.Type().Elem().Kind() == reflect.String {
+			switch f.Interface().(type) {
+			case map[string]string:
 				f.Set(reflect.ValueOf(map[string]string{"a=b": "c\"\n"}))
-			} else {
+			case map[string][]string:
+				f.Set(reflect.ValueOf(map[string][]string{"aws:TagKeys": {"a", "c\"\n"}}))
+			default:
 				f.Set(reflect.ValueOf(map[string]any{"Statement": []any{"x"}}))
 			}
 		}

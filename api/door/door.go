@@ -29,7 +29,10 @@ const (
 // Config bounds a door. The zero value is usable.
 type Config struct {
 	// Index returns the epoch and index of the node's state, for answers that saw none themselves.
-	Index       func() (epoch, index uint64)
+	Index func() (epoch, index uint64)
+	// Source returns where a request comes from, by the peer's address and the values of X-Forwarded-For; by
+	// default the peer's address is all that counts.
+	Source      func(peer string, forwarded []string) string
 	Logger      *slog.Logger
 	BodyLimit   int64         // bytes of a request body, default 1 MiB
 	BodyTimeout time.Duration // for a whole request body, default 10 s
@@ -39,6 +42,7 @@ type Config struct {
 // Door is the edge that all HTTP doors of one node share. It is safe for concurrent use.
 type Door struct {
 	index       func() (epoch, index uint64)
+	source      func(peer string, forwarded []string) string
 	log         *slog.Logger
 	bodyLimit   int64
 	bodyTimeout time.Duration
@@ -51,7 +55,7 @@ type Door struct {
 
 // New returns a Door.
 func New(c Config) *Door {
-	d := &Door{index: c.Index, log: c.Logger, bodyLimit: c.BodyLimit, bodyTimeout: c.BodyTimeout,
+	d := &Door{index: c.Index, source: c.Source, log: c.Logger, bodyLimit: c.BodyLimit, bodyTimeout: c.BodyTimeout,
 		json: []string{"application/json"}, noStore: []string{"no-store"}, newline: []byte("\n")}
 	if d.index == nil {
 		d.index = func() (uint64, uint64) { return 0, 0 }
@@ -129,6 +133,15 @@ func RequestID(w http.ResponseWriter) string {
 		return v[0]
 	}
 	return ""
+}
+
+// Source returns the address that a request comes from, without a port.
+func (d *Door) Source(q *http.Request) string {
+	peer := Host(q)
+	if d.source == nil {
+		return peer
+	}
+	return d.source(peer, q.Header["X-Forwarded-For"])
 }
 
 // Host returns the address of the peer without its port. What a proxy says of others is not looked at.

@@ -35,11 +35,14 @@ func openAPI(version string) []byte {
 		"info": object{"title": "Lockstep", "version": version,
 			"description": "The REST door of a Lockstep node. Every node of a cluster serves it."},
 		"paths":    paths,
-		"security": []any{object{"accessKey": []string{}}},
+		"security": []any{object{"accessKey": []string{}}, object{"sessionToken": []string{}}},
 		"components": object{
 			"schemas": g.schemas,
-			"securitySchemes": object{"accessKey": object{"type": "http", "scheme": "basic",
-				"description": "Access key id and secret access key."}},
+			"securitySchemes": object{
+				"accessKey": object{"type": "http", "scheme": "basic", "description": "Access key id and secret access key."},
+				"sessionToken": object{"type": "http", "scheme": "bearer",
+					"description": "The session_token that assume-role and assume-role-with-web-identity answer."},
+			},
 		},
 	}, "", "  ")
 	if err != nil {
@@ -128,6 +131,9 @@ var pathHelp = map[string]string{
 	"namealias/": "The alias without \"alias/\", percent-encoded.",
 	"name":       "A name.",
 	"account":    "A 12-digit account id.",
+	"id":         "An access key id.",
+	"policy":     "The ARN of a managed policy, percent-encoded.",
+	"provider":   "An ARN, a trust anchor's name or an issuer's URL without \"https://\", percent-encoded.",
 }
 
 var queryHelp = map[string]string{
@@ -140,6 +146,8 @@ var queryHelp = map[string]string{
 	"grant_id":             "Only the grant of this id.",
 	"grantee_principal":    "Only grants to this principal's ARN.",
 	"retiring_principal":   "The ARN of the principal that may retire them.",
+	"policy_name":          "The name of the inline policy.",
+	"version_id":           "The version, such as v1; default is the default version.",
 	"include_key_material": "ROTATIONS_ONLY (default) or ALL_KEY_MATERIAL: first and imported material too.",
 }
 
@@ -218,6 +226,7 @@ var enums = map[reflect.Type]any{
 	reflect.TypeFor[kms.ImportType]():             kms.ImportTypes,
 	reflect.TypeFor[kms.RotationType]():           kms.RotationTypes,
 	reflect.TypeFor[kms.GrantOperation]():         kms.GrantOperations,
+	reflect.TypeFor[kms.AccessKeyStatus]():        kms.AccessKeyStatuses,
 }
 
 // fieldEnums lists what a field takes of its type's spellings, by the member's name.
@@ -231,6 +240,9 @@ func (g *generator) schema(t reflect.Type) object {
 		return object{"type": "string", "enum": values}
 	}
 	switch {
+	case t == reflect.TypeFor[kms.PolicyDocument]():
+		return object{"oneOf": []any{object{"type": "string"}, object{"type": "object"}},
+			"description": "A policy document: its text, or the document itself."}
 	case t == reflect.TypeFor[time.Time]():
 		return object{"type": "string", "format": "date-time"}
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:

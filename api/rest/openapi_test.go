@@ -31,6 +31,7 @@ type document struct {
 		Responses   map[string]any `json:"responses"`
 		Security    *[]any         `json:"security"`
 	} `json:"paths"`
+	Security   []map[string][]string `json:"security"`
 	Components struct {
 		Schemas map[string]struct {
 			Properties map[string]map[string]any `json:"properties"`
@@ -124,9 +125,45 @@ func TestOpenAPISchemas(t *testing.T) {
 	}
 }
 
+// What identities, policies and sessions are made of is described as it is sent.
+func TestOpenAPIIdentitySchemas(t *testing.T) {
+	d, _ := fetchDocument(t)
+	for at, want := range map[[2]string]string{
+		{"CreateRoleRequest", "assume_role_policy_document"}: "map[description:A policy document: its text, or the document itself. oneOf:[map[type:string] map[type:object]]]",
+		{"CreateKeyRequest", "policy"}:                       "map[description:A policy document: its text, or the document itself. oneOf:[map[type:string] map[type:object]]]",
+		{"UpdateRoleRequest", "description"}:                 "map[type:string]",
+		{"UpdateRoleRequest", "max_session_duration"}:        "map[type:integer]",
+		{"SimulateRequest", "context"}:                       "map[additionalProperties:map[items:map[type:string] type:array] type:object]",
+		{"CreateTrustAnchorRequest", "mappings"}:             "map[items:map[$ref:#/components/schemas/CertificateMapping] type:array]",
+		{"CertificateMapping", "common_name"}:                "map[type:string]",
+		{"ListUsersAnswer", "users"}:                         "map[items:map[$ref:#/components/schemas/IdentityEntry] type:array]",
+		{"SessionAnswer", "session_token"}:                   "map[type:string]",
+		{"RevokeSessionsRequest", "before"}:                  "map[format:date-time type:string]",
+	} {
+		if got := fmt.Sprint(d.Components.Schemas[at[0]].Properties[at[1]]); got != want {
+			t.Errorf("%s: %s, want %s", at, got, want)
+		}
+	}
+	if r := d.Components.Schemas["UpdateRoleRequest"].Required; len(r) != 0 {
+		t.Errorf("UpdateRole requires %s", r)
+	}
+}
+
+// The exchange of a token needs no identity; everything else takes an access key or a session token.
+func TestOpenAPISecurity(t *testing.T) {
+	d, text := fetchDocument(t)
+	if s := d.Paths["/v1/assume-role-with-web-identity"]["post"].Security; s == nil || len(*s) != 0 {
+		t.Errorf("assume-role-with-web-identity: security %v", s)
+	}
+	if got := fmt.Sprint(d.Security); got != "[map[accessKey:[]] map[sessionToken:[]]]" || !strings.Contains(text, `"scheme": "bearer"`) {
+		t.Errorf("security %s", got)
+	}
+}
+
 // A word that the product knows from a list must be listed in the document.
 func TestOpenAPIListsEveryEnumeration(t *testing.T) {
-	plain := map[reflect.Type]bool{reflect.TypeFor[string](): true, reflect.TypeFor[kms.SensitiveString](): true, reflect.TypeFor[kms.Code](): true}
+	plain := map[reflect.Type]bool{reflect.TypeFor[string](): true, reflect.TypeFor[kms.SensitiveString](): true, reflect.TypeFor[kms.Code](): true,
+		reflect.TypeFor[kms.PolicyDocument](): true}
 	seen := map[reflect.Type]bool{}
 	var walk func(reflect.Type)
 	walk = func(typ reflect.Type) {
@@ -173,6 +210,7 @@ func TestOpenAPIListsEveryEnumeration(t *testing.T) {
 		{"GetParametersForImportRequest", "wrapping_key_spec"}: kms.WrappingKeySpecs,
 		{"CreateGrantRequest", "operations"}:                   kms.GrantOperations,
 		{"KeyMetadata", "signing_algorithms"}:                  kms.SigningAlgorithms,
+		{"UpdateAccessKeyRequest", "status"}:                   kms.AccessKeyStatuses,
 	} {
 		if got := values(at[0], at[1]); got != fmt.Sprint(want) {
 			t.Errorf("%s: %s, want %s", at, got, want)

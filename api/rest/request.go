@@ -15,6 +15,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/wire"
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/auth/sigv4"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
 )
@@ -23,6 +24,9 @@ const (
 	maxWait           = time.Hour // the longest revocation bound, so the longest wait that makes sense
 	maxIdempotencyKey = 255
 )
+
+// signedServices are the names that a SigV4 scope may have for this door.
+var signedServices = []string{"kms", "lockstep"}
 
 // binding is how requests of one route are filled. Immutable after bind.
 type binding struct {
@@ -53,8 +57,8 @@ func bind(rt wire.Route) *binding {
 }
 
 // blank is a call of the route with what is known before anything of it is decoded.
-func (b *binding) blank(w http.ResponseWriter, q *http.Request) *service.Call {
-	source := door.Host(q)
+func (b *binding) blank(d *door.Door, w http.ResponseWriter, q *http.Request) *service.Call {
+	source := d.Source(q)
 	return &service.Call{
 		Operation: b.route.Operation,
 		RequestID: door.RequestID(w),
@@ -62,18 +66,18 @@ func (b *binding) blank(w http.ResponseWriter, q *http.Request) *service.Call {
 		UserAgent: q.UserAgent(),
 		Door:      "rest",
 		TLS:       q.TLS != nil,
-		Auth: auth.Request{Method: q.Method, RawPath: q.URL.EscapedPath(), RawQuery: q.URL.RawQuery, Header: q.Header,
-			Source: source, TLS: q.TLS},
+		Auth: auth.Request{Method: q.Method, Host: q.Host, RawPath: q.URL.EscapedPath(), RawQuery: q.URL.RawQuery, Header: q.Header,
+			Source: source, TLS: q.TLS, Services: signedServices},
 	}
 }
 
 // call turns a request into a call of the service. Every error is the client's.
-func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*service.Call, error) {
+func (b *binding) call(d *door.Door, w http.ResponseWriter, q *http.Request, body []byte) (*service.Call, error) {
 	request := b.route.Operation.NewRequest()
 	if err := door.Decode(body, request); err != nil {
 		return nil, err
 	}
-	c := b.blank(w, q)
+	c := b.blank(d, w, q)
 	c.Request = request
 	if len(body) > 0 {
 		c.Auth.BodySHA256 = func() [32]byte { return sha256.Sum256(body) }
@@ -88,6 +92,12 @@ func (b *binding) call(w http.ResponseWriter, q *http.Request, body []byte) (*se
 	}
 	if err := fillHeaders(c, q.Header); err != nil {
 		return nil, err
+	}
+	if c.Region == "" {
+		c.Region = sigv4.Region(q.Header) // what is signed for a region is meant for it
+	}
+	if c.IdempotencyKey == "" && c.Operation.Mutates {
+		c.IdempotencyKey = sigv4.RetryID(q.Header) // a signed change that is sent again is one change
 	}
 	c.Operation = withoutPlaintext(c.Operation, request)
 	return c, nil

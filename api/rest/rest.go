@@ -96,7 +96,7 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 			d.refuse(w, q, b, err)
 			return
 		}
-		call, err := b.call(w, q, body.Bytes)
+		call, err := b.call(d.door, w, q, body.Bytes)
 		if err != nil {
 			d.refuse(w, q, b, err)
 			return
@@ -122,7 +122,7 @@ func (d *Door) busy(w http.ResponseWriter, q *http.Request) {
 
 // refuse answers a request that is not understood, once the service has recorded it.
 func (d *Door) refuse(w http.ResponseWriter, q *http.Request, b *binding, err error) {
-	c := b.blank(w, q)
+	c := b.blank(d.door, w, q)
 	c.Refused = err
 	result, err := d.service.Do(q.Context(), c)
 	d.answer(w, q, b, result, err)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,7 +80,8 @@ func errorOf(t *testing.T, w *httptest.ResponseRecorder) wire.ErrorDetail {
 
 // sample returns a path of the route with every variable filled.
 func sample(rt wire.Route) string {
-	return strings.NewReplacer("{key}", "alias%2Fapp", "{name}", "thing", "{account}", "111122223333").Replace(rt.Path)
+	return strings.NewReplacer("{key}", "alias%2Fapp", "{name}", "thing", "{account}", "111122223333",
+		"{id}", "AKIATEST", "{policy}", "arn:aws:iam::111122223333:policy%2Fp", "{provider}", "issuer.example%2Frealm").Replace(rt.Path)
 }
 
 func TestEveryOperationHasARoute(t *testing.T) {
@@ -168,18 +170,27 @@ func TestRequests(t *testing.T) {
 			&kms.ImportKeyMaterialRequest{KeyID: "k", ImportToken: []byte{1}, EncryptedKeyMaterial: []byte{2}, ValidTo: &at}},
 		"a nested object": {"POST", "/v1/keys/k/create-grant", `{"grantee_principal":"p","operations":["Decrypt"],"constraints":{"encryption_context_subset":{"a":"b"}}}`, kms.OpCreateGrant,
 			&kms.CreateGrantRequest{KeyID: "k", GranteePrincipal: "p", Operations: []kms.GrantOperation{"Decrypt"}, Constraints: &kms.GrantConstraints{EncryptionContextSubset: map[string]string{"a": "b"}}}},
-		"a recipient":    {"POST", "/v1/decrypt", `{"ciphertext":"AQ==","recipient":{"attestation_document":"AQ=="}}`, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte{1}, Recipient: kms.Recipient{"attestation_document": "AQ=="}}},
-		"no key at all":  {"POST", "/v1/retire-grant", `{"grant_token":"t"}`, kms.OpRetireGrant, &kms.RetireGrantRequest{GrantToken: "t"}},
-		"retirable":      {"GET", "/v1/list-retirable-grants?retiring_principal=arn:aws:iam::1:root", "", kms.OpListRetirableGrants, &kms.ListRetirableGrantsRequest{RetiringPrincipal: "arn:aws:iam::1:root"}},
-		"days":           {"POST", "/v1/keys/k/schedule-deletion", `{"pending_window_in_days":0}`, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: "k", PendingWindowInDays: new(int)}},
-		"update alias":   {"PUT", "/v1/aliases/a%2Fb", `{"target_key_id":"k"}`, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a/b", TargetKeyID: "k"}},
-		"delete alias":   {"DELETE", "/v1/aliases/a", "", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}},
-		"listing":        {"GET", "/v1/aliases?key_id=k&limit=5&marker=m%2B", "", kms.OpListAliases, &kms.ListAliasesRequest{KeyID: "k", Limit: 5, Marker: "m+"}},
-		"empty object":   {"POST", "/v1/keys/k/enable", `{}`, kms.OpEnableKey, &kms.KeyRequest{KeyID: "k"}},
-		"create":         {"POST", "/v1/keys", ``, kms.OpCreateKey, &kms.CreateKeyRequest{}},
-		"setting":        {"PUT", "/v1/sys/settings/revocation_bound", `{"value":"30s"}`, kms.OpPutSetting, &kms.PutSettingRequest{Name: "revocation_bound", Value: "30s"}},
-		"remove member":  {"DELETE", "/v1/sys/members/node-4", ``, kms.OpRemoveMember, &kms.RemoveMemberRequest{Name: "node-4"}},
-		"policy object":  {"POST", "/v1/keys", `{"policy":{"Version":"2012-10-17"}}`, kms.OpCreateKey, &kms.CreateKeyRequest{Policy: map[string]any{"Version": "2012-10-17"}}},
+		"a recipient":   {"POST", "/v1/decrypt", `{"ciphertext":"AQ==","recipient":{"attestation_document":"AQ=="}}`, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte{1}, Recipient: kms.Recipient{"attestation_document": "AQ=="}}},
+		"no key at all": {"POST", "/v1/retire-grant", `{"grant_token":"t"}`, kms.OpRetireGrant, &kms.RetireGrantRequest{GrantToken: "t"}},
+		"retirable":     {"GET", "/v1/list-retirable-grants?retiring_principal=arn:aws:iam::1:root", "", kms.OpListRetirableGrants, &kms.ListRetirableGrantsRequest{RetiringPrincipal: "arn:aws:iam::1:root"}},
+		"days":          {"POST", "/v1/keys/k/schedule-deletion", `{"pending_window_in_days":0}`, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: "k", PendingWindowInDays: new(int)}},
+		"update alias":  {"PUT", "/v1/aliases/a%2Fb", `{"target_key_id":"k"}`, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a/b", TargetKeyID: "k"}},
+		"delete alias":  {"DELETE", "/v1/aliases/a", "", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}},
+		"listing":       {"GET", "/v1/aliases?key_id=k&limit=5&marker=m%2B", "", kms.OpListAliases, &kms.ListAliasesRequest{KeyID: "k", Limit: 5, Marker: "m+"}},
+		"empty object":  {"POST", "/v1/keys/k/enable", `{}`, kms.OpEnableKey, &kms.KeyRequest{KeyID: "k"}},
+		"create":        {"POST", "/v1/keys", ``, kms.OpCreateKey, &kms.CreateKeyRequest{}},
+		"setting":       {"PUT", "/v1/sys/settings/revocation_bound", `{"value":"30s"}`, kms.OpPutSetting, &kms.PutSettingRequest{Name: "revocation_bound", Value: "30s"}},
+		"remove member": {"DELETE", "/v1/sys/members/node-4", ``, kms.OpRemoveMember, &kms.RemoveMemberRequest{Name: "node-4"}},
+		"policy object": {"POST", "/v1/keys", `{"policy":{"Version":"2012-10-17"}}`, kms.OpCreateKey, &kms.CreateKeyRequest{Policy: `{"Version":"2012-10-17"}`}},
+		"policy written": {"POST", "/v1/keys/k/put-key-policy", `{"policy": {"Version" : "2012-10-17",
+ "Statement": []} }`, kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: "k", Policy: "{\"Version\" : \"2012-10-17\",\n \"Statement\": []}"}},
+		"policy text":    {"POST", "/v1/keys/k/put-key-policy", `{"policy":" {\n\"a\":\u003c}"}`, kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: "k", Policy: " {\n\"a\":<}"}},
+		"policy of null": {"POST", "/v1/roles", `{"name":"r","assume_role_policy_document":null}`, kms.OpCreateRole, &kms.CreateRoleRequest{Name: "r"}},
+		"policy by ARN":  {"GET", "/v1/policies/arn:aws:iam::111122223333:policy%2Fteam%2Fp/get-policy-version?version_id=v2", "", kms.OpGetPolicyVersion, &kms.GetPolicyVersionRequest{PolicyARN: "arn:aws:iam::111122223333:policy/team/p", VersionID: "v2"}},
+		"root's keys":    {"GET", "/v1/users/%3Croot_account%3E/list-access-keys", "", kms.OpListAccessKeys, &kms.IdentityRequest{Name: kms.RootName}},
+		"an issuer":      {"DELETE", "/v1/oidc-providers/issuer.example%2Frealm", "", kms.OpDeleteOIDCProvider, &kms.ProviderRequest{Provider: "issuer.example/realm"}},
+		"empty text":     {"PUT", "/v1/roles/r", `{"description":""}`, kms.OpUpdateRole, &kms.UpdateRoleRequest{Name: "r", Description: new(string)}},
+		"condition keys": {"POST", "/v1/policy/simulate", `{"principal_arn":"p","action":"kms:Encrypt","context":{"a":["b","c"]}}`, kms.OpSimulatePrincipalPolicy, &kms.SimulateRequest{PrincipalARN: "p", Action: "kms:Encrypt", Context: map[string][]string{"a": {"b", "c"}}}},
 		"disable tenant": {"POST", "/v1/accounts/111122223333/disable", ``, kms.OpDisableAccount, &kms.AccountRequest{AccountID: "111122223333"}},
 	}
 	for name, tt := range tests {
@@ -222,6 +233,37 @@ func TestOptions(t *testing.T) {
 	send(h, "GET", "/v1/keys/k?stale=true", "")
 	if !f.call.Stale {
 		t.Error("stale=true is lost")
+	}
+}
+
+// A signed change without an Idempotency-Key has its signature for one, or the invocation id of an SDK.
+func TestSignedChanges(t *testing.T) {
+	f := &fake{}
+	h := handler(f, Config{})
+	hexa := strings.Repeat("0a", 32)
+	signed := []string{"X-Amz-Date", "20260304T050607Z", "Amz-Sdk-Invocation-Id", "4711", "Authorization",
+		"AWS4-HMAC-SHA256 Credential=AKIA/20260304/us-east-1/kms/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + hexa}
+	invoked := slices.Clone(signed)
+	invoked[5] = strings.Replace(invoked[5], "=host", "=amz-sdk-invocation-id;host", 1)
+	for _, tt := range []struct {
+		method, target string
+		headers        []string
+		want           string
+	}{
+		{"POST", "/v1/keys", signed, "sigv4:" + hexa},
+		{"POST", "/v1/keys", invoked, "sigv4:id:4711"},
+		{"POST", "/v1/keys", append(slices.Clone(signed), wire.HeaderIdempotencyKey, "own"), "own"},
+		{"POST", "/v1/keys", []string{"Authorization", "Basic eA=="}, ""},
+		{"POST", "/v1/keys/k/encrypt", signed, ""},
+		{"GET", "/v1/keys/k", signed, ""},
+	} {
+		f.call = nil
+		if w := send(h, tt.method, tt.target, "", tt.headers...); f.call == nil {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if f.call.IdempotencyKey != tt.want {
+			t.Errorf("%s %s with %q: the key is %q", tt.method, tt.target, tt.headers, f.call.IdempotencyKey)
+		}
 	}
 }
 

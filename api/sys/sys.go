@@ -51,9 +51,9 @@ type Node interface {
 	Unseal(ctx context.Context, who Caller, share string, cluster bool, attempt string) (*UnsealAnswer, error)
 	// CancelUnseal forgets the shares of that attempt.
 	CancelUnseal(ctx context.Context, who Caller, attempt string) error
-	// SealedMembers lists the members while the node is sealed, for an operator's client certificate,
-	// which the TLS stack verified against the configured client CA.
-	SealedMembers(ctx context.Context, who Caller, cert *x509.Certificate) (*kms.MembersAnswer, error)
+	// SealedMembers lists the members while the node is sealed, for an operator's client certificate: the first of
+	// the chain, whose key the client has; whose word it is, the Node verifies.
+	SealedMembers(ctx context.Context, who Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error)
 }
 
 // Config is what New needs.
@@ -107,15 +107,15 @@ func (d *Door) Mount(r *mux.Router) {
 // answersMembers reports whether the list of members is this door's: the node cannot know an access
 // key now, and the caller shows a certificate instead of one.
 func (d *Door) answersMembers(q *http.Request, _ *mux.RouteMatch) bool {
-	return q.Method == http.MethodGet && certificate(q) != nil && q.Header["Authorization"] == nil && d.node.SealStatus().Sealed
+	return q.Method == http.MethodGet && certificates(q) != nil && q.Header["Authorization"] == nil && d.node.SealStatus().Sealed
 }
 
-// certificate returns the client certificate that the TLS stack verified, or nil.
-func certificate(q *http.Request) *x509.Certificate {
-	if q.TLS == nil || len(q.TLS.VerifiedChains) == 0 || len(q.TLS.PeerCertificates) == 0 {
+// certificates returns the client's certificate and what it sent with it, or nil.
+func certificates(q *http.Request) []*x509.Certificate {
+	if q.TLS == nil {
 		return nil
 	}
-	return q.TLS.PeerCertificates[0]
+	return q.TLS.PeerCertificates
 }
 
 func (d *Door) answer(w http.ResponseWriter, q *http.Request, status int, v any) {
@@ -141,7 +141,7 @@ func (d *Door) sealStatus(w http.ResponseWriter, q *http.Request) {
 }
 
 func (d *Door) members(w http.ResponseWriter, q *http.Request) {
-	members, err := d.node.SealedMembers(q.Context(), caller(w, q), certificate(q))
+	members, err := d.node.SealedMembers(q.Context(), d.caller(w, q), certificates(q))
 	if err != nil {
 		d.door.Error(w, q, err)
 		return
@@ -152,15 +152,15 @@ func (d *Door) members(w http.ResponseWriter, q *http.Request) {
 func (d *Door) init(w http.ResponseWriter, q *http.Request) {
 	var in wire.InitRequest
 	d.withBody(w, q, &in, func() (any, error) {
-		return d.node.Init(q.Context(), caller(w, q), &in)
+		return d.node.Init(q.Context(), d.caller(w, q), &in)
 	})
 }
 
 // caller says who sent a request. One that a proxy forwarded or a page in a browser caused comes from
 // loopback only by its last step, so it does not count as local.
-func caller(w http.ResponseWriter, q *http.Request) Caller {
-	who := Caller{Addr: door.Host(q), RequestID: door.RequestID(w), UserAgent: q.UserAgent()}
-	ip, err := netip.ParseAddr(who.Addr)
+func (d *Door) caller(w http.ResponseWriter, q *http.Request) Caller {
+	who := Caller{Addr: d.door.Source(q), RequestID: door.RequestID(w), UserAgent: q.UserAgent()}
+	ip, err := netip.ParseAddr(door.Host(q))
 	who.Loopback = err == nil && ip.Unmap().IsLoopback()
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via", "Origin"} {
 		if q.Header[name] != nil {
@@ -173,7 +173,7 @@ func caller(w http.ResponseWriter, q *http.Request) Caller {
 func (d *Door) unseal(w http.ResponseWriter, q *http.Request) {
 	var in wire.UnsealRequest
 	d.withBody(w, q, &in, func() (any, error) {
-		return d.node.Unseal(q.Context(), caller(w, q), string(in.Share), in.Cluster, in.AttemptID)
+		return d.node.Unseal(q.Context(), d.caller(w, q), string(in.Share), in.Cluster, in.AttemptID)
 	})
 }
 
@@ -183,7 +183,7 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 		d.door.Error(w, q, kms.Errorf(kms.CodeInvalidRequest, "The query parameter \"attempt\" must be given once; it is the attempt_id that the answer to a share gave."))
 		return
 	}
-	if err := d.node.CancelUnseal(q.Context(), caller(w, q), attempts[0]); err != nil {
+	if err := d.node.CancelUnseal(q.Context(), d.caller(w, q), attempts[0]); err != nil {
 		d.door.Error(w, q, err)
 		return
 	}

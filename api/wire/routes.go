@@ -19,7 +19,7 @@ type Route struct {
 	Answer    reflect.Type   // the answer's struct; nil when the route answers none
 	Status    int            // of a success
 	Summary   string         // one sentence for the OpenAPI document
-	Open      bool           // needs no identity
+	Open      bool           // needs no identity: a client sends none with an operation
 
 	// NamePrefix stands before the path variable {name} in the request: the path of an alias
 	// leaves out "alias/", the request does not.
@@ -30,7 +30,7 @@ type Route struct {
 func Routes() []Route { return append(operationRoutes(), SystemRoutes()...) }
 
 func operationRoutes() []Route {
-	return slices.Concat(cryptoRoutes(), keyRoutes(), nameRoutes(), clusterRoutes())
+	return slices.Concat(cryptoRoutes(), keyRoutes(), nameRoutes(), clusterRoutes(), identityRoutes())
 }
 
 func cryptoRoutes() []Route {
@@ -161,6 +161,7 @@ func of(op *kms.Operation, method, path, summary string) Route {
 	if op.Created {
 		r.Status = http.StatusCreated
 	}
+	r.Open = op.Open
 	return r
 }
 

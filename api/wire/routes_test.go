@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -35,23 +36,73 @@ var named = map[*kms.Operation][]string{
 	kms.OpAllowMember:         {"POST /v1/sys/members/{name}/allow"},
 	kms.OpRemoveMember:        {"DELETE /v1/sys/members/{name}"},
 	kms.OpSeal:                {"POST /v1/sys/seal"},
+
+	kms.OpGetAccessKeyLastUsed:      {"GET /v1/access-keys/{id}/get-access-key-last-used"},
+	kms.OpRevokeSessions:            {"POST /v1/roles/{name}/revoke-sessions"},
+	kms.OpSimulatePrincipalPolicy:   {"POST /v1/policy/simulate"},
+	kms.OpWhoCan:                    {"POST /v1/keys/{key}/who-can"},
+	kms.OpAssumeRole:                {"POST /v1/assume-role"},
+	kms.OpAssumeRoleWithWebIdentity: {"POST /v1/assume-role-with-web-identity"},
 }
 
-// kebab turns GenerateDataKey into generate-data-key.
+var (
+	wordEnd   = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+	wordAfter = regexp.MustCompile(`([A-Z])([A-Z][a-z])`) // an abbreviation
+)
+
+// kebab turns GenerateDataKey into generate-data-key and OpenIDConnect into open-id-connect.
 func kebab(name string) string {
-	var b strings.Builder
-	for i, c := range name {
-		if c >= 'A' && c <= 'Z' && i > 0 {
-			b.WriteByte('-')
-		}
-		b.WriteRune(c)
+	return strings.ToLower(wordAfter.ReplaceAllString(wordEnd.ReplaceAllString(name, "$1-$2"), "$1-$2"))
+}
+
+// families are what operations on identities, policies and providers stand under: the first one whose word is in
+// the operation's name. noun is what Create, Get, List, Update and Delete name, if they do.
+var families = []struct{ word, noun, all, one string }{
+	{"ForUser", "", "", "/v1/users/{name}"},
+	{"Group", "Group", "/v1/groups", "/v1/groups/{name}"},
+	{"Role", "Role", "/v1/roles", "/v1/roles/{name}"},
+	{"User", "User", "/v1/users", "/v1/users/{name}"},
+	{"AccessKey", "", "", "/v1/users/{name}"},
+	{"OpenIDConnectProvider", "OpenIDConnectProvider", "/v1/oidc-providers", "/v1/oidc-providers/{provider}"},
+	{"TrustAnchor", "TrustAnchor", "/v1/trust-anchors", "/v1/trust-anchors/{provider}"},
+	{"Polic", "Policy", "/v1/policies", "/v1/policies/{policy}"},
+}
+
+// ruled is where the rule puts an operation.
+func ruled(op *kms.Operation) string {
+	method := "POST"
+	if strings.HasPrefix(op.Name, "Get") && op != kms.OpGetParametersForImport || strings.HasPrefix(op.Name, "List") {
+		method = "GET"
 	}
-	return strings.ToLower(b.String())
+	if op.Resource != kms.ResourceIdentity {
+		return method + " /v1/keys/{key}/" + kebab(op.Name)
+	}
+	for _, f := range families {
+		if !strings.Contains(op.Name, f.word) {
+			continue
+		}
+		switch plural := strings.TrimSuffix(f.noun, "y"); op.Name {
+		case "Create" + f.noun:
+			return "POST " + f.all
+		case "List" + f.noun + "s", "List" + plural + "ies":
+			return "GET " + f.all
+		case "Get" + f.noun:
+			return "GET " + f.one
+		case "Update" + f.noun:
+			return "PUT " + f.one
+		case "Delete" + f.noun:
+			return "DELETE " + f.one
+		}
+		return method + " " + f.one + "/" + kebab(op.Name)
+	}
+	return ""
 }
 
 // Paths are part of the outside contract: an operation stands under its key, named as AWS names it in
-// kebab-case, with GET where it only reads, unless the contract names it otherwise. GetParametersForImport
-// makes a token, so that it is no read although it changes nothing that is kept.
+// kebab-case, with GET where it only reads, unless the contract names it otherwise. One on identities stands under
+// its user, group, role, policy or provider; what makes, describes, lists, updates or deletes one of those is a
+// method of its path. GetParametersForImport makes a token, so that it is no read although it changes nothing that
+// is kept.
 func TestPathsFollowTheRule(t *testing.T) {
 	got := map[*kms.Operation][]string{}
 	for _, r := range operationRoutes() {
@@ -60,11 +111,7 @@ func TestPathsFollowTheRule(t *testing.T) {
 	for _, op := range kms.Operations {
 		want := named[op]
 		if want == nil {
-			method := "POST"
-			if strings.HasPrefix(op.Name, "Get") && op != kms.OpGetParametersForImport || strings.HasPrefix(op.Name, "List") {
-				method = "GET"
-			}
-			want = []string{method + " /v1/keys/{key}/" + kebab(op.Name)}
+			want = []string{ruled(op)}
 		}
 		if strings.Join(got[op], ", ") != strings.Join(want, ", ") {
 			t.Errorf("%s is at %q, want %q", op.Name, got[op], want)
@@ -72,5 +119,30 @@ func TestPathsFollowTheRule(t *testing.T) {
 	}
 	if len(got) != len(kms.Operations) {
 		t.Errorf("%d operations have routes, the table has %d", len(got), len(kms.Operations))
+	}
+}
+
+// The path variables of a route are fields of its request, or the door would leave them out.
+func TestPathVariablesAreFields(t *testing.T) {
+	variable := regexp.MustCompile(`\{(\w+)\}`)
+	for _, r := range operationRoutes() {
+		have := map[string]bool{}
+		for i := range r.Request.NumField() {
+			have[r.Request.Field(i).Tag.Get("path")] = true
+		}
+		for _, m := range variable.FindAllStringSubmatch(r.Path, -1) {
+			if !have[m[1]] {
+				t.Errorf("%s %s: the request has no field for {%s}", r.Method, r.Path, m[1])
+			}
+		}
+	}
+}
+
+// Only what proves the caller by its request is open beside the system routes.
+func TestOpenOperations(t *testing.T) {
+	for _, r := range operationRoutes() {
+		if r.Open != (r.Operation == kms.OpAssumeRoleWithWebIdentity) {
+			t.Errorf("%s: open is %v", r.Name, r.Open)
+		}
 	}
 }

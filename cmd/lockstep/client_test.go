@@ -39,7 +39,8 @@ type node struct {
 	calls    []*service.Call // guarded by mu
 	awaiting []string
 	refuse   map[*kms.Operation]error
-	answers  map[*kms.Operation]any // when set, instead of the usual answer
+	answers  map[*kms.Operation]any   // when set, instead of the usual answer
+	pages    map[*kms.Operation][]any // when set, one after the other instead of the usual answer
 
 	sealed   bool
 	need     int      // shares that unseal
@@ -58,8 +59,14 @@ func (n *node) Do(_ context.Context, c *service.Call) (*service.Result, error) {
 		return &service.Result{}, err
 	}
 	answer := n.answers[c.Operation]
+	if pages := n.pages[c.Operation]; len(pages) > 0 {
+		answer, n.pages[c.Operation] = pages[0], pages[1:]
+	}
 	if answer == nil {
 		answer = answers[c.Operation]
+	}
+	if answer == nil {
+		answer = identityAnswers[c.Operation]
 	}
 	if c.Operation == kms.OpReadMembers && n.members != nil {
 		answer = n.members
@@ -176,8 +183,8 @@ func (n *node) CancelUnseal(_ context.Context, _ sys.Caller, attempt string) err
 	return nil
 }
 
-func (n *node) SealedMembers(_ context.Context, _ sys.Caller, cert *x509.Certificate) (*kms.MembersAnswer, error) {
-	return &kms.MembersAnswer{Members: []kms.Member{{Name: "asked by " + cert.URIs[0].String()}}}, nil
+func (n *node) SealedMembers(_ context.Context, _ sys.Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error) {
+	return &kms.MembersAnswer{Members: []kms.Member{{Name: "asked by " + chain[0].URIs[0].String()}}}, nil
 }
 
 func handler(n sys.Node, s rest.Service) http.Handler {
@@ -245,7 +252,7 @@ func TestKeyCreateWithPolicy(t *testing.T) {
 	if code, _, stderr := lockstep(t, serve(t, n), "", "key", "create", "--policy", file); code != 0 {
 		t.Fatal(stderr)
 	}
-	if r := n.calls[0].Request.(*kms.CreateKeyRequest); r.Policy["Version"] != "2012-10-17" {
+	if r := n.calls[0].Request.(*kms.CreateKeyRequest); r.Policy != `{"Version":"2012-10-17"}` {
 		t.Errorf("%+v", r)
 	}
 }

@@ -88,8 +88,8 @@ func keyCommands() map[string]commandTest {
 		"last-usage":             {"key last-usage k", "", kms.OpGetKeyLastUsage, &kms.KeyRequest{KeyID: "k"}, "OPERATION      2026-01-02T03:04:05Z Decrypt by " + ann + "\n", `"silent_nodes": 1`},
 		"update-description":     {"key update-description k invoices", "", kms.OpUpdateKeyDescription, &kms.UpdateKeyDescriptionRequest{KeyID: "k", Description: "invoices"}, testKey, testKey},
 		"policy get":             {"key policy get k", "", kms.OpGetKeyPolicy, &kms.KeyRequest{KeyID: "k"}, "{\"Version\":\"2012-10-17\"}\n", `"policy_name"`},
-		"policy put":             {"key policy put k --bypass-policy-lockout-safety-check", `{"Version":"stdin"}`, kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: "k", Policy: map[string]any{"Version": "stdin"}, BypassPolicyLockoutSafetyCheck: true}, `{"Version":"new"}`, `"policy_name"`},
-		"policy put file":        {"key policy put k $DIR/policy", "", kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: "k", Policy: map[string]any{"Version": "file"}}, `{"Version":"new"}`, `"policy_name"`},
+		"policy put":             {"key policy put k --bypass-policy-lockout-safety-check", `{"Version":"stdin"}`, kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: "k", Policy: `{"Version":"stdin"}`, BypassPolicyLockoutSafetyCheck: true}, `{"Version":"new"}`, `"policy_name"`},
+		"policy put file":        {"key policy put k $DIR/policy", "", kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: "k", Policy: `{"Version":"file"}`}, `{"Version":"new"}`, `"policy_name"`},
 		"policy list":            {"key policy list k --limit 5", "", kms.OpListKeyPolicies, &kms.KeyListRequest{KeyID: "k", Limit: 5}, "POLICY\ndefault\n", `"policy_names": [`},
 		"tags list":              {"key tags list k", "", kms.OpListResourceTags, &kms.KeyListRequest{KeyID: "k"}, "team  payments", `"value": "payments"`},
 		"tags add":               {"key tags add k a=1 b=x=y", "", kms.OpTagResource, &kms.TagResourceRequest{KeyID: "k", Tags: map[string]string{"a": "1", "b": "x=y"}}, "k is tagged.", "{}"},
@@ -110,7 +110,7 @@ func keyCommands() map[string]commandTest {
 				ValidTo: ptr(testTime.AddDate(1, 0, 0)), ImportType: kms.ImportExistingMaterial, KeyMaterialID: "0c", KeyMaterialDescription: "mine"}, "MATERIAL  0c0d", `"key_material_id": "0c0d"`},
 		"delete-material":       {"key delete-material k", "", kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: "k"}, "MATERIAL  0e0f", `"key_material_id": "0e0f"`},
 		"delete-material id":    {"key delete-material k --material-id 0c", "", kms.OpDeleteImportedKeyMaterial, &kms.DeleteImportedKeyMaterialRequest{KeyID: "k", KeyMaterialID: "0c"}, testARN, ""},
-		"replicate":             {"key replicate k eu-west-1 --description d --tag a=b --policy $DIR/policy", "", kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: "k", ReplicaRegion: "eu-west-1", Description: "d", Tags: map[string]string{"a": "b"}, Policy: map[string]any{"Version": "file"}}, testARN, `"policy": "{}"`},
+		"replicate":             {"key replicate k eu-west-1 --description d --tag a=b --policy $DIR/policy", "", kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: "k", ReplicaRegion: "eu-west-1", Description: "d", Tags: map[string]string{"a": "b"}, Policy: `{"Version":"file"}`}, testARN, `"policy": "{}"`},
 		"update-primary-region": {"key update-primary-region k eu-west-1", "", kms.OpUpdatePrimaryRegion, &kms.UpdatePrimaryRegionRequest{KeyID: "k", PrimaryRegion: "eu-west-1"}, testARN, testARN},
 		"grant create": {"grant create k --grantee p --operation Encrypt,Decrypt --operation Sign --retiring q --name n --context-equals a=b --grant-token t --dry-run", "", kms.OpCreateGrant,
 			&kms.CreateGrantRequest{KeyID: "k", GranteePrincipal: "p", RetiringPrincipal: "q", Operations: []kms.GrantOperation{"Encrypt", "Decrypt", "Sign"}, Name: "n",
@@ -155,7 +155,7 @@ func useCommands() map[string]commandTest {
 // Every command sends what it was told, prints a table and JSON, and ends with 1 when it is refused.
 func TestClientCommands(t *testing.T) {
 	called := map[*kms.Operation]bool{kms.OpSeal: true} // TestSeal
-	for _, tests := range []map[string]commandTest{generalCommands(), keyCommands(), useCommands()} {
+	for _, tests := range []map[string]commandTest{generalCommands(), keyCommands(), useCommands(), identityCommands(), policyCommands(), sessionCommands()} {
 		for name, tt := range tests {
 			t.Run(name, func(t *testing.T) { tt.run(t) })
 			called[tt.op] = true
@@ -186,7 +186,11 @@ func (tt *commandTest) run(t *testing.T) {
 	if call.Operation != tt.op || !reflect.DeepEqual(call.Request, tt.request) {
 		t.Errorf("%s %+v", call.Operation.Name, call.Request)
 	}
-	if user, secret, _ := (&http.Request{Header: call.Auth.Header}).BasicAuth(); user != "AKIATEST" || secret != "the-secret" {
+	identity := "AKIATEST the-secret"
+	if tt.op == kms.OpAssumeRoleWithWebIdentity { // the token in the request is the identity
+		identity = " "
+	}
+	if user, secret, _ := (&http.Request{Header: call.Auth.Header}).BasicAuth(); user+" "+secret != identity {
 		t.Errorf("identity %q", user)
 	}
 	code, stdout, _ = lockstep(t, env, tt.stdin, append(args, "-o", "json")...)

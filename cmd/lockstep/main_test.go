@@ -159,7 +159,7 @@ func TestExitStatus(t *testing.T) {
 		"no key for policy":        {nobody, "key policy", 2, "KEY is missing"},
 		"policy of two":            {nobody, "key policy put k f x", 2, `too many: "x"`},
 		"policy file":              {nobody, "key policy put k /nowhere/policy", 1, "/nowhere/policy"},
-		"policy of nothing":        {nobody, "key policy put k", 1, "not a JSON object"},
+		"policy of nothing":        {nobody, "key policy put k", 1, "standard input holds no policy document"},
 		"tag without a value":      {nobody, "key tags add k team", 2, "NAME=VALUE"},
 		"tag twice":                {nobody, "key tags add k a=1 a=2", 2, "NAME=VALUE"},
 		"no tag":                   {nobody, "key tags remove k", 2, "NAME is missing"},

@@ -10,6 +10,7 @@ import (
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cryptocmd"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/dev"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/iamcmd"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/keycmd"
 )
 
@@ -43,8 +44,8 @@ func newRootCommand(s cli.Streams) *cobra.Command {
 	root := cli.Group("lockstep", "A key management cluster", `Lockstep is a key management cluster: what AWS KMS is, on machines you own.
 
 Client commands read LOCKSTEP_ADDR (comma-separated URLs of the nodes), LOCKSTEP_ACCESS_KEY_ID and
-LOCKSTEP_SECRET_ACCESS_KEY, and LOCKSTEP_REGION, LOCKSTEP_CACERT, LOCKSTEP_CLIENT_CERT and
-LOCKSTEP_CLIENT_KEY where they are needed.
+LOCKSTEP_SECRET_ACCESS_KEY, or LOCKSTEP_SESSION_TOKEN instead of them, and LOCKSTEP_REGION, LOCKSTEP_CACERT,
+LOCKSTEP_CLIENT_CERT and LOCKSTEP_CLIENT_KEY where they are needed.
 
 Exit status: 0 done, 1 refused or failed, 2 wrong use.`)
 	root.Example = `  lockstep dev
@@ -60,6 +61,7 @@ Exit status: 0 done, 1 refused or failed, 2 wrong use.`)
 		c.operator(), c.health(), c.account(), c.setting(), c.whoami())
 	root.AddCommand(keycmd.Commands(c.App)...)
 	root.AddCommand(cryptocmd.Commands(c.App)...)
+	root.AddCommand(iamcmd.Commands(c.App)...)
 	markRuns(root)
 	return root
 }

@@ -11,16 +11,17 @@ import (
 	"github.com/tidwall/btree"
 
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/auth/policy"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
-	"github.com/lockstep-kms/lockstep/secret"
 )
 
 // indexed are the kinds that the catalog keeps opened, in an order in which each needs only those
 // before it. Policies are read with their keys, material and usage when somebody asks; of material it only
 // matters here that what was opened is no more.
 var indexed = [...]fsm.Kind{
-	fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential, fsm.KindKey, fsm.KindAlias, fsm.KindGrant, fsm.KindSetting, fsm.KindPolicy,
+	fsm.KindAccount, fsm.KindIdentity, fsm.KindCredential, fsm.KindManagedPolicy, fsm.KindProvider,
+	fsm.KindKey, fsm.KindAlias, fsm.KindGrant, fsm.KindSetting, fsm.KindPolicy,
 }
 
 // builder holds the working trees. It belongs to one goroutine.
@@ -32,7 +33,7 @@ type builder struct {
 	kept      map[*handles]struct{} // those that keys kept
 
 	accounts    map[string]*account
-	credentials *btree.Map[string, *auth.Credential]
+	credentials *btree.Map[string, *Credential]
 	tenants     *btree.Map[string, *tenant] // as published
 	settings    *btree.Map[string, *Setting]
 	unreadable  *btree.Map[string, struct{}]
@@ -47,19 +48,18 @@ type builder struct {
 // account is the working state of one account.
 type account struct {
 	tenant
-	id          string // the one string of it that all its entries share
-	policy      string // the default key policy, likewise
-	identities  map[string]*identity
-	credentials map[string]*credential // by access key id
-	touched     map[*region]struct{}   // regions to publish
-	published   map[*region]*region    // what was published of each last
+	id        string               // the one string of it that all its entries share
+	touched   map[*region]struct{} // regions to publish
+	published map[*region]*region  // what was published of each last
+	changed   bool                 // people have to be published
+	last      *people              // what was published of them last
 }
 
 func newBuilder(s *session, partition string, log *slog.Logger, inherit *View) *builder {
 	return &builder{
 		session: s, partition: partition, log: log, inherit: inherit, kept: map[*handles]struct{}{},
 		accounts:    map[string]*account{},
-		credentials: btree.NewMap[string, *auth.Credential](treeDegree),
+		credentials: btree.NewMap[string, *Credential](treeDegree),
 		tenants:     btree.NewMap[string, *tenant](treeDegree),
 		settings:    btree.NewMap[string, *Setting](treeDegree),
 		unreadable:  btree.NewMap[string, struct{}](treeDegree),
@@ -195,7 +195,7 @@ func (b *builder) policy(ref fsm.Ref, r fsm.Record) Policy {
 		b.alarm(ref, err)
 		return Policy{Record: ref.ID}
 	}
-	return Policy{Record: ref.ID, Revision: r.Revision, Document: body.(*kms.Policy).Document}
+	return Policy{Record: ref.ID, Revision: r.Revision, Document: newDocument(policy.KeyPolicy, body.(*kms.Policy).Document)}
 }
 
 func (b *builder) alarm(ref fsm.Ref, err error) {
@@ -225,6 +225,10 @@ func (b *builder) put(f *found) {
 		b.putIdentity(f, body)
 	case *kms.Credential:
 		b.putCredential(f, body)
+	case *kms.ManagedPolicy:
+		b.putManagedPolicy(f, body)
+	case *kms.Provider:
+		b.putProvider(f, body)
 	case *kms.Key:
 		b.putKey(f, body)
 	case *kms.Alias:
@@ -243,9 +247,9 @@ func (b *builder) account(id string) *account {
 	a := b.accounts[id]
 	if a == nil {
 		a = &account{
-			id: id, policy: auth.DefaultKeyPolicy(b.partition, id),
-			identities: map[string]*identity{}, credentials: map[string]*credential{},
-			touched: map[*region]struct{}{}, published: map[*region]*region{},
+			tenant:  tenant{people: newPeople(), policy: newDocument(policy.KeyPolicy, auth.DefaultKeyPolicy(b.partition, id))},
+			id:      id,
+			touched: map[*region]struct{}{}, published: map[*region]*region{}, changed: true,
 		}
 		b.accounts[id] = a
 	}
@@ -271,57 +275,12 @@ func (b *builder) putAccount(f *found, body *kms.Account) {
 		body.ID = a.id
 		a.account = &Account{Account: *body, Record: f.ref.ID, Revision: f.record.Revision}
 	}
-	b.putPrincipals(a)
 }
 
-func (b *builder) putIdentity(f *found, body *kms.Identity) {
-	a := b.account(body.Account)
-	delete(a.identities, body.ID)
-	if !f.record.Deleted {
-		a.identities[body.ID] = &identity{*body, f.ref.ID, f.record.Revision}
-	}
-	b.putPrincipals(a)
-}
-
-func (b *builder) putCredential(f *found, body *kms.Credential) {
-	a := b.account(body.Account)
-	delete(a.credentials, body.AccessKeyID)
-	if f.record.Deleted {
-		b.credentials.Delete(body.AccessKeyID)
-		return
-	}
-	c := &credential{*body, f.ref.ID, f.record.Revision}
-	a.credentials[body.AccessKeyID] = c
-	b.putPrincipal(a, c)
-}
-
-// putPrincipals publishes an account's access keys again: each tells what identity and account say.
-func (b *builder) putPrincipals(a *account) {
-	for _, c := range a.credentials {
-		b.putPrincipal(a, c)
-	}
-}
-
-func (b *builder) putPrincipal(a *account, c *credential) {
-	who := a.identities[c.Identity]
-	if who == nil || a.account == nil {
-		b.credentials.Delete(c.AccessKeyID)
-		return
-	}
-	b.credentials.Set(c.AccessKeyID, &auth.Credential{
-		AccessKeyID: c.AccessKeyID,
-		Secret:      secret.Bytes(c.Secret),
-		Disabled:    c.Disabled || who.Disabled || a.account.Disabled,
-		Principal: auth.Principal{
-			Account: a.id, ARN: "arn:" + b.partition + ":iam::" + a.id + ":root", UserID: who.ID, Type: who.Type,
-			AccessKeyID: c.AccessKeyID, Operator: a.account.Operator,
-			Refs: []auth.Ref{
-				{Kind: uint8(fsm.KindCredential), ID: string(c.record), Revision: c.revision},
-				{Kind: uint8(fsm.KindIdentity), ID: string(who.record), Revision: who.revision},
-				{Kind: uint8(fsm.KindAccount), ID: string(a.account.Record), Revision: a.account.Revision},
-			},
-		},
-	})
+// peopleChanged returns the working people of an account and marks them to be published.
+func (a *account) peopleChanged() *people {
+	a.changed = true
+	return a.people
 }
 
 func (b *builder) putKey(f *found, body *kms.Key) {
@@ -343,7 +302,7 @@ func (b *builder) putKey(f *found, body *kms.Key) {
 		k.Policy = Policy{Document: a.policy, key: k}
 	}
 	a.share(&k.Policy)
-	if b.policies != nil && k.Policy.Document != "" {
+	if b.policies != nil && k.Policy.Document != nil {
 		b.policies[k.Policy.Record] = k.Policy.Revision
 	}
 	k.handles = b.handlesOf(r, k)
@@ -398,7 +357,7 @@ func (b *builder) handlesOf(r *region, k *Key) *handles {
 
 // share makes the default policies of an account one string.
 func (a *account) share(p *Policy) {
-	if p.Document == a.policy {
+	if p.Document != nil && p.Document.Text == a.policy.Text {
 		p.Document = a.policy
 	}
 }
@@ -407,7 +366,7 @@ func (a *account) share(p *Policy) {
 // record does not open.
 func (b *builder) notePolicy(k *Key) {
 	ref := fsm.Ref{Kind: fsm.KindKey, ID: k.Record}
-	if k.Policy.Document == "" {
+	if k.Policy.Document == nil {
 		b.unreadable.Set(refKey(ref), struct{}{})
 	} else if b.unreadable.Len() > 0 {
 		b.unreadable.Delete(refKey(ref))
@@ -446,7 +405,7 @@ func (b *builder) putPolicy(f *found, body *kms.Policy) {
 	k := *old.key
 	k.Policy = Policy{Record: f.ref.ID}
 	if !f.record.Deleted {
-		k.Policy.Revision, k.Policy.Document = f.record.Revision, body.Document
+		k.Policy.Revision, k.Policy.Document = f.record.Revision, newDocument(policy.KeyPolicy, body.Document)
 		a.share(&k.Policy)
 	}
 	b.setKey(r, &k)
@@ -517,7 +476,10 @@ func (b *builder) putSetting(f *found, body *kms.Setting) {
 // publish returns the trees as they are as an immutable view.
 func (b *builder) publish(state *fsm.View) *View {
 	for id, a := range b.dirty {
-		t := &tenant{account: a.account, regions: make([]*region, len(a.regions))}
+		if a.changed {
+			a.last, a.changed = a.people.copy(), false
+		}
+		t := &tenant{account: a.account, regions: make([]*region, len(a.regions)), people: a.last, policy: a.policy}
 		for i, r := range a.regions {
 			if _, changed := a.touched[r]; changed {
 				a.published[r] = r.copy()

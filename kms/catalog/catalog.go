@@ -48,7 +48,7 @@ func (c *Catalog) Unseal(ctx context.Context, b *seal.Barrier) error {
 		b.Wipe()
 		return nil
 	}
-	s, feed := newSession(b, c.log), c.fsm.Subscribe(0)
+	s, feed := newSession(b, c.partition, c.log), c.fsm.Subscribe(0)
 	batch, err := feed.Next(ctx)
 	builder := newBuilder(s, c.partition, c.log, nil)
 	if err == nil {

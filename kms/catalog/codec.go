@@ -78,6 +78,10 @@ func newBody(kind fsm.Kind) (any, bool) {
 		return new(kms.Grant), true
 	case fsm.KindUsage:
 		return new(kms.Usage), true
+	case fsm.KindManagedPolicy:
+		return new(kms.ManagedPolicy), true
+	case fsm.KindProvider:
+		return new(kms.Provider), true
 	case fsm.KindSetting:
 		return new(kms.Setting), true
 	}

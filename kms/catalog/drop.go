@@ -17,7 +17,6 @@ func (b *builder) dropRecord(ref fsm.Ref) {
 	for id, a := range b.accounts {
 		if a.dropRecord(b, ref) {
 			b.dirty[id] = a
-			b.putPrincipals(a)
 			return
 		}
 	}
@@ -42,20 +41,10 @@ func (a *account) dropRecord(b *builder, ref fsm.Ref) bool {
 			a.account = nil
 			return true
 		}
-	case fsm.KindIdentity:
-		for id, i := range a.identities {
-			if i.record == ref.ID {
-				delete(a.identities, id)
-				return true
-			}
-		}
-	case fsm.KindCredential:
-		for id, c := range a.credentials {
-			if c.record == ref.ID {
-				delete(a.credentials, id)
-				b.credentials.Delete(id)
-				return true
-			}
+	case fsm.KindIdentity, fsm.KindCredential, fsm.KindManagedPolicy, fsm.KindProvider:
+		if a.dropPerson(b, ref) {
+			a.changed = true
+			return true
 		}
 	default:
 		for _, r := range a.regions {

@@ -45,10 +45,10 @@ func (k *Key) Guard() fsm.Guard {
 	return fsm.Guard{Kind: fsm.KindKey, ID: k.Record, Revision: k.Revision}
 }
 
-// Policy is a key's policy document. A key always has one: Document is empty when its record could
+// Policy is a key's policy document. A key always has one: Document is nil when its record could
 // not be read. The account's default policy has no record, and then Record and Revision are zero.
 type Policy struct {
-	Document string
+	Document *Document
 	Record   fsm.ID
 	Revision uint64
 
@@ -107,19 +107,6 @@ type Setting struct {
 	kms.Setting
 	Record   fsm.ID
 	Revision uint64
-}
-
-// identity and credential are what access keys of the directory are made of.
-type identity struct {
-	kms.Identity
-	record   fsm.ID
-	revision uint64
-}
-
-type credential struct {
-	kms.Credential
-	record   fsm.ID
-	revision uint64
 }
 
 // handles are what all entries of one key share: its opened materials, and what this node knows of its
@@ -281,6 +268,8 @@ func (r *region) copy() *region {
 type tenant struct {
 	account *Account // nil: no record, or one that does not open
 	regions []*region
+	people  *people
+	policy  *Document // the account's default key policy
 }
 
 func (t *tenant) region(name string) *region {

@@ -42,6 +42,18 @@ func (v *View) GrantsTo(s kms.Scope, key [16]byte, grantee, after string, limit 
 	})
 }
 
+// EachGrantTo calls do with the grants of a key and grantee until it returns false.
+func (v *View) EachGrantTo(s kms.Scope, key [16]byte, grantee string, do func(*Grant) bool) {
+	r := v.region(s)
+	if r == nil || r.grants == nil {
+		return
+	}
+	pivot := grantPivot(grantee, key, "")
+	r.grants.byGrantee.Ascend(pivot, func(item grantItem) bool {
+		return item.principal == grantee && !keyLess(pivot.keyItem, item.keyItem) && do(item.grant)
+	})
+}
+
 // RetirableGrants returns up to limit grants of the scope that name retiring as the principal who may retire
 // them, in the order of key and grant id, those above (afterKey, after).
 func (v *View) RetirableGrants(s kms.Scope, retiring string, afterKey [16]byte, after string, limit int) []*Grant {

@@ -188,22 +188,22 @@ func TestDefaultPolicy(t *testing.T) {
 		return auth.Ref{Kind: uint8(fsm.KindKey), ID: string(e.Record), Revision: e.Revision}
 	}
 	e, p := read(k)
-	if p.Document != auth.DefaultKeyPolicy("aws", scopeA.Account) || p.Record != "" || p.Revision != 0 || p.Ref() != keyRef(e) {
+	if p.Document.String() != auth.DefaultKeyPolicy("aws", scopeA.Account) || p.Record != "" || p.Revision != 0 || p.Ref() != keyRef(e) {
 		t.Errorf("%+v, %+v", p, p.Ref())
 	}
 	policyRef := auth.Ref{Kind: uint8(fsm.KindPolicy), ID: string(l.ids.Policy(scopeA, own.ID).ID), Revision: 2}
-	if _, p = read(own); p.Document != "{}" || p.Ref() != policyRef {
+	if _, p = read(own); p.Document.String() != "{}" || p.Ref() != policyRef {
 		t.Errorf("%+v, %+v", p, p.Ref())
 	}
 	// To the default and back.
 	changed := *own
 	changed.DefaultPolicy = true
 	l.commit(deleted(l.write(l.ids.Policy(scopeA, own.ID), policy)), l.write(l.ids.Key(scopeA, own.ID), &changed))
-	if e, p = read(own); p.Document != auth.DefaultKeyPolicy("aws", scopeA.Account) || p.Ref() != keyRef(e) {
+	if e, p = read(own); p.Document.String() != auth.DefaultKeyPolicy("aws", scopeA.Account) || p.Ref() != keyRef(e) {
 		t.Errorf("%+v, %+v", p, p.Ref())
 	}
 	l.commit(l.write(l.ids.Key(scopeA, own.ID), own), l.write(l.ids.Policy(scopeA, own.ID), policy))
-	if _, p = read(own); p.Document != "{}" {
+	if _, p = read(own); p.Document.String() != "{}" {
 		t.Errorf("%+v", p)
 	}
 	// A key that says it has a policy of its own and has none is unavailable.

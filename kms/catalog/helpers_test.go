@@ -171,7 +171,7 @@ func (l *lab) writeKey(k *kms.Key) []fsm.Write {
 func (l *lab) writeAccount(id string) []fsm.Write {
 	return []fsm.Write{
 		l.write(l.ids.Account(id), &kms.Account{Schema: 1, ID: id}),
-		l.write(l.ids.Identity(id, id), &kms.Identity{Schema: 1, Account: id, ID: id, Type: auth.TypeRoot}),
+		l.write(l.ids.Identity(id, ""), &kms.Identity{Schema: 1, Account: id, ID: id, Type: kms.TypeRoot}),
 		l.write(l.ids.Credential("AK"+id), &kms.Credential{Schema: 1, AccessKeyID: "AK" + id, Account: id, Identity: id, Secret: []byte("secret of " + id)}),
 	}
 }
@@ -189,8 +189,12 @@ func dump(v *View) string {
 	for _, a := range v.Accounts("", 1<<20) {
 		fmt.Fprintf(&b, "account %+v\n", *a)
 	}
-	v.credentials.Scan(func(id string, c *auth.Credential) bool {
-		fmt.Fprintf(&b, "credential %s %s %v %+v\n", id, string([]byte(c.Secret)), c.Disabled, c.Principal)
+	v.credentials.Scan(func(id string, _ *Credential) bool {
+		c, ok := v.Credential(id)
+		if !ok {
+			return true
+		}
+		fmt.Fprintf(&b, "credential %s %s %v %s %s %v\n", id, string([]byte(c.Secret)), c.Disabled, c.Principal.ARN, c.Principal.UserID, c.Principal.Refs)
 		return true
 	})
 	v.tenants.Scan(func(id string, t *tenant) bool {
@@ -205,14 +209,14 @@ func dump(v *View) string {
 			}
 			r.keys.Scan(func(item keyItem) bool {
 				k := *item.key
-				if k.DefaultPolicy != (k.Policy.key != nil) || k.Policy.Document == "" && k.DefaultPolicy {
+				if k.DefaultPolicy != (k.Policy.key != nil) || k.Policy.Document == nil && k.DefaultPolicy {
 					fmt.Fprintf(&b, "the default policy of %s is not as its key says\n", k.ID)
 				}
-				fmt.Fprintf(&b, "policy %+v\n", k.Policy.Ref())
+				fmt.Fprintf(&b, "policy %+v %s\n", k.Policy.Ref(), k.Policy.Document)
 				if k.Rotation != nil {
 					fmt.Fprintf(&b, "rotation %+v\n", *k.Rotation)
 				}
-				k.handles, k.Policy.key, k.Rotation = nil, nil, nil
+				k.handles, k.Policy.key, k.Policy.Document, k.Rotation = nil, nil, nil, nil
 				fmt.Fprintf(&b, "key %+v\n", k)
 				return true
 			})

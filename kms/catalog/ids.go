@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"encoding/hex"
+	"strings"
 
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
@@ -24,9 +25,22 @@ func (i IDs) ref(kind fsm.Kind, label string, parts ...string) fsm.Ref {
 // Account names an account's record.
 func (i IDs) Account(account string) fsm.Ref { return i.ref(fsm.KindAccount, "account", account) }
 
-// Identity names the record of an identity of an account.
-func (i IDs) Identity(account, id string) fsm.Ref {
-	return i.ref(fsm.KindIdentity, "identity", account, id)
+// Identity names the record of an identity of an account by kms.IdentityKey.
+func (i IDs) Identity(account, key string) fsm.Ref {
+	if key == "" { // the root
+		key = account
+	}
+	return i.ref(fsm.KindIdentity, "identity", account, key)
+}
+
+// ManagedPolicy names a managed policy's record. Names are equal without regard to case.
+func (i IDs) ManagedPolicy(account, name string) fsm.Ref {
+	return i.ref(fsm.KindManagedPolicy, "managed policy", account, strings.ToLower(name))
+}
+
+// Provider names the record of an identity provider of a type.
+func (i IDs) Provider(account, kind, name string) fsm.Ref {
+	return i.ref(fsm.KindProvider, "provider", account, kind, name)
 }
 
 // Credential names an access key's record.
@@ -80,6 +94,22 @@ func (i IDs) scope(parts ...string) fsm.ScopeID {
 
 // KeysOf is the scope of an account's keys, those of all regions.
 func (i IDs) KeysOf(account string) fsm.ScopeID { return i.scope("keys", account) }
+
+// IdentitiesOf is the scope of an account's identities of one type.
+func (i IDs) IdentitiesOf(account, kind string) fsm.ScopeID {
+	return i.scope("identities", account, kind)
+}
+
+// CredentialsOf is the scope of an identity's access keys.
+func (i IDs) CredentialsOf(account, identityID string) fsm.ScopeID {
+	return i.scope("credentials", account, identityID)
+}
+
+// PoliciesOf is the scope of an account's managed policies.
+func (i IDs) PoliciesOf(account string) fsm.ScopeID { return i.scope("policies", account) }
+
+// ProvidersOf is the scope of an account's identity providers.
+func (i IDs) ProvidersOf(account string) fsm.ScopeID { return i.scope("providers", account) }
 
 // AliasesOf is the scope of a key's aliases.
 func (i IDs) AliasesOf(s kms.Scope, keyID string) fsm.ScopeID {

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/auth/sigv4"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/material"
@@ -22,9 +22,10 @@ const drainTime = 5 * time.Second
 
 // session is the time between one Unseal and the next Seal.
 type session struct {
-	barrier *seal.Barrier
-	log     *slog.Logger
-	view    atomic.Pointer[View] // set before the session is published, never nil again
+	barrier   *seal.Barrier
+	partition string
+	log       *slog.Logger
+	view      atomic.Pointer[View] // set before the session is published, never nil again
 
 	closed  atomic.Bool   // no new Hold
 	dropped atomic.Bool   // the time to drain is over: no answer may leave any more
@@ -35,11 +36,18 @@ type session struct {
 	latest *fsm.View             // guarded by mu: material is opened as it is here, never older
 	opened map[fsm.ID][]*handles // guarded by mu: those to wipe, by the material's record
 
-	used used // what DrainUse returns
+	used   used   // what DrainUse returns
+	tokens tokens // sessions that were opened
+
+	accessKeys sync.Map    // access key id -> *atomic.Pointer[AccessKeyUse]: reading and noting take no lock
+	keys       *sigv4.Keys // signing keys that were derived
 }
 
-func newSession(b *seal.Barrier, log *slog.Logger) *session {
-	return &session{barrier: b, log: log, drained: make(chan struct{}, 1), opened: map[fsm.ID][]*handles{}}
+// signingKeys is how many derived signing keys are remembered: one for each access key, day, region and service.
+const signingKeys = 4096
+
+func newSession(b *seal.Barrier, partition string, log *slog.Logger) *session {
+	return &session{barrier: b, partition: partition, log: log, drained: make(chan struct{}, 1), opened: map[fsm.ID][]*handles{}, keys: sigv4.NewKeys(signingKeys)}
 }
 
 // Hold keeps what a request reads from being wiped while the request runs. Release it soon: sealing
@@ -104,10 +112,12 @@ func (s *session) wipe() {
 		}
 	}
 	clear(s.opened)
-	s.view.Load().credentials.Scan(func(_ string, c *auth.Credential) bool {
-		c.Secret.Wipe()
+	s.view.Load().credentials.Scan(func(_ string, c *Credential) bool {
+		secret.Wipe(c.Secret)
 		return true
 	})
+	s.tokens.wipe()
+	s.keys.Wipe()
 	s.barrier.Wipe()
 }
 

@@ -194,3 +194,33 @@ func (v *View) DrainUse(limit int) []*Key {
 	}
 	return now
 }
+
+// AccessKeyUse is the last successful use of an access key on this node.
+type AccessKeyUse struct {
+	At      int64  `cbor:"1,keyasint"` // Unix milliseconds; 0: none
+	Service string `cbor:"2,keyasint"` // "kms"
+	Region  string `cbor:"3,keyasint"`
+}
+
+// NoteAccessKey notes a successful use of an access key. Within a second of the last one it changes nothing.
+func (v *View) NoteAccessKey(id string, at int64, service, region string) {
+	all := &v.session.accessKeys
+	known, ok := all.Load(id)
+	if !ok {
+		known, _ = all.LoadOrStore(id, new(atomic.Pointer[AccessKeyUse]))
+	}
+	last := known.(*atomic.Pointer[AccessKeyUse])
+	if old := last.Load(); old == nil || at-old.At >= useEvery {
+		last.Store(&AccessKeyUse{at, service, region})
+	}
+}
+
+// AccessKeyUsed returns when an access key was last used on this node since it was unsealed.
+func (v *View) AccessKeyUsed(id string) AccessKeyUse {
+	if known, ok := v.session.accessKeys.Load(id); ok {
+		if last := known.(*atomic.Pointer[AccessKeyUse]).Load(); last != nil {
+			return *last
+		}
+	}
+	return AccessKeyUse{}
+}

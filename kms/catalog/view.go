@@ -21,7 +21,7 @@ type View struct {
 	session     *session
 	state       *fsm.View
 	tenants     *btree.Map[string, *tenant]
-	credentials *btree.Map[string, *auth.Credential]
+	credentials *btree.Map[string, *Credential]
 	settings    *btree.Map[string, *Setting]
 	unreadable  *btree.Map[string, struct{}] // live records that do not open, see refKey
 	due         *btree.BTreeG[dueItem]       // keys that the scheduler has to look at
@@ -30,6 +30,7 @@ type View struct {
 	// recent are keys that were looked up in this view, by a hash of their name, so that a look-up costs the
 	// same whatever the number of keys.
 	recent [256]atomic.Pointer[Key]
+	known  [256]atomic.Pointer[auth.Credential] // likewise access keys, with what their identity may
 }
 
 var _ auth.Directory = (*View)(nil)
@@ -85,12 +86,6 @@ func (v *View) LongestRevocationBound(now int64) time.Duration {
 // Unreadable returns how many live records do not open. Material is not counted before its first use.
 func (v *View) Unreadable() int { return v.unreadable.Len() }
 
-// Credential implements auth.Directory. A credential whose record, identity or account does not
-// open authenticates nobody.
-func (v *View) Credential(accessKeyID string) (*auth.Credential, bool) {
-	return v.credentials.Get(accessKeyID)
-}
-
 // Account returns an account. Errors: ErrNotFound, or CodeUnavailable when its record does not open.
 func (v *View) Account(id string) (*Account, error) {
 	if t, ok := v.tenants.Get(id); ok && t.account != nil {
@@ -120,7 +115,7 @@ func (v *View) Key(s kms.Scope, raw [16]byte) (*Key, error) {
 	}
 	if r := v.region(s); r != nil {
 		if item, ok := r.keys.Get(keyPivot(raw)); ok {
-			if item.key.Policy.Document == "" {
+			if item.key.Policy.Document == nil {
 				return nil, errUnavailable()
 			}
 			recent.Store(item.key)
@@ -130,6 +125,25 @@ func (v *View) Key(s kms.Scope, raw [16]byte) (*Key, error) {
 	return nil, v.missing(
 		func() fsm.Ref { return v.IDs().Key(s, kms.KeyIDFromBytes(raw)) },
 		func() fsm.Ref { return v.IDs().Key(s, kms.MultiRegionIDFromBytes(raw)) })
+}
+
+// DefaultPolicy returns the default key policy of an account, nil of one that is not there.
+func (v *View) DefaultPolicy(account string) *Document {
+	if t, ok := v.tenants.Get(account); ok {
+		return t.policy
+	}
+	return nil
+}
+
+// KeyAnywhere returns the key of a region by the bytes of its id, in whatever account it is.
+func (v *View) KeyAnywhere(region string, raw [16]byte) (found *Key) {
+	v.tenants.Scan(func(id string, _ *tenant) bool {
+		if k, err := v.Key(kms.Scope{Account: id, Region: region}, raw); err == nil {
+			found = k
+		}
+		return found == nil
+	})
+	return found
 }
 
 // recentPlace spreads keys over View.recent. Key ids are random; those of a multi-Region key differ in the

@@ -73,7 +73,7 @@ func newAccount(id, name string, operator bool, stamp int64) (*account, error) {
 	}
 	return &account{
 		account:  kms.Account{Schema: 1, ID: id, Name: name, Operator: operator, Created: stamp},
-		identity: kms.Identity{Schema: 1, Account: id, ID: id, Type: auth.TypeRoot, Created: stamp},
+		identity: kms.Identity{Schema: 1, Account: id, ID: id, Type: kms.TypeRoot, Created: stamp},
 		credential: kms.Credential{Schema: 1, AccessKeyID: accessKeyID, Account: id, Identity: id,
 			Secret: kms.Sensitive(sec), Created: stamp},
 	}, nil

@@ -211,7 +211,7 @@ func checkListAliases(r *request, q *kms.ListAliasesRequest) (err error) {
 }
 
 func listAliases(r *request, q *kms.ListAliasesRequest) (any, error) {
-	if err := r.allowAccount(); err != nil {
+	if err := r.allowAll(); err != nil {
 		return nil, err
 	}
 	after, err := r.after(q.Marker)

@@ -37,7 +37,7 @@ func subject(b testing.TB) (s *service.Service, who servicetest.Credentials, key
 	if err != nil {
 		b.Fatal(err)
 	}
-	s = service.New(service.Config{Catalog: n.Catalog, Replica: idle{}, Authenticator: auth.NewAuthenticator(), Audit: log, Node: "node-1"})
+	s = service.New(service.Config{Catalog: n.Catalog, Replica: idle{}, Authenticator: auth.NewAuthenticator(auth.Options{}), Audit: log, Node: "node-1"})
 	return s, c.Root, n.CreateKey(c.Root)
 }
 

@@ -123,7 +123,7 @@ func (r *request) plan(txn *fsm.Txn) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	txn.Event, txn.Writes, txn.ScopeGuards = c.event, c.writes, c.below
+	txn.Event, txn.Writes, txn.ScopeGuards = c.event, c.writes, append(c.below, r.scanned...)
 	txn.Guards = r.guards(c.guards)
 	return c.answer, nil
 }
@@ -146,7 +146,7 @@ func (r *request) identify(txn *fsm.Txn) (known bool, err error) {
 		return false, nil
 	}
 	ids := r.view.IDs()
-	id := ids.Hash("txn", r.principal.Account, r.principal.ARN, r.op.Name, key)
+	id := ids.Hash("txn", r.principal.Account, r.principal.UserID, r.op.Name, key)
 	txn.ID, txn.Long = fsm.TxnID(id[:16]), !r.brief
 	fields, err := canonical(r.call.Request)
 	if err != nil {
@@ -187,8 +187,11 @@ func (r *request) guards(own []fsm.Guard) []fsm.Guard {
 	for _, g := range own {
 		add(g)
 	}
-	for _, d := range r.reads {
-		for _, ref := range d.Read() {
+	for _, g := range r.granted {
+		add(g)
+	}
+	for i := range r.reads {
+		for _, ref := range r.reads[i].Read() {
 			add(fsm.Guard{Kind: fsm.Kind(ref.Kind), ID: fsm.ID(ref.ID), Revision: ref.Revision})
 		}
 	}

@@ -2,6 +2,7 @@ package service
 
 import (
 	"crypto/rand"
+	"errors"
 	"slices"
 
 	"github.com/lockstep-kms/lockstep/kms"
@@ -252,10 +253,23 @@ func (r *request) sourceKey(s source) (*catalog.Key, error) {
 		}
 		return k, err
 	}
+	if err := r.openTokens(r.tokens); err != nil { // before the key is looked for: the refusal tells nothing of it
+		return nil, err
+	}
 	k, err := r.view.Key(r.scope, r.header.KeyID)
+	if errors.Is(err, catalog.ErrNotFound) {
+		if foreign := r.view.KeyAnywhere(r.scope.Region, r.header.KeyID); foreign != nil && r.standing(foreign.Scope.Account) == nil {
+			k, err = foreign, nil
+		}
+	}
 	if err == nil {
-		r.resource(k.ARN, typeKey)
+		if k.Scope.Account == r.scope.Account {
+			r.resource(k.ARN, typeKey)
+		}
 		err = r.allowKey(k, s.action, "", s.context)
+		if err == nil && k.Scope.Account != r.scope.Account {
+			r.resource(k.ARN, typeKey)
+		}
 	}
 	if code := kms.CodeOf(notFound(err, "")); code == kms.CodeNotFound || code == kms.CodeAccessDenied {
 		err = kms.Errorf(kms.CodeAccessDenied, "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.")

@@ -166,9 +166,7 @@ func (r *request) generate(spec kms.KeySpec) (secret.Bytes, error) {
 // else, nor the places of all requests, nor one account the turn of the others.
 type heavyWork struct {
 	running chan struct{} // a token for each that runs
-	mu      sync.Mutex
-	waiting map[string]int // guarded by mu: by account, those that run or wait
-	all     int            // guarded by mu: their sum
+	turns
 }
 
 const (
@@ -176,27 +174,35 @@ const (
 	heavyAccount = 8  // the same of one account
 )
 
-func newHeavyWork() *heavyWork {
-	return &heavyWork{running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), waiting: map[string]int{}}
+// turns bounds how many wait or run, in all and of one account.
+type turns struct {
+	most, each int
+	mu         sync.Mutex
+	of         map[string]int // guarded by mu: by account
+	all        int            // guarded by mu: their sum
 }
 
-func (h *heavyWork) enter(account string) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.all >= heavyAll || h.waiting[account] >= heavyAccount {
+func newHeavyWork() *heavyWork {
+	return &heavyWork{running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), turns: turns{most: heavyAll, each: heavyAccount, of: map[string]int{}}}
+}
+
+func (t *turns) enter(account string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.all >= t.most || t.of[account] >= t.each {
 		return false
 	}
-	h.all++
-	h.waiting[account]++
+	t.all++
+	t.of[account]++
 	return true
 }
 
-func (h *heavyWork) leave(account string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.all--
-	if h.waiting[account]--; h.waiting[account] == 0 {
-		delete(h.waiting, account)
+func (t *turns) leave(account string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.all--
+	if t.of[account]--; t.of[account] == 0 {
+		delete(t.of, account)
 	}
 }
 

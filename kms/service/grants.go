@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
@@ -284,7 +285,15 @@ func (r *request) replayedGrant(rs *records) (*kms.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = r.useKey(kms.KeyRef{ID: g.KeyID}, r.op.Action, nil)
+	ref := kms.KeyRef{ID: g.KeyID, Scope: g.Scope}
+	if r.op == kms.OpRetireGrant {
+		k, err := r.findKey(ref, r.op.Action)
+		if err == nil {
+			err = r.mayRetire(k, &catalog.Grant{Grant: *g})
+		}
+		return g, r.asNamed(err)
+	}
+	_, err = r.useKey(ref, r.op.Action, nil)
 	return g, err
 }
 
@@ -376,7 +385,7 @@ func checkListRetirable(r *request, q *kms.ListRetirableGrantsRequest) error {
 }
 
 func listRetirable(r *request, q *kms.ListRetirableGrantsRequest) (any, error) {
-	if err := r.allowAccount(); err != nil {
+	if err := r.allowAll(); err != nil {
 		return nil, err
 	}
 	after, err := r.after(q.Marker)
@@ -422,19 +431,19 @@ func checkGrantID(id string) error {
 }
 
 func revokeGrant(r *request, q *kms.RevokeGrantRequest) (*change, error) {
-	return r.endGrant("grant.revoked", q.GrantID, q.DryRun)
-}
-
-// endGrant deletes a grant of the request's key.
-func (r *request) endGrant(event, id string, dryRun bool) (*change, error) {
 	k, err := r.useKey(r.key, r.op.Action, nil)
 	if err != nil {
 		return nil, err
 	}
-	g, err := r.grant(k, id)
+	g, err := r.grant(k, q.GrantID)
 	if err != nil {
 		return nil, err
 	}
+	return r.endGrant("grant.revoked", k, g, q.DryRun)
+}
+
+// endGrant deletes a grant of the request's key.
+func (r *request) endGrant(event string, k *catalog.Key, g *catalog.Grant, dryRun bool) (*change, error) {
 	if dryRun {
 		return nil, errDryRun()
 	}
@@ -464,16 +473,58 @@ func checkRetireGrant(r *request, q *kms.RetireGrantRequest) error {
 }
 
 func retireGrant(r *request, q *kms.RetireGrantRequest) (*change, error) {
+	c, err := r.retire(q)
+	return c, r.asNamed(err)
+}
+
+// asNamed makes a refusal to retire a grant tell nothing of the key that its caller did not: neither what a token hides
+// nor what an alias is for.
+func (r *request) asNamed(err error) error {
+	if kms.CodeOf(err) != kms.CodeAccessDenied {
+		return err
+	}
+	q, ok := r.call.Request.(*kms.RetireGrantRequest)
+	switch {
+	case ok && q.GrantToken != "":
+		return r.denied(r.op.Action, "*")
+	case ok && r.key.Alias != "":
+		s := r.scope
+		s.Account = cmp.Or(r.key.Scope.Account, s.Account)
+		return r.denied(r.op.Action, kms.ARN(r.Partition, s, r.key.Alias))
+	}
+	return err
+}
+
+func (r *request) retire(q *kms.RetireGrantRequest) (*change, error) {
 	id := q.GrantID
 	if q.GrantToken != "" {
 		s, keyID, grantID, err := r.openGrantToken(q.GrantToken)
 		if err != nil {
 			return nil, err
 		}
-		if s != r.scope {
-			return nil, r.denied(r.op.Action, "*") // nothing that the token hides
+		if s.Region != r.scope.Region {
+			return nil, r.denied(r.op.Action, "*")
 		}
-		r.key, id = kms.KeyRef{ID: keyID}, grantID
+		r.key, id = kms.KeyRef{ID: keyID, Scope: s}, grantID
 	}
-	return r.endGrant("grant.retired", id, q.DryRun)
+	k, err := r.findKey(r.key, r.op.Action)
+	if err != nil {
+		return nil, err
+	}
+	g, err := r.view.Grant(k.Scope, k.Raw, id)
+	switch {
+	case errors.Is(err, catalog.ErrNotFound) && k.Scope.Account != r.scope.Account:
+		return nil, r.deniedKey(r.op.Action, r.key)
+	case errors.Is(err, catalog.ErrNotFound):
+		if err := r.mayHave(r.op.Action, r.key); err != nil {
+			return nil, err
+		}
+		return nil, kms.Errorf(kms.CodeNotFound, "The key %s has no grant %s.", k.ARN, kms.Printable(id))
+	case err != nil:
+		return nil, err
+	}
+	if err := r.mayRetire(k, g); err != nil {
+		return nil, err
+	}
+	return r.endGrant("grant.retired", k, g, q.DryRun)
 }

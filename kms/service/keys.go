@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -162,14 +163,24 @@ func kindOf(q *kms.CreateKeyRequest) (kms.KeySpec, kms.KeyUsage, kms.Origin, err
 }
 
 func createKey(r *request, q *kms.CreateKeyRequest) (*change, error) {
-	if err := r.allowAccount(); err != nil {
+	if err := r.allowAll(); err != nil {
 		return nil, err
 	}
 	k, err := r.newKey(q)
 	if err != nil {
 		return nil, err
 	}
+	if err := r.mayTag(k, q.Tags); err != nil {
+		return nil, err
+	}
+	document, err := r.newPolicy(k, q.Policy, q.BypassPolicyLockoutSafetyCheck)
+	if err != nil {
+		return nil, err
+	}
 	c := &change{event: "key.created"}
+	if err := r.writePolicy(c, k, "", document); err != nil {
+		return nil, err
+	}
 	if err := r.writeNewKey(c, k); err != nil {
 		return nil, err
 	}
@@ -203,6 +214,14 @@ func (r *request) newKey(q *kms.CreateKeyRequest) (*kms.Key, error) {
 	}
 	k.Materials = []kms.Material{{Version: 1, ID: newMaterialID(), Created: now}}
 	return k, nil
+}
+
+// mayTag refuses who may not give a new key tags: identity policies say so, as the key has none yet.
+func (r *request) mayTag(k *kms.Key, tags map[string]string) error {
+	if len(tags) == 0 {
+		return nil
+	}
+	return r.allow(&auth.Query{Action: "kms:TagResource", Resource: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), ResourceAccount: k.Scope.Account}, facts{region: k.Scope.Region})
 }
 
 // newMaterialID returns 64 random hex digits.
@@ -275,9 +294,9 @@ func (r *request) replayed(rs *records) (*kms.Key, error) {
 		return nil, err
 	}
 	if r.op == kms.OpCreateKey {
-		err = r.allowAccount()
+		err = r.allowAll()
 	} else {
-		_, err = r.useKey(kms.KeyRef{ID: k.ID}, r.op.Action, nil)
+		_, err = r.useKey(kms.KeyRef{ID: k.ID, Scope: k.Scope}, r.op.Action, nil)
 	}
 	if err != nil {
 		return nil, err
@@ -314,7 +333,9 @@ func describeKey(r *request, _ *kms.KeyRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer.Key.LastUse, answer.Key.RecentCallers = lastUse(u), useEntries(u.Callers)
+	if k.Scope.Account == r.scope.Account { // who uses it is no business of other accounts
+		answer.Key.LastUse, answer.Key.RecentCallers = lastUse(u), useEntries(u.Callers)
+	}
 	return answer, nil
 }
 
@@ -362,7 +383,7 @@ func setState(to kms.KeyState, event string) func(*request, *kms.KeyRequest) (*c
 func (r *request) guardKey(k *catalog.Key, ref kms.KeyRef) []fsm.Guard {
 	guards := []fsm.Guard{k.Guard()}
 	if ref.Alias != "" {
-		if alias, err := r.view.Alias(r.scope, ref.Alias); err == nil {
+		if alias, err := r.view.Alias(k.Scope, ref.Alias); err == nil {
 			guards = append(guards, alias.Guard())
 		}
 	}
@@ -474,7 +495,7 @@ func checkListKeys(r *request, q *kms.ListRequest) error {
 }
 
 func listKeys(r *request, q *kms.ListRequest) (any, error) {
-	if err := r.allowAccount(); err != nil {
+	if err := r.allowAll(); err != nil {
 		return nil, err
 	}
 	after, err := r.after(q.Marker)

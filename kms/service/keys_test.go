@@ -17,16 +17,13 @@ func TestControlDecisions(t *testing.T) {
 	for i := range 51 {
 		many[strconv.Itoa(i)] = ""
 	}
-	def := map[string]any{"Id": "key-default-1", "Version": "2012-10-17", "Statement": []any{map[string]any{
-		"Sid": "Enable IAM User Permissions", "Effect": "Allow", "Action": "kms:*", "Resource": "*",
-		"Principal": map[string]any{"AWS": "arn:aws:iam::" + aliceID + ":root"}}}}
 	alias := func(name, target string) *kms.CreateAliasRequest {
 		return &kms.CreateAliasRequest{AliasName: name, TargetKeyID: target}
 	}
 	w.judge(t, []verdict{
 		{"words of the defaults", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "SYMMETRIC_DEFAULT", KeyUsage: "ENCRYPT_DECRYPT", Origin: "AWS_KMS"}, "", ""},
-		{"default policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: def}, "", ""},
-		{"other policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: map[string]any{}}, kms.CodeUnsupported, "policy"},
+		{"default policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: defaultPolicy(aliceID)}, "", ""},
+		{"no policy", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: "{}"}, kms.CodeMalformedPolicy, "line 1, column"},
 		{"RSA without a usage", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "RSA_2048"}, kms.CodeValidation, "You must specify a KeyUsage"},
 		{"SM2", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "SM2", KeyUsage: "SIGN_VERIFY"}, kms.CodeUnsupported, "SM2"},
 		{"unknown spec", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "DES"}, kms.CodeValidation, "Value at 'keySpec' failed to satisfy constraint: Member must satisfy enum value set: [RSA_2048"},

@@ -48,8 +48,13 @@ func (r *request) managedKey(alias string) (*change, error) {
 	now := r.now()
 	k.Managed = alias
 	k.Rotation = &kms.Rotation{Period: defaultRotation, Next: nextRotation(now, defaultRotation)}
-	err = r.allow(&auth.Query{Action: r.op.Action, Resource: kms.ARN(r.Partition, k.Scope, "key/"+k.ID), ResourceAccount: k.Scope.Account,
-		Policy: auth.DefaultKeyPolicy(r.Partition, k.Scope.Account), Alias: alias})
+	action := r.op.Action
+	if r.op == kms.OpReEncrypt {
+		action = "kms:ReEncryptTo"
+	}
+	made := &catalog.Key{Key: *k, ARN: kms.ARN(r.Partition, k.Scope, "key/"+k.ID)}
+	err = r.allow(&auth.Query{Action: action, Resource: made.ARN, ResourceAccount: k.Scope.Account,
+		Key: true, Policy: r.view.DefaultPolicy(k.Scope.Account).Policy()}, facts{key: made, alias: alias})
 	if err != nil {
 		return nil, err
 	}

@@ -90,7 +90,7 @@ func TestConflictsWithWhatWasOnlyRead(t *testing.T) {
 		{"account", func(ids catalog.IDs, _ string, _ servicetest.Credentials) fsm.Ref { return ids.Account(aliceID) }, disabled, kms.OpCreateKey, kms.CodeUnauthenticated},
 		{"account, of a key", func(ids catalog.IDs, _ string, _ servicetest.Credentials) fsm.Ref { return ids.Account(aliceID) }, disabled, kms.OpDisableKey, kms.CodeUnauthenticated},
 		{"identity", func(ids catalog.IDs, _ string, _ servicetest.Credentials) fsm.Ref {
-			return ids.Identity(aliceID, aliceID)
+			return ids.Identity(aliceID, "")
 		},
 			func(body any) { body.(*kms.Identity).Disabled = true }, kms.OpCreateAlias, kms.CodeUnauthenticated},
 		{"credential", func(ids catalog.IDs, _ string, who servicetest.Credentials) fsm.Ref {
@@ -238,12 +238,13 @@ func TestIdempotency(t *testing.T) {
 	imported := func() any {
 		return &kms.ImportKeyMaterialRequest{KeyID: external.name, ImportToken: external.token, EncryptedKeyMaterial: external.wrapped, ExpirationModel: kms.MaterialDoesNotExpire}
 	}
-	rows := []struct {
+	type row struct {
 		who     servicetest.Credentials
 		op      *kms.Operation
 		request func() any
 		other   any // another request
-	}{
+	}
+	rows := []row{
 		{w.alice, kms.OpCreateKey, func() any {
 			return &kms.CreateKeyRequest{Description: "x", Tags: map[string]string{"a": "1", "b": "2"}}
 		}, &kms.CreateKeyRequest{Description: "x", Tags: map[string]string{"a": "1"}}},
@@ -287,6 +288,12 @@ func TestIdempotency(t *testing.T) {
 		{w.Root, kms.OpPutSetting, func() any { return &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "5s"} },
 			&kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "6s"}},
 	}
+	for op, r := range identityRights() {
+		if op.Mutates {
+			s := w.topic(t, w.alice, op, "alias/"+op.Name)
+			rows = append([]row{{w.alice, op, func() any { return r.request(s) }, differing(r, s)}}, rows...)
+		}
+	}
 	seen := map[*kms.Operation]bool{}
 	for _, row := range rows {
 		seen[row.op] = true
@@ -314,6 +321,13 @@ func TestIdempotency(t *testing.T) {
 	if n := len(w.keys(t, carol)); n != 1 {
 		t.Errorf("%d keys", n)
 	}
+}
+
+// differing returns another request of an operation, on what has another name.
+func differing(r right, s *topic) any {
+	other := *s
+	other.n = "other"
+	return r.request(&other)
 }
 
 // freshToken reports whether two answers name the same grant with different tokens.

@@ -1,6 +1,8 @@
 package service
 
 import (
+	"strings"
+
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/kms"
 )
@@ -67,6 +69,10 @@ func (r *request) noteDryRun(dryRun bool) {
 // noteUse remembers that a call used its keys.
 func (r *request) noteUse() {
 	at := r.started.UnixMilli() // this node's clock: log time costs more, see knownUsage
+	if id := r.principal.AccessKeyID; id != "" && r.principal.Session == nil {
+		service, _, _ := strings.Cut(r.op.Action, ":")
+		r.hold.View().NoteAccessKey(id, at, service, r.scope.Region)
+	}
 	for _, k := range r.used[:r.usedKeys] {
 		k.NoteUse(r.op.Name, at, r.principal.ARN, r.call.RequestID, r.eventID)
 	}

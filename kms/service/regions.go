@@ -109,6 +109,9 @@ func replicateKey(r *request, q *kms.ReplicateKeyRequest) (*change, error) {
 		return nil, err
 	}
 	s := kms.Scope{Account: k.Scope.Account, Region: q.ReplicaRegion}
+	if err := r.allowIn(s.Region, "kms:CreateKey"); err != nil {
+		return nil, err
+	}
 	if slices.Contains(k.MultiRegion.Regions, q.ReplicaRegion) {
 		return nil, kms.Errorf(kms.CodeAlreadyExists, "The region %s has a key %s already.", q.ReplicaRegion, k.ID)
 	}
@@ -135,6 +138,16 @@ func replicateKey(r *request, q *kms.ReplicateKeyRequest) (*change, error) {
 	together := &kms.MultiRegion{Primary: k.Scope.Region, Regions: regions}
 	replica.MultiRegion = together
 	c.guard(catalog.Absent(r.view.IDs().Key(s, k.ID)))
+	if err := r.mayTag(&replica, q.Tags); err != nil {
+		return nil, err
+	}
+	document, err := r.newPolicy(&replica, q.Policy, q.BypassPolicyLockoutSafetyCheck)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.writePolicy(c, &replica, "", document); err != nil {
+		return nil, err
+	}
 	if err := r.writeNewKey(c, &replica); err != nil {
 		return nil, err
 	}
@@ -142,7 +155,7 @@ func replicateKey(r *request, q *kms.ReplicateKeyRequest) (*change, error) {
 		return nil, err
 	}
 	r.keyResponse(&replica)
-	c.answer = r.replicaAnswer(&replica)
+	c.answer = r.replicaAnswer(&replica, document)
 	return c, nil
 }
 
@@ -165,8 +178,8 @@ func (r *request) relate(c *change, k *catalog.Key, together *kms.MultiRegion) e
 	return nil
 }
 
-func (r *request) replicaAnswer(k *kms.Key) *kms.ReplicateKeyAnswer {
-	return &kms.ReplicateKeyAnswer{Key: r.metadata(k).Key, Policy: r.defaultPolicy(), Tags: k.Tags}
+func (r *request) replicaAnswer(k *kms.Key, document string) *kms.ReplicateKeyAnswer {
+	return &kms.ReplicateKeyAnswer{Key: r.metadata(k).Key, Policy: r.policyAnswer(k, document).Policy, Tags: k.Tags}
 }
 
 // replayReplicate answers the replica that an earlier request made; it was written first.
@@ -180,7 +193,7 @@ func replayReplicate(r *request, rs *records) (any, error) {
 		return nil, err
 	}
 	r.keyResponse(k)
-	return r.replicaAnswer(k), nil
+	return r.replicaAnswer(k, string(r.call.Request.(*kms.ReplicateKeyRequest).Policy)), nil
 }
 
 func checkPromote(r *request, q *kms.UpdatePrimaryRegionRequest) error {

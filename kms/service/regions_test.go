@@ -92,7 +92,7 @@ func TestRegionsShareMaterial(t *testing.T) {
 	w.refused(t, "its own region", first, kms.OpReplicateKey, to(key, firstRegion), kms.CodeAlreadyExists)
 	w.refused(t, "a single-region key", first, kms.OpReplicateKey, to(single.KeyID, secondRegion), kms.CodeUnsupported)
 	w.refused(t, "a key of another region", second, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}, kms.CodeNotFound)
-	w.refused(t, "another policy", first, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: secondRegion, Policy: map[string]any{}}, kms.CodeUnsupported)
+	w.refused(t, "a policy that is none", first, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: secondRegion, Policy: "{}"}, kms.CodeMalformedPolicy)
 
 	full := to(key, secondRegion)
 	full.Description, full.Tags = "replica", map[string]string{"b": "2"}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/kms/material"
@@ -42,10 +43,14 @@ type request struct {
 	dryRun                 bool            // only the verdict is asked for
 	ignore                 bool            // a dry run leaves the ciphertext unread
 
-	guarding bool            // what authorizes is kept, since a transaction will guard it
-	reads    []auth.Decision // of a change: what authorized it
-	applied  bool            // of a change: it is done
-	brief    bool            // of a change: it is remembered for the short time only
+	query    auth.Query       // of the latest decision on a key
+	facts    facts            // of the latest decision
+	guarding bool             // what authorizes is kept, since a transaction will guard it
+	reads    []auth.Decision  // of a change: what authorized it
+	granted  []fsm.Guard      // of a change: grants and accounts that authorized it
+	scanned  []fsm.ScopeGuard // of a change: what its authorization looked through
+	applied  bool             // of a change: it is done
+	brief    bool             // of a change: it is remembered for the short time only
 
 	opening   bool            // the key of a ciphertext is looked for: none is made for it
 	tokens    []string        // grant tokens, checked for their form
@@ -97,7 +102,7 @@ func (r *request) run(ctx context.Context) (any, error) {
 	}
 	switch {
 	case r.op == kms.OpSeal: // must work without a quorum
-	case r.call.Stale:
+	case r.call.Stale && r.op.Resource != kms.ResourceRole: // a session outlives the state that it was issued on
 		err = r.Replica.Sound()
 	default:
 		err = r.confirm(ctx)
@@ -124,7 +129,7 @@ func (r *request) awaitIndex(ctx context.Context) error {
 	if c.MinEpoch < r.epoch || c.MinEpoch == r.epoch && c.MinIndex <= r.index {
 		return nil
 	}
-	if _, err := r.Authenticator.Authenticate(r.view, &c.Auth); err != nil {
+	if r.authenticate() != nil || r.principal.Account == "" {
 		return nil // nobody waits for strangers; who is only not known here yet is confirmed before the refusal
 	}
 	if c.MinEpoch == r.epoch {
@@ -183,14 +188,16 @@ func (r *request) decide(ctx context.Context, verdict func(*request) (any, error
 
 // attempt authenticates and decides once, on the current view.
 func (r *request) attempt(verdict func(*request) (any, error)) (any, error) {
-	r.found, r.reads, r.usedKeys = 0, r.reads[:0], 0
-	p, err := r.Authenticator.Authenticate(r.view, &r.call.Auth)
-	if err != nil {
+	r.found, r.reads, r.granted, r.usedKeys = 0, r.reads[:0], r.granted[:0], 0
+	r.scanned = r.scanned[:0]
+	if err := r.authenticate(); err != nil {
 		return nil, err
 	}
-	r.principal, r.scope.Account = p, p.Account
 	if !r.checked {
 		r.checked = true
+		if err := r.takeQuota(); err != nil {
+			return nil, err
+		}
 		if r.malformed == nil {
 			r.malformed = r.use.check(r)
 		}
@@ -199,6 +206,38 @@ func (r *request) attempt(verdict func(*request) (any, error)) (any, error) {
 		return nil, r.malformed
 	}
 	return verdict(r)
+}
+
+// authenticate finds out who calls. A web identity proves itself by the token in its request; until then it is nobody.
+func (r *request) authenticate() error {
+	if r.op.Open {
+		r.principal = &auth.Principal{Type: auth.TypeWebIdentity}
+		return nil
+	}
+	p, err := r.Authenticator.Authenticate(r.view, &r.call.Auth)
+	if err != nil {
+		return err
+	}
+	r.principal, r.scope.Account = p, p.Account
+	return nil
+}
+
+// takeQuota counts the request as one of its identity: of a session as one of its role.
+func (r *request) takeQuota() error {
+	id := r.principal.UserID
+	if s := r.principal.Session; s != nil {
+		id = s.RoleID
+	}
+	if id == "" {
+		return nil // nobody yet
+	}
+	ok, retry := r.Quota.Take(id)
+	if ok {
+		return nil
+	}
+	e := kms.Errorf(kms.CodeThrottled, "The identity makes more requests than it may; try again later.")
+	e.RetryAfter = retry
+	return e
 }
 
 // act authorizes what the cluster does by itself, and lets the cluster do it without holding the

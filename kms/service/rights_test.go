@@ -5,8 +5,11 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"maps"
+	"strings"
 	"testing"
 
+	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service/servicetest"
 )
@@ -19,6 +22,11 @@ type topic struct {
 	public                     []byte // another's, of the key's curve
 	token, wrapped             []byte // of an import
 	grantID, grantToken        string
+
+	account   string // of who makes it
+	n         string // what is made beside the key is called
+	accessKey string // of the user of that name
+	webToken  string
 }
 
 // right is how a right request of an operation is made.
@@ -65,7 +73,14 @@ func parametersRequest(s *topic) any {
 func byKey(s *topic) any { return &kms.KeyRequest{KeyID: s.name} }
 
 // rights has every operation of the table.
-var rights = map[*kms.Operation]right{
+var rights = merge(keyRights, identityRights())
+
+func merge(a, b map[*kms.Operation]right) map[*kms.Operation]right {
+	maps.Copy(b, a)
+	return b
+}
+
+var keyRights = map[*kms.Operation]right{
 	kms.OpCreateKey: {request: func(*topic) any {
 		return &kms.CreateKeyRequest{Description: "d", Tags: map[string]string{"k": "v"}}
 	}},
@@ -174,7 +189,7 @@ var rights = map[*kms.Operation]right{
 func requests(key, alias string, ciphertext []byte) map[*kms.Operation]any {
 	all := map[*kms.Operation]any{}
 	for op, r := range rights {
-		all[op] = r.request(&topic{name: key, alias: alias, ciphertext: ciphertext, signature: []byte("s"), mac: []byte("m"), public: []byte("p"),
+		all[op] = r.request(&topic{name: key, alias: alias, account: aliceID, n: "n", accessKey: "AKIAAAAAAAAAAAAAAAAA", webToken: "a.b.c", ciphertext: ciphertext, signature: []byte("s"), mac: []byte("m"), public: []byte("p"),
 			token: []byte("t"), wrapped: []byte("w"), grantID: "g"})
 	}
 	return all
@@ -191,7 +206,7 @@ func (w *world) topic(t *testing.T, who servicetest.Credentials, op *kms.Operati
 	if q == nil {
 		q = symmetricKey
 	}
-	s := &topic{alias: alias}
+	s := &topic{alias: alias, account: w.accountOf(who), n: strings.NewReplacer("alias/", "", "/", "-").Replace(alias)}
 	s.id = w.make(t, who, q).KeyID
 	s.name = s.id
 	w.must(t, who, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: alias, TargetKeyID: s.id})
@@ -217,10 +232,8 @@ func (w *world) make(t testing.TB, who servicetest.Credentials, q *kms.CreateKey
 	return w.must(t, who, kms.OpCreateKey, q).(*kms.KeyAnswer).Key
 }
 
-func defaultPolicy(account string) map[string]any {
-	return map[string]any{"Id": "key-default-1", "Version": "2012-10-17", "Statement": []any{map[string]any{
-		"Sid": "Enable IAM User Permissions", "Effect": "Allow", "Action": "kms:*", "Resource": "*",
-		"Principal": map[string]any{"AWS": "arn:aws:iam::" + account + ":root"}}}}
+func defaultPolicy(account string) kms.PolicyDocument {
+	return kms.PolicyDocument(auth.DefaultKeyPolicy("aws", account))
 }
 
 func grantRequest(key string) *kms.CreateGrantRequest {

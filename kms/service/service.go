@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
@@ -20,8 +21,9 @@ const (
 // Service is the one gate of every operation. It is safe for concurrent use and immutable after New.
 type Service struct {
 	Config
-	uses  map[*kms.Operation]*use
-	heavy *heavyWork
+	uses   map[*kms.Operation]*use
+	heavy  *heavyWork
+	logins *turns // web identities that are being verified: an issuer that is slow must not take every place, nor one account all
 }
 
 // New returns a Service.
@@ -41,7 +43,7 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Config: c, uses: uses(), heavy: newHeavyWork()}
+	return &Service{Config: c, uses: uses(), heavy: newHeavyWork(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
 }
 
 // use is how one operation is served. Of read, change and act one is set.
@@ -72,9 +74,16 @@ func uses() map[*kms.Operation]*use {
 	regionUses(all)
 	grantUses(all)
 	tagUses(all)
+	policyUses(all)
 	keyUses(all)
 	aliasUses(all)
 	accountUses(all)
+	identityUses(all)
+	managedPolicyUses(all)
+	accessKeyUses(all)
+	providerUses(all)
+	sessionUses(all)
+	simulationUses(all)
 	settingUses(all)
 	clusterUses(all)
 	return all
@@ -153,7 +162,7 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if r.held {
 		r.release()
 	}
-	if err != nil {
+	if err = s.backOff(ctx, r, err); err != nil {
 		if r.epoch == 0 {
 			return nil, err
 		}
@@ -164,6 +173,25 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 		result.Awaiting = r.await(ctx)
 	}
 	return result, nil
+}
+
+// backOff delays the answer to a proof of identity that was wrong, longer with every one of the same source and identity.
+// A right one is never delayed, so nobody can lock another out.
+func (s *Service) backOff(ctx context.Context, r *request, err error) error {
+	c := r.call
+	if kms.CodeOf(err) != kms.CodeUnauthenticated {
+		if p := r.principal; p != nil && p.AccessKeyID != "" {
+			s.Backoff.Succeeded(c.Source, p.AccessKeyID)
+		}
+		return err
+	}
+	wait := s.Backoff.Failed(c.Source, auth.ClaimedIdentity(err))
+	if wait == 0 || s.Backoff.Wait(ctx, c.Source, wait) {
+		return err
+	}
+	e := kms.Errorf(kms.CodeThrottled, "Too many requests that are not authenticated come from this address; try again later.")
+	e.RetryAfter = wait
+	return e
 }
 
 // regionOf returns the region of a call.

@@ -15,7 +15,7 @@ import (
 // import, x says that the origin is EXTERNAL; - cannot be: nobody imports such a key.
 var inStates = map[*kms.Operation]string{
 	kms.OpDescribeKey: "+++++", kms.OpGetKeyLastUsage: "+++++", kms.OpGetKeyPolicy: "+++++", kms.OpListKeyPolicies: "+++++",
-	kms.OpListResourceTags: "+++++", kms.OpGetKeyRotationStatus: "+++++", kms.OpListKeyRotations: "+++++", kms.OpListGrants: "+++++",
+	kms.OpListResourceTags: "+++++", kms.OpWhoCan: "+++++", kms.OpGetKeyRotationStatus: "+++++", kms.OpListKeyRotations: "+++++", kms.OpListGrants: "+++++",
 	kms.OpPutKeyPolicy: "+++++", kms.OpRevokeGrant: "+++++", kms.OpRetireGrant: "+++++", kms.OpDeleteAlias: "+++++", kms.OpListAliases: "+++++",
 	kms.OpEnableKey: "++ppi", kms.OpDisableKey: "++ppi", kms.OpScheduleKeyDeletion: "++pp+", kms.OpCancelKeyDeletion: "nn++n",
 	kms.OpUpdateKeyDescription: "++pp+", kms.OpTagResource: "++pp+", kms.OpUntagResource: "++pp+", kms.OpCreateAlias: "++pp+", kms.OpUpdateAlias: "++pp+",

@@ -1,7 +1,6 @@
 package service_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
@@ -126,41 +125,7 @@ func TestTagsAndDescriptionAreBounded(t *testing.T) {
 	w.must(t, w.alice, kms.OpTagResource, &kms.TagResourceRequest{KeyID: key, Tags: more})
 }
 
-// There is one key policy, the default one.
-func TestPolicies(t *testing.T) {
-	w := newWorld(t, servicetest.Options{})
-	key := w.make(t, w.alice, &kms.CreateKeyRequest{Policy: defaultPolicy(aliceID)}).KeyID
-	text, err := json.Marshal(defaultPolicy(aliceID))
-	want(t, "marshal", err, "")
-	is := func(what string, answer any) {
-		t.Helper()
-		if a := answer.(*kms.GetKeyPolicyAnswer); a.Policy != string(text) || a.PolicyName != "default" || !strings.HasSuffix(a.KeyID, ":key/"+key) {
-			t.Errorf("%s: %+v", what, a)
-		}
-	}
-	put := func(policy map[string]any) *kms.PutKeyPolicyRequest {
-		return &kms.PutKeyPolicyRequest{KeyID: key, Policy: policy}
-	}
-	is("get", w.must(t, w.alice, kms.OpGetKeyPolicy, &kms.KeyRequest{KeyID: key}))
-	is("put", w.must(t, w.alice, kms.OpPutKeyPolicy, put(defaultPolicy(aliceID))))
-	if a := w.must(t, w.alice, kms.OpListKeyPolicies, &kms.KeyListRequest{KeyID: key}).(*kms.ListKeyPoliciesAnswer); len(a.PolicyNames) != 1 || a.PolicyNames[0] != "default" || a.NextMarker != "" {
-		t.Errorf("listed %+v", a)
-	}
-	another := defaultPolicy(aliceID)
-	another["Statement"].([]any)[0].(map[string]any)["Action"] = "kms:Encrypt"
-	named := put(defaultPolicy(aliceID))
-	named.PolicyName = "other"
-	w.judge(t, []verdict{
-		{"another's", kms.OpPutKeyPolicy, put(defaultPolicy(bobID)), kms.CodeUnsupported, ""},
-		{"narrower", kms.OpPutKeyPolicy, put(another), kms.CodeUnsupported, ""},
-		{"empty", kms.OpPutKeyPolicy, put(map[string]any{}), kms.CodeUnsupported, ""},
-		{"none", kms.OpPutKeyPolicy, put(nil), kms.CodeValidation, ""},
-		{"name", kms.OpPutKeyPolicy, named, kms.CodeUnsupported, ""},
-		{"narrower", kms.OpCreateKey, &kms.CreateKeyRequest{Policy: another}, kms.CodeUnsupported, ""},
-	})
-}
-
-// A key whose record says another policy is refused to everybody: that nobody can evaluate it gives no rights.
+// A key whose policy cannot be read is refused to everybody: that nobody can evaluate it gives no rights.
 func TestPolicyOfItsOwn(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
 	key := w.CreateKey(w.alice)
@@ -174,9 +139,7 @@ func TestPolicyOfItsOwn(t *testing.T) {
 
 	// One that allows the same has a record all the same, until the policy is put.
 	policy := func(ids catalog.IDs) fsm.Ref { return ids.Policy(aliceScope, key) }
-	text, err := json.Marshal(defaultPolicy(aliceID))
-	want(t, "marshal", err, "")
-	w.touch(t, policy, func(body any) { body.(*kms.Policy).Document = string(text) })
+	w.touch(t, policy, func(body any) { body.(*kms.Policy).Document = string(defaultPolicy(aliceID)) })
 	want(t, "catch up", w.CatchUp(t.Context()), "")
 	has := func() bool {
 		v := w.Catalog.View()

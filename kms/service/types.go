@@ -7,6 +7,8 @@ import (
 
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/auth/limit"
+	"github.com/lockstep-kms/lockstep/auth/oidc"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -107,6 +109,12 @@ type Config struct {
 	Node      string   // this node's name, for audit records
 
 	MaxKeys uint64 // of an account, default 100,000
+
+	Backoff *limit.Backoff // delays the answers to failed authentications; nil does not
+	Quota   *limit.Quota   // bounds the requests of each identity; nil does not
+
+	OIDC            *oidc.Verifier // of web identities; nil takes none
+	LoopbackIssuers bool           // issuers may be reached over HTTP on loopback
 
 	Now    func() time.Time // default time.Now; for audit records only
 	Logger *slog.Logger     // nil: silent

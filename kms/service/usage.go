@@ -107,6 +107,8 @@ func lastUsage(r *request, _ *kms.KeyRequest) (any, error) {
 const (
 	questionPurpose = "usage question"
 	answerPurpose   = "usage answer"
+
+	accessKeyPurpose = "access key answer"
 )
 
 // usageQuestion asks a member what it remembers of a key's use. Question and answer are CBOR, sealed as
@@ -115,11 +117,13 @@ type usageQuestion struct {
 	Schema uint8     `cbor:"0,keyasint"` // 1
 	Scope  kms.Scope `cbor:"1,keyasint"`
 	KeyID  string    `cbor:"2,keyasint"`
+
+	AccessKeyID string `cbor:"3,keyasint,omitempty"` // instead of a key: when it was last used
 }
 
 // askUsage asks the other members.
 func (r *request) askUsage(k *catalog.Key) error {
-	question, err := sealMessage(r.view, questionPurpose, usageQuestion{1, k.Scope, k.ID})
+	question, err := sealMessage(r.view, questionPurpose, usageQuestion{Schema: 1, Scope: k.Scope, KeyID: k.ID})
 	if err != nil {
 		return err
 	}
@@ -149,6 +153,9 @@ func (s *Service) Answer(question []byte) ([]byte, error) {
 	var q usageQuestion
 	if err := openMessage(hold.View(), questionPurpose, question, &q); err != nil {
 		return nil, err
+	}
+	if q.AccessKeyID != "" {
+		return sealMessage(hold.View(), accessKeyPurpose, hold.View().AccessKeyUsed(q.AccessKeyID))
 	}
 	raw, err := kms.KeyIDBytes(q.KeyID)
 	if err != nil {

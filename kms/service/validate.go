@@ -150,6 +150,9 @@ func checkTags(tags map[string]string) error {
 	if len(tags) > maxTags {
 		return kms.Errorf(kms.CodeInvalidTag, "Too many tags")
 	}
+	if err := checkCases(tags); err != nil {
+		return err
+	}
 	for key, value := range tags {
 		if err := checkTagKey(key); err != nil {
 			return err

@@ -20,6 +20,8 @@ import (
 
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/auth/limit"
+	"github.com/lockstep-kms/lockstep/auth/oidc"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -194,6 +196,8 @@ type Options struct {
 	Logger  *slog.Logger
 	Sink    audit.Sink       // instead of keeping the records in memory
 	Now     func() time.Time // the node's own clock, instead of the machine's
+	Backoff *limit.Backoff   // nil: none
+	Quota   *limit.Quota     // nil: none
 }
 
 // Node starts a node that has applied the log so far, unsealed unless the options say otherwise.
@@ -213,8 +217,9 @@ func (c *Cluster) Node(o Options) *Node {
 		c.t.Fatal(err)
 	}
 	n.Service = service.New(service.Config{
-		Catalog: n.Catalog, Replica: replica{n}, Cluster: members{n}, Authenticator: auth.NewAuthenticator(), Audit: n.Log,
+		Catalog: n.Catalog, Replica: replica{n}, Cluster: members{n}, Authenticator: auth.NewAuthenticator(auth.Options{Now: o.Now, Regions: []string{"us-east-1", "eu-west-1"}, OperatorAccount: Operator, Certificates: true}), Audit: n.Log,
 		Regions: o.Regions, Node: n.Name, MaxKeys: o.MaxKeys, Logger: o.Logger, Now: o.Now,
+		Backoff: o.Backoff, Quota: o.Quota, OIDC: oidc.New(oidc.Config{Now: o.Now, AllowLoopbackHTTP: true}), LoopbackIssuers: true,
 	})
 	if !o.Sealed {
 		n.Unseal()

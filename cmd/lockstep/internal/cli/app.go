@@ -43,9 +43,9 @@ const KeyHelp = "KEY is a key id, key ARN, alias name (alias/NAME) or alias ARN.
 // OperationKey is the annotation that names the operations a command calls, separated by blanks.
 const OperationKey = "operations"
 
-// HasIdentity reports whether an access key or a client certificate is given.
+// HasIdentity reports whether an access key, a session token or a client certificate is given.
 func (a *App) HasIdentity() bool {
-	return a.Env("LOCKSTEP_ACCESS_KEY_ID") != "" || a.Given(a.clientCert, "LOCKSTEP_CLIENT_CERT", "") != ""
+	return a.Env("LOCKSTEP_ACCESS_KEY_ID") != "" || a.Env("LOCKSTEP_SESSION_TOKEN") != "" || a.Given(a.clientCert, "LOCKSTEP_CLIENT_CERT", "") != ""
 }
 
 // Calls notes which operations cmd calls.
@@ -120,13 +120,21 @@ func (a *App) Addrs() []string {
 	return all
 }
 
+// CheckOutput refuses an --output that there is not. A command that connects need not call it.
+func (a *App) CheckOutput() error {
+	if a.output != "table" && a.output != "json" {
+		return Misuse("--output is table or json, not %q", a.output)
+	}
+	return nil
+}
+
 // Connect returns a client of all nodes.
 func (a *App) Connect() (*client.Client, error) { return a.ConnectTo(a.Addrs()) }
 
 // ConnectTo returns a client of these nodes.
 func (a *App) ConnectTo(addrs []string) (*client.Client, error) {
-	if a.output != "table" && a.output != "json" {
-		return nil, Misuse("--output is table or json, not %q", a.output)
+	if err := a.CheckOutput(); err != nil {
+		return nil, err
 	}
 	tlsConfig, err := a.tls()
 	if err != nil {
@@ -136,6 +144,7 @@ func (a *App) ConnectTo(addrs []string) (*client.Client, error) {
 		Addrs:           addrs,
 		AccessKeyID:     a.Env("LOCKSTEP_ACCESS_KEY_ID"),
 		SecretAccessKey: a.Env("LOCKSTEP_SECRET_ACCESS_KEY"),
+		SessionToken:    a.Env("LOCKSTEP_SESSION_TOKEN"),
 		Region:          a.Given(a.region, "LOCKSTEP_REGION", ""),
 		TLS:             tlsConfig,
 		Timeout:         a.timeout,

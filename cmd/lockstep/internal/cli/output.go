@@ -14,8 +14,10 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // Print writes v as JSON, or calls table.
@@ -142,6 +144,30 @@ func (a *App) Input(file string) ([]byte, error) {
 	return b, nil
 }
 
+// Document returns the policy document in file, or on standard input when file is empty or "-", as it is
+// written: positions in messages about it are then those of the file.
+func (a *App) Document(file string) (kms.PolicyDocument, error) {
+	b, err := a.Input(file)
+	name := file
+	if file == "" || file == "-" {
+		name = "standard input"
+	}
+	switch {
+	case err != nil:
+		return "", err
+	case len(bytes.TrimSpace(b)) == 0:
+		return "", fmt.Errorf("%s holds no policy document", name)
+	case !utf8.Valid(b):
+		return "", fmt.Errorf("%s is not UTF-8", name)
+	}
+	return kms.PolicyDocument(b), nil
+}
+
+// Lines returns text with a newline at its end, so that it is as it was and a terminal's prompt is apart.
+func Lines(text string) []byte {
+	return append([]byte(strings.TrimSuffix(text, "\n")), '\n')
+}
+
 // DecodeBase64 decodes standard base64 with blanks and newlines around and inside it.
 func DecodeBase64(b []byte) ([]byte, error) {
 	out, err := base64.StdEncoding.DecodeString(string(bytes.Join(bytes.Fields(b), nil)))
@@ -153,18 +179,25 @@ func DecodeBase64(b []byte) ([]byte, error) {
 
 // ParseContext turns NAME=VALUE flags into an encryption context.
 func ParseContext(given []string) (map[string]string, error) {
+	return parsePairs("encryption context", given)
+}
+
+// ParseTags turns NAME=VALUE arguments into tags.
+func ParseTags(given []string) (map[string]string, error) { return parsePairs("tag", given) }
+
+func parsePairs(what string, given []string) (map[string]string, error) {
 	if len(given) == 0 {
 		return nil, nil
 	}
-	context := map[string]string{}
+	pairs := map[string]string{}
 	for _, kv := range given {
 		name, value, ok := strings.Cut(kv, "=")
-		if _, twice := context[name]; !ok || twice {
-			return nil, Misuse("the encryption context %q is not NAME=VALUE with a name of its own", kv)
+		if _, twice := pairs[name]; !ok || twice {
+			return nil, Misuse("the %s %q is not NAME=VALUE with a name of its own", what, kv)
 		}
-		context[name] = value
+		pairs[name] = value
 	}
-	return context, nil
+	return pairs, nil
 }
 
 // Context renders an encryption context on one line.

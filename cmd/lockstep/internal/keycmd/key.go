@@ -6,7 +6,6 @@
 package keycmd
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
@@ -55,7 +54,7 @@ func (a commands) create() *cobra.Command {
   lockstep key create --idempotency-key order-4711   # repeating it creates nothing more`,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if policyFile != "" {
-				if r.Policy, err = a.document(policyFile); err != nil {
+				if r.Policy, err = a.Document(policyFile); err != nil {
 					return err
 				}
 			}
@@ -93,19 +92,6 @@ func (a commands) create() *cobra.Command {
 	f.StringVar(&policyFile, "policy", "", "JSON file with the key policy (default: the account decides)")
 	lockoutFlag(cmd, &r.BypassPolicyLockoutSafetyCheck)
 	return cli.Calls(a.WriteFlags(cmd), "CreateKey")
-}
-
-// document reads a JSON object, such as a policy.
-func (a commands) document(file string) (map[string]any, error) {
-	b, err := a.Input(file)
-	if err != nil {
-		return nil, err
-	}
-	var document map[string]any
-	if err := json.Unmarshal(b, &document); err != nil || document == nil {
-		return nil, fmt.Errorf("%s is not a JSON object", file)
-	}
-	return document, nil
 }
 
 func lockoutFlag(cmd *cobra.Command, bypass *bool) {
@@ -271,7 +257,7 @@ and material, and a policy and tags of its own.
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			r.KeyID, r.ReplicaRegion = args[0], args[1]
 			if policyFile != "" {
-				if r.Policy, err = a.document(policyFile); err != nil {
+				if r.Policy, err = a.Document(policyFile); err != nil {
 					return err
 				}
 			}

@@ -3,7 +3,6 @@ package keycmd
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +30,8 @@ func (a commands) policyGet() *cobra.Command {
 		Use: "get KEY", Short: "Show a key's policy", Long: "Shows a key's policy.\n\n" + cli.KeyHelp, Args: cli.Exactly("KEY"),
 		Example: "  lockstep key policy get alias/app > policy.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return cli.Run(cmd.Context(), a.App, (*client.Client).GetKeyPolicy, &kms.KeyRequest{KeyID: args[0]}, showPolicy)
+			return cli.RunRaw(cmd.Context(), a.App, (*client.Client).GetKeyPolicy, &kms.KeyRequest{KeyID: args[0]},
+				func(answer *kms.GetKeyPolicyAnswer) []byte { return cli.Lines(answer.Policy) })
 		},
 	}
 	return cli.Calls(cmd, "GetKeyPolicy")
@@ -50,7 +50,7 @@ func (a commands) policyPut() *cobra.Command {
 				file = args[1]
 			}
 			r.KeyID = args[0]
-			if r.Policy, err = a.document(file); err != nil {
+			if r.Policy, err = a.Document(file); err != nil {
 				return err
 			}
 			return cli.Run(cmd.Context(), a.App, (*client.Client).PutKeyPolicy, r, showPolicy)
@@ -116,15 +116,11 @@ func (a commands) tagsAdd() *cobra.Command {
 		Long:    "Sets tags of a key; one of the same name is replaced.\n\n" + cli.KeyHelp,
 		Example: "  lockstep key tags add alias/app team=payments stage=test",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := &kms.TagResourceRequest{KeyID: args[0], Tags: map[string]string{}}
-			for _, tag := range args[1:] {
-				name, value, ok := strings.Cut(tag, "=")
-				if _, twice := r.Tags[name]; !ok || twice {
-					return cli.Misuse("the tag %q is not NAME=VALUE with a name of its own", tag)
-				}
-				r.Tags[name] = value
+			tags, err := cli.ParseTags(args[1:])
+			if err != nil {
+				return err
 			}
-			return cli.Run(cmd.Context(), a.App, cli.Silent((*client.Client).TagResource), r,
+			return cli.Run(cmd.Context(), a.App, cli.Silent((*client.Client).TagResource), &kms.TagResourceRequest{KeyID: args[0], Tags: tags},
 				func(w io.Writer, _ *kms.Empty) { fmt.Fprintf(w, "%s is tagged.\n", args[0]) })
 		},
 	}

@@ -1,0 +1,296 @@
+package service
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/lockstep-kms/lockstep/auth/oidc"
+	"github.com/lockstep-kms/lockstep/fsm"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+)
+
+const (
+	typeOIDCProvider = "AWS::IAM::OIDCProvider"
+	typeTrustAnchor  = "AWS::RolesAnywhere::TrustAnchor"
+
+	maxAnchorPEM      = 32 << 10
+	maxAnchorMappings = 50
+	maxMapping        = 255 // characters of a field
+)
+
+func providerUses(all map[*kms.Operation]*use) {
+	all[kms.OpCreateOIDCProvider] = changing(checkCreateOIDC, createOIDC, replayProvider)
+	all[kms.OpGetOIDCProvider] = reading(checkProvider(kms.ProviderOIDC), getProvider(kms.ProviderOIDC))
+	all[kms.OpListOIDCProviders] = reading(unchecked[kms.Empty], listOIDC)
+	all[kms.OpDeleteOIDCProvider] = changing(checkProvider(kms.ProviderOIDC), deleteProvider(kms.ProviderOIDC), replayNoProvider)
+	all[kms.OpAddClientIDToOIDCProvider] = changing(checkClientID, addClientID, replayNoProvider)
+	all[kms.OpRemoveClientIDFromOIDCProvider] = changing(checkClientID, removeClientID, replayNoProvider)
+	all[kms.OpCreateTrustAnchor] = changing(checkCreateAnchor, createAnchor, replayProvider)
+	all[kms.OpGetTrustAnchor] = reading(checkProvider(kms.ProviderTrustAnchor), getProvider(kms.ProviderTrustAnchor))
+	all[kms.OpListTrustAnchors] = reading(unchecked[kms.Empty], listAnchors)
+	all[kms.OpDeleteTrustAnchor] = changing(checkProvider(kms.ProviderTrustAnchor), deleteProvider(kms.ProviderTrustAnchor), replayNoProvider)
+}
+
+// providerName returns the name of a provider that a request names by its ARN or name.
+func (r *request) providerName(kind, given string) string {
+	one := kms.Provider{Account: r.scope.Account, Type: kind}
+	return strings.TrimPrefix(given, one.ARN(r.Partition))
+}
+
+func (r *request) checkProviderName(given string) error {
+	r.note("provider", kms.Printable(given))
+	return checkLength("provider", len(given), 2048)
+}
+
+func checkProvider(string) func(*request, *kms.ProviderRequest) error {
+	return func(r *request, q *kms.ProviderRequest) error { return r.checkProviderName(q.Provider) }
+}
+
+// provider finds an identity provider for a caller who may do with it what the operation does.
+func (r *request) provider(kind, given string) (*catalog.Provider, error) {
+	none := kms.Provider{Account: r.scope.Account, Type: kind, Name: r.providerName(kind, given)}
+	p, err := r.view.Provider(none.Account, kind, none.Name)
+	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+		return nil, err
+	}
+	arn := none.ARN(r.Partition)
+	if denied := r.allowIdentity(arn, facts{}); denied != nil {
+		return nil, denied
+	}
+	if err == nil {
+		r.resource(arn, providerType(kind))
+	}
+	return p, notFound(err, "There is no %s %s.", kind, kms.Printable(none.Name))
+}
+
+func providerType(kind string) string {
+	if kind == kms.ProviderOIDC {
+		return typeOIDCProvider
+	}
+	return typeTrustAnchor
+}
+
+// providerAnswer is the answer that carries a provider.
+func (r *request) providerAnswer(p *kms.Provider) any {
+	if p.Type == kms.ProviderOIDC {
+		return &kms.OIDCProviderAnswer{Provider: r.oidcEntry(p)}
+	}
+	return &kms.TrustAnchorAnswer{TrustAnchor: r.anchorEntry(p)}
+}
+
+func (r *request) oidcEntry(p *kms.Provider) kms.OIDCProviderEntry {
+	return kms.OIDCProviderEntry{ARN: p.ARN(r.Partition), URL: p.URL, ClientIDList: p.Audiences, CACertificate: p.CA, JWKS: p.Keys, CreatedAt: kms.Time(p.Created)}
+}
+
+func (r *request) anchorEntry(p *kms.Provider) kms.TrustAnchorEntry {
+	return kms.TrustAnchorEntry{Name: p.Name, ARN: p.ARN(r.Partition), Certificate: p.CA, Mappings: p.Mappings, CreatedAt: kms.Time(p.Created)}
+}
+
+// newProvider writes a provider that was not there, within the account's limit.
+func (r *request) newProvider(p *kms.Provider) (*change, error) {
+	p.Schema, p.Account, p.Created = 1, r.scope.Account, r.now()
+	arn := p.ARN(r.Partition)
+	if err := r.allowIdentity(arn, facts{}); err != nil {
+		return nil, err
+	}
+	r.resource(arn, providerType(p.Type))
+	ids := r.view.IDs()
+	ref, scope := ids.Provider(p.Account, p.Type, p.Name), ids.ProvidersOf(p.Account)
+	_, err := r.view.Provider(p.Account, p.Type, p.Name)
+	free, err := absent(err, ref, "The %s %s exists already.", p.Type, p.Name)
+	if err != nil {
+		return nil, err
+	}
+	if r.view.Members(scope) >= maxProviders {
+		return nil, kms.Errorf(kms.CodeLimitExceeded, "The account has %d identity providers, which is the limit.", maxProviders)
+	}
+	c := &change{event: "provider.created", guards: []fsm.Guard{free}, below: []fsm.ScopeGuard{{Scope: scope, Below: maxProviders}}, answer: r.providerAnswer(p)}
+	return c, c.put(r, ref, p, scope)
+}
+
+func replayProvider(r *request, rs *records) (any, error) {
+	p, err := record[kms.Provider](rs, fsm.KindProvider)
+	if err != nil {
+		return nil, err
+	}
+	r.resource(p.ARN(r.Partition), providerType(p.Type))
+	return r.providerAnswer(p), r.allowIdentity(p.ARN(r.Partition), facts{})
+}
+
+func replayNoProvider(r *request, rs *records) (any, error) {
+	if _, err := replayProvider(r, rs); err != nil {
+		return nil, err
+	}
+	return &kms.Empty{}, nil
+}
+
+func getProvider(kind string) func(*request, *kms.ProviderRequest) (any, error) {
+	return func(r *request, q *kms.ProviderRequest) (any, error) {
+		p, err := r.provider(kind, q.Provider)
+		if err != nil {
+			return nil, err
+		}
+		return r.providerAnswer(&p.Provider), nil
+	}
+}
+
+func deleteProvider(kind string) func(*request, *kms.ProviderRequest) (*change, error) {
+	return func(r *request, q *kms.ProviderRequest) (*change, error) {
+		p, err := r.provider(kind, q.Provider)
+		if err != nil {
+			return nil, err
+		}
+		c := &change{event: "provider.deleted", guards: []fsm.Guard{p.Guard()}, answer: &kms.Empty{}}
+		return c, c.delete(r, fsm.Ref{Kind: fsm.KindProvider, ID: p.Record}, &p.Provider)
+	}
+}
+
+// oidcProvider is a provider as package oidc checks it.
+func oidcProvider(p *kms.Provider) *oidc.Provider {
+	return &oidc.Provider{Owner: p.Account, Issuer: p.URL, Audiences: p.Audiences, CA: p.CA, Keys: p.Keys}
+}
+
+func (r *request) checkOIDC(p *kms.Provider) error {
+	if err := oidcProvider(p).Check(r.LoopbackIssuers); err != nil {
+		return kms.Errorf(kms.CodeValidation, "%s", err.Error())
+	}
+	return nil
+}
+
+// issuerName is what an issuer is called: its URL without the scheme.
+func issuerName(url string) string {
+	_, name, found := strings.Cut(url, "://")
+	if !found {
+		return url
+	}
+	return name
+}
+
+func checkCreateOIDC(r *request, q *kms.CreateOIDCProviderRequest) error {
+	r.note("url", kms.Printable(q.URL))
+	r.note("clientIDList", kms.Printable(strings.Join(q.ClientIDList, ",")))
+	return r.checkOIDC(&kms.Provider{URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS})
+}
+
+func createOIDC(r *request, q *kms.CreateOIDCProviderRequest) (*change, error) {
+	return r.newProvider(&kms.Provider{Type: kms.ProviderOIDC, Name: issuerName(q.URL), URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS})
+}
+
+func listOIDC(r *request, _ *kms.Empty) (any, error) {
+	if err := r.allowAll(); err != nil {
+		return nil, err
+	}
+	answer := &kms.ListOIDCProvidersAnswer{Providers: []kms.OIDCProviderEntry{}}
+	for _, p := range r.view.Providers(r.scope.Account, kms.ProviderOIDC) {
+		answer.Providers = append(answer.Providers, r.oidcEntry(&p.Provider))
+	}
+	return answer, nil
+}
+
+func checkClientID(r *request, q *kms.ClientIDRequest) error {
+	r.note("clientID", kms.Printable(q.ClientID))
+	return firstOf(r.checkProviderName(q.Provider), checkLength("clientID", len(q.ClientID), 255))
+}
+
+func (r *request) editClientIDs(given string, edit func([]string) []string) (*change, error) {
+	old, err := r.provider(kms.ProviderOIDC, given)
+	if err != nil {
+		return nil, err
+	}
+	p := old.Provider
+	p.Audiences = edit(slices.Clone(p.Audiences))
+	if err := r.checkOIDC(&p); err != nil {
+		return nil, err
+	}
+	c := &change{event: "provider.changed", guards: []fsm.Guard{old.Guard()}, answer: &kms.Empty{}}
+	return c, c.put(r, fsm.Ref{Kind: fsm.KindProvider, ID: old.Record}, &p, r.view.IDs().ProvidersOf(p.Account))
+}
+
+func addClientID(r *request, q *kms.ClientIDRequest) (*change, error) {
+	return r.editClientIDs(q.Provider, func(all []string) []string {
+		if slices.Contains(all, q.ClientID) {
+			return all
+		}
+		return append(all, q.ClientID)
+	})
+}
+
+func removeClientID(r *request, q *kms.ClientIDRequest) (*change, error) {
+	return r.editClientIDs(q.Provider, func(all []string) []string {
+		return slices.DeleteFunc(all, func(id string) bool { return id == q.ClientID })
+	})
+}
+
+func checkCreateAnchor(r *request, q *kms.CreateTrustAnchorRequest) error {
+	r.note("name", q.Name)
+	if err := checkName("name", q.Name, 128); err != nil {
+		return err
+	}
+	if err := checkAuthorities(q.Certificate); err != nil {
+		return err
+	}
+	if err := checkLength("mappings", len(q.Mappings), maxAnchorMappings); err != nil {
+		return err
+	}
+	for _, m := range q.Mappings {
+		if err := checkName("role", m.Role, role.name); err != nil {
+			return err
+		}
+		asked := 0
+		for _, pattern := range []string{m.CommonName, m.Unit, m.DNSName, m.URI, m.Email} {
+			if pattern != "" {
+				asked++
+			}
+			if len(pattern) > maxMapping {
+				return constraint("mappings", "Member must have length less than or equal to %d", maxMapping)
+			}
+		}
+		if asked == 0 {
+			return kms.Errorf(kms.CodeValidation, "A mapping says which certificates it is for: by common_name, organizational_unit, dns_name, uri or email.")
+		}
+	}
+	return nil
+}
+
+// checkAuthorities refuses what is not one or more certificates of authorities, in PEM (RFC 7468).
+func checkAuthorities(text string) error {
+	bad := kms.Errorf(kms.CodeValidation, "A trust anchor has one or more certificates of certificate authorities in PEM, each of another subject, %d bytes at most.", maxAnchorPEM)
+	if len(text) > maxAnchorPEM {
+		return bad
+	}
+	n := 0
+	seen := map[string]bool{}
+	for rest := []byte(text); ; n++ {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			if strings.TrimSpace(string(rest)) != "" || n == 0 {
+				return bad
+			}
+			return nil
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil || block.Type != "CERTIFICATE" || !cert.IsCA || !cert.BasicConstraintsValid || seen[string(cert.RawSubject)] {
+			return bad
+		}
+		seen[string(cert.RawSubject)] = true
+	}
+}
+
+func createAnchor(r *request, q *kms.CreateTrustAnchorRequest) (*change, error) {
+	return r.newProvider(&kms.Provider{Type: kms.ProviderTrustAnchor, Name: q.Name, CA: q.Certificate, Mappings: q.Mappings})
+}
+
+func listAnchors(r *request, _ *kms.Empty) (any, error) {
+	if err := r.allowAll(); err != nil {
+		return nil, err
+	}
+	answer := &kms.ListTrustAnchorsAnswer{TrustAnchors: []kms.TrustAnchorEntry{}}
+	for _, p := range r.view.Providers(r.scope.Account, kms.ProviderTrustAnchor) {
+		answer.TrustAnchors = append(answer.TrustAnchors, r.anchorEntry(&p.Provider))
+	}
+	return answer, nil
+}
