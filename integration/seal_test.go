@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -161,6 +162,21 @@ func TestNothingReadableAtRest(t *testing.T) {
 	if _, err := cl.CreateAccount(ctx, &kms.CreateAccountRequest{Name: plant("account name")}); err != nil {
 		t.Fatal(err)
 	}
+	user := plant("user")
+	if _, err := cl.CreateUser(ctx, &kms.CreateUserRequest{Name: user, Tags: map[string]string{plant("tag of a user"): "x"}}); err != nil {
+		t.Fatal(err)
+	}
+	err = cl.PutUserPolicy(ctx, &kms.PutInlinePolicyRequest{Name: user, PolicyName: "p", PolicyDocument: kms.PolicyDocument(
+		`{"Version":"2012-10-17","Statement":{"Sid":"` + strings.ReplaceAll(plant("policy"), "-", "") + `","Effect":"Allow","Action":"kms:Encrypt","Resource":"*"}}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	canaries["policy"] = bytes.ReplaceAll(canaries["policy"], []byte("-"), nil)
+	accessKey, err := cl.CreateAccessKey(ctx, &kms.IdentityRequest{Name: user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	canaries["secret access key of a user"] = []byte(accessKey.SecretAccessKey)
 	for range 20 {
 		e, err := cl.Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte(plant("plaintext")), EncryptionContext: map[string]string{"c": plant("context")}})
 		if err != nil {
@@ -178,6 +194,14 @@ func TestNothingReadableAtRest(t *testing.T) {
 	id, _ := kms.KeyIDBytes(key)
 	canaries["key id, raw"] = id[:]
 
+	for _, n := range c.Nodes {
+		poll(t, 30*time.Second, "a snapshot of "+n.Name, func() error {
+			if found, _ := filepath.Glob(filepath.Join(n.DataDir(), "raft", "snapshots", "*")); len(found) == 0 {
+				return errors.New("there is none")
+			}
+			return nil
+		})
+	}
 	snapshots := 0
 	for _, n := range c.Nodes {
 		if err := n.Stop(); err != nil {
@@ -199,7 +223,7 @@ func TestNothingReadableAtRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		search(t, filepath.Join(n.Dir, "server.log"), only(canaries, "plaintext", "secret access key", "share", "description", "alias", "tag", "context", "account name"))
+		search(t, filepath.Join(n.Dir, "server.log"), only(canaries, "plaintext", "secret access key", "share", "description", "alias", "tag", "context", "account name", "user", "policy"))
 		search(t, filepath.Join(n.Dir, "audit.jsonl"), only(canaries, "plaintext", "secret access key", "share"))
 	}
 	if snapshots == 0 {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
@@ -18,6 +19,7 @@ type belongings struct {
 	importToken                          []byte
 	grantID, grantToken, grantMarker     string
 	kinds                                map[kms.KeySpec]*things // names of keys of other kinds than the first
+	people
 }
 
 // The kinds that are no specs.
@@ -96,6 +98,7 @@ func (t *things) inventedBelongings() belongings {
 	id := make([]byte, 32)
 	rand.Read(id)
 	b.grantID, b.importToken, b.grantMarker = hex.EncodeToString(id), []byte(rand.Text()), rand.Text()
+	b.people = b.people.invented()
 	b.kinds = map[kms.KeySpec]*things{}
 	for kind, k := range t.kinds {
 		b.kinds[kind], _ = k.inventedNames()
@@ -119,7 +122,8 @@ func failed[A any](_ A, err error) error { return err }
 // moreTries are those of everything but the first operations there were.
 func moreTries() map[*kms.Operation][]try {
 	all := map[*kms.Operation][]try{}
-	for _, some := range []map[*kms.Operation][]try{readTries(), lifecycleTries(), materialTries(), grantTries(), asymmetricTries()} {
+	for _, some := range []map[*kms.Operation][]try{readTries(), lifecycleTries(), materialTries(), grantTries(), asymmetricTries(),
+		userTries(), groupTries(), roleTries(), accessKeyTries(), managedPolicyTries(), providerTries(), sessionTries()} {
 		maps.Copy(all, some)
 	}
 	return all
@@ -188,9 +192,7 @@ func lifecycleTries() map[*kms.Operation][]try {
 func putKeyPolicyTries() (all []try) {
 	for form, name := range keyForms {
 		all = append(all, try{form, func(ctx context.Context, by *tenant, cl *client.Client, of *things) error {
-			return failed(cl.PutKeyPolicy(ctx, &kms.PutKeyPolicyRequest{KeyID: name(of), BypassPolicyLockoutSafetyCheck: true, Policy: map[string]any{
-				"Id": "key-default-1", "Version": "2012-10-17", "Statement": []any{map[string]any{"Sid": "Enable IAM User Permissions", "Effect": "Allow",
-					"Action": "kms:*", "Resource": "*", "Principal": map[string]any{"AWS": by.root()}}}}}))
+			return failed(cl.PutKeyPolicy(ctx, &kms.PutKeyPolicyRequest{KeyID: name(of), BypassPolicyLockoutSafetyCheck: true, Policy: kms.PolicyDocument(auth.DefaultKeyPolicy("aws", by.account))}))
 		}})
 	}
 	return all

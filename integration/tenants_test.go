@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/lockstep-kms/lockstep/api/client"
+	"github.com/lockstep-kms/lockstep/auth/oidc/oidctest"
 	"github.com/lockstep-kms/lockstep/integration/cluster"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/server"
@@ -49,6 +50,7 @@ func newTenant(t *testing.T, c *cluster.Cluster, name string) *tenant {
 		t.Fatal(err)
 	}
 	n := &tenant{account: a.Account.AccountID}
+	n.own.rootKey = a.AccessKeyID
 	for _, node := range c.Nodes {
 		n.nodes = append(n.nodes, c.NewClient(a.AccessKeyID, string(a.SecretAccessKey), node))
 	}
@@ -297,7 +299,8 @@ func forOperators(victim *tenant, node string) map[*kms.Operation]func(context.C
 }
 
 // namesNobody are the operations whose request names no object: what they answer is checked instead.
-var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.OpGetCallerIdentity}
+var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.OpGetCallerIdentity,
+	kms.OpCreateGroup, kms.OpCreatePolicy, kms.OpCreateOIDCProvider, kms.OpCreateTrustAnchor, kms.OpListOIDCProviders, kms.OpListTrustAnchors}
 
 // TestTenantsAreApart lets two tenants walk every operation there is against each other's objects, on
 // every node: all is refused, in the same words as for objects that do not exist, and nothing changes.
@@ -307,6 +310,9 @@ func TestTenantsAreApart(t *testing.T) {
 	a, b := newTenant(t, c, "first"), newTenant(t, c, "second")
 	a.equip(t, true)
 	b.equip(t, false)
+	issuer := oidctest.New(t)
+	a.populate(t, issuer)
+	b.populate(t, issuer)
 	before := [2]string{a.all(t), b.all(t)}
 	strangers, operators := tries(), forOperators(a, c.Nodes[0].Name)
 	ctx := background(t)
@@ -334,7 +340,8 @@ func TestTenantsAreApart(t *testing.T) {
 					continue
 				}
 				switch kms.CodeOf(real) {
-				case kms.CodeAccessDenied, kms.CodeNotFound, kms.CodeIncorrectKey, kms.CodeValidation, kms.CodeInvalidMarker, kms.CodeInvalidImportToken:
+				case kms.CodeAccessDenied, kms.CodeNotFound, kms.CodeIncorrectKey, kms.CodeValidation, kms.CodeInvalidMarker, kms.CodeInvalidImportToken,
+					kms.CodeInvalidARN, kms.CodeMalformedPolicy:
 				default:
 					t.Errorf("%s of %s: %v", op.Name, try.what, real)
 				}
@@ -348,6 +355,7 @@ func TestTenantsAreApart(t *testing.T) {
 	if after := [2]string{a.all(t), b.all(t)}; after != before {
 		t.Errorf("objects have changed, from\n%s\nto\n%s", before, after)
 	}
+	a.namesStrangers(t, b)
 }
 
 // told is what an error tells beside the names that the caller sent.
@@ -362,6 +370,11 @@ func told(err error, sent *things) string {
 	}
 	if sent.grantID != "" {
 		names = append(names, sent.grantID, "GRANT")
+	}
+	for _, n := range []string{sent.name, sent.accessKey, sent.rootKey, sent.issuer} {
+		if n != "" {
+			names = append(names, n, "NAME")
+		}
 	}
 	return strings.NewReplacer(names...).
 		Replace(string(e.Code) + " " + e.Reason + " " + e.Message)
@@ -400,6 +413,7 @@ func (n *tenant) all(t *testing.T) string {
 	}
 	aliases, err := cl.ListAliases(ctx, &kms.ListAliasesRequest{})
 	add(aliases, err)
+	all = append(all, n.people(t))
 	d, err := cl.Decrypt(ctx, &kms.DecryptRequest{CiphertextBlob: n.own.ciphertext})
 	add(d, err)
 	text, err := json.Marshal(all)
@@ -441,6 +455,10 @@ func (n *tenant) seesItself(t *testing.T, other *tenant) {
 			}
 		}
 	}
+	if people := n.people(t); strings.Contains(people, other.account) || strings.Contains(people, other.own.name) {
+		t.Errorf("of the other tenant is listed: %s", people)
+	}
+	n.sameNames(t, other)
 	cl := n.nodes[2]
 	made, err := cl.CreateAlias(ctx, &kms.CreateAliasRequest{AliasName: other.own.alias, TargetKeyID: n.own.key})
 	if err != nil || made.Alias.TargetKeyID != n.own.key || !strings.Contains(made.Alias.AliasARN, n.account) {

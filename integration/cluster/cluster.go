@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -34,6 +35,7 @@ type Options struct {
 	Sealed    bool     // initialized, not unsealed
 	Empty     bool     // not initialized
 	Stopped   bool     // not even started
+	TLS       bool     // the API is served over TLS, with the nodes' certificates
 	Env       []string // added to the environment of processes, NAME=value
 	Config    func(i int, c *server.Config)
 	Seams     func(i int, s *server.Seams) // inside the test process only
@@ -135,6 +137,9 @@ func (c *Cluster) newNode(i int) *Node {
 	must(c.TB, os.MkdirAll(n.Dir, 0o700))
 	n.apiAddr, n.peer = freeport.Addr(c.TB), freeport.Addr(c.TB)
 	n.APIAddr = "http://" + n.apiAddr
+	if c.o.TLS {
+		n.APIAddr = "https://" + n.apiAddr
+	}
 	pair, err := c.CA.IssueNode(n.Name, []string{"127.0.0.1"}, transport.Validity{})
 	must(c.TB, err)
 	must(c.TB, pair.Save(n.file("node.pem"), n.file("node-key.pem")))
@@ -151,6 +156,9 @@ func (n *Node) configure() {
 		"name": n.Name, "data-dir": n.DataDir(), "api-listen": n.apiAddr, "api-addr": n.APIAddr, "peer-listen": n.peer, "peer-addr": n.peer,
 		"peer-tls-ca-file": filepath.Join(n.c.dir, "certs", transport.CACertFile), "peer-tls-cert-file": n.file("node.pem"), "peer-tls-key-file": n.file("node-key.pem"),
 		"audit-file": n.file("audit.jsonl"), "dev": "true", "log-level": "debug", "peers": n.c.peerList(),
+	}
+	if n.c.o.TLS {
+		cfg["api-tls-cert-file"], cfg["api-tls-key-file"] = n.file("node.pem"), n.file("node-key.pem")
 	}
 	c, err := server.LoadConfig("", func(string) (string, bool) { return "", false }, cfg)
 	must(n.c.TB, err)
@@ -333,17 +341,30 @@ func (c *Cluster) Client() *client.Client {
 	for _, n := range c.Nodes {
 		addrs = append(addrs, n.APIAddr)
 	}
-	cl, err := client.New(client.Config{Addrs: addrs, AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey})
+	cl, err := client.New(client.Config{Addrs: addrs, AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, TLS: c.ClientTLS()})
 	must(c.TB, err)
 	return cl
 }
 
 // NewClient returns a client of one node with an access key of its own.
 func (c *Cluster) NewClient(id, key string, n *Node) *client.Client {
-	cl, err := client.New(client.Config{Addrs: []string{n.APIAddr}, AccessKeyID: id, SecretAccessKey: key, Attempts: 1})
-	must(c.TB, err)
+	return n.ClientWith(client.Config{AccessKeyID: id, SecretAccessKey: key})
+}
+
+// ClientWith returns a client of this node alone, which repeats nothing, with another identity. Unless the configuration
+// has a TLS of its own, it trusts the cluster's CA.
+func (n *Node) ClientWith(cfg client.Config) *client.Client {
+	cfg.Addrs, cfg.Attempts = []string{n.APIAddr}, 1
+	if cfg.TLS == nil {
+		cfg.TLS = n.c.ClientTLS()
+	}
+	cl, err := client.New(cfg)
+	must(n.c.TB, err)
 	return cl
 }
+
+// ClientTLS is what a client needs to trust the nodes' certificates.
+func (c *Cluster) ClientTLS() *tls.Config { return &tls.Config{RootCAs: c.CA.Pool()} }
 
 // Init initializes the cluster through the first node that takes it.
 func (c *Cluster) Init() {
