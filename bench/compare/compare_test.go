@@ -43,6 +43,19 @@ func fakeNode(t *testing.T, leader *bool) *httptest.Server {
 		}
 		fmt.Fprintf(w, `{"plaintext":%q}`, in.Ciphertext)
 	})
+	mux.HandleFunc("POST /v1/users", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, `{}`) })
+	mux.HandleFunc("POST /v1/users/{name}/create-access-key", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, `{"access_key":{"access_key_id":%q},"secret_access_key":"of the user"}`, r.PathValue("name"))
+	})
+	mux.HandleFunc("POST /v1/keys/{key}/put-key-policy", func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Policy struct{ Statement []json.RawMessage }
+		}
+		if json.NewDecoder(r.Body).Decode(&in) != nil || len(in.Policy.Statement) != 10 {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		fmt.Fprint(w, `{}`)
+	})
 	s := httptest.NewServer(mux)
 	t.Cleanup(s.Close)
 	return s
@@ -69,6 +82,9 @@ func TestPrepare(t *testing.T) {
 	s, err := open()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.user.Secret != "of the user" || !strings.HasPrefix(s.user.ID, "bench-") || s.guarded != "the-key" {
+		t.Errorf("user %v, key %q", s.user.ID, s.guarded)
 	}
 	if s.follower != (lab.Node{URL: follower.URL, PID: 12}) || s.key != "the-key" {
 		t.Errorf("follower %v, key %q", s.follower, s.key)

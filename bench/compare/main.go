@@ -1,6 +1,7 @@
 // Command compare measures side by side what an encrypt request costs in Lockstep and what the floors
 // of bench/floor cost on the same machine at the same time: echo, minimal, and encrypt on a follower
-// of a three-node cluster with Basic authentication, lease, authorization and audit record.
+// of a three-node cluster with Basic authentication, lease, authorization and audit record; and the same by a user who
+// signs with SigV4, under a key policy of 10 statements.
 //
 // It builds the programs, starts the floor and 'lockstep dev' as processes of their own, and lets
 // bench/load, another process, load one server after the other for several rounds whose order
@@ -101,6 +102,7 @@ func run(ctx context.Context, o options) (err error) {
 		{name: "echo", url: "http://" + address + "/v1/keys/k/echo", pid: floor.PID()},
 		{name: minimal, url: "http://" + address + "/v1/keys/k/encrypt", pid: floor.PID()},
 		{name: "lockstep", url: s.follower.URL + "/v1/keys/" + s.key + "/encrypt", pid: s.follower.PID, credential: &root},
+		{name: "sigv4", url: s.follower.URL + "/v1/keys/" + s.guarded + "/encrypt", pid: s.follower.PID, credential: &s.user, signed: true},
 	}, func(t target) (measurement, error) { return load(ctx, dir, o, t) })
 }
 
@@ -116,6 +118,9 @@ type setting struct {
 	cluster  *lab.Cluster
 	follower lab.Node
 	key      string // id of a key made for this run
+
+	guarded string         // id of a key with a policy of 10 statements
+	user    lab.Credential // of a user whom that policy lets encrypt
 }
 
 // prepare finds a follower, makes a key through it, and proves before anything is measured that what
@@ -148,7 +153,45 @@ func prepare(ctx context.Context, c *lab.Cluster) (*setting, error) {
 	if decrypted.Plaintext != plaintext {
 		return nil, errors.New("what the follower encrypted came back changed from another node")
 	}
-	return s, nil
+	return s, s.guard(ctx)
+}
+
+// policy is a key policy of 10 statements, the last of which lets the user encrypt.
+const policy = `{"Version":"2012-10-17","Statement":[
+{"Sid":"Root","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"kms:*","Resource":"*"},
+{"Sid":"TLS","Effect":"Deny","Principal":"*","Action":"kms:PutKeyPolicy","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":"false"},"NotIpAddress":{"aws:SourceIp":"127.0.0.0/8"}}},
+{"Sid":"Address","Effect":"Deny","Principal":"*","Action":["kms:Encrypt","kms:Decrypt"],"Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":["127.0.0.0/8","10.0.0.0/8"]}}},
+{"Sid":"Purpose","Effect":"Deny","Principal":"*","Action":"kms:Encrypt","Resource":"*","Condition":{"StringNotLike":{"kms:EncryptionContext:purpose":["bench*","test*"]}}},
+{"Sid":"Deletion","Effect":"Deny","Principal":"*","Action":"kms:ScheduleKeyDeletion","Resource":"*","Condition":{"NumericLessThan":{"kms:ScheduleKeyDeletionPendingWindowInDays":"14"}}},
+{"Sid":"Administrators","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":["kms:Create*","kms:Describe*","kms:Enable*","kms:List*","kms:Put*"],"Resource":"*"},
+{"Sid":"Grants","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":["kms:CreateGrant","kms:ListGrants","kms:RevokeGrant"],"Resource":"*","Condition":{"Bool":{"kms:GrantIsForAWSResource":"true"}}},
+{"Sid":"Readers","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"kms:Decrypt","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"readers"}}},
+{"Sid":"Alias","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"kms:GenerateDataKey*","Resource":"*","Condition":{"StringLike":{"kms:RequestAlias":"alias/app/*"}}},
+{"Sid":"User","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:user/%s"},"Action":"kms:Encrypt","Resource":"*","Condition":{"StringEquals":{"kms:EncryptionAlgorithm":"SYMMETRIC_DEFAULT"},"ForAllValues:StringEquals":{"kms:EncryptionContextKeys":["purpose","tenant"]}}}]}`
+
+// guard makes a user and a key that only its policy lets the user encrypt with.
+func (s *setting) guard(ctx context.Context) error {
+	c, through := s.cluster, s.follower.URL
+	name := fmt.Sprintf("bench-%d", os.Getpid())
+	var ignored map[string]any
+	if err := c.Call(ctx, http.MethodPost, through+"/v1/users", `{"name":"`+name+`"}`, &ignored); err != nil {
+		return err
+	}
+	var made struct {
+		AccessKey struct {
+			ID string `json:"access_key_id"`
+		} `json:"access_key"`
+		Secret string `json:"secret_access_key"`
+	}
+	if err := c.Call(ctx, http.MethodPost, through+"/v1/users/"+name+"/create-access-key", "{}", &made); err != nil {
+		return err
+	}
+	s.user = lab.Credential{ID: made.AccessKey.ID, Secret: made.Secret}
+	var err error
+	if s.guarded, err = c.CreateKey(ctx, s.follower); err != nil {
+		return err
+	}
+	return c.Call(ctx, http.MethodPost, through+"/v1/keys/"+s.guarded+"/put-key-policy", `{"policy":`+fmt.Sprintf(policy, name)+`}`, &ignored)
 }
 
 // stillFollower is an error when the measured node leads by now: the figures would not be one thing.
@@ -192,7 +235,11 @@ func load(ctx context.Context, dir string, o options, t target) (measurement, er
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "load"))
 	cmd.Env = os.Environ()
 	if t.credential != nil {
-		args = append(args, "-basic")
+		if t.signed {
+			args = append(args, "-sigv4")
+		} else {
+			args = append(args, "-basic")
+		}
 		cmd.Env = append(cmd.Env, "LOCKSTEP_ACCESS_KEY_ID="+t.credential.ID, "LOCKSTEP_SECRET_ACCESS_KEY="+t.credential.Secret)
 	}
 	cmd.Args = append(cmd.Args, args...)

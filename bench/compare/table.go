@@ -16,6 +16,7 @@ type target struct {
 	url        string
 	pid        int             // of the server process
 	credential *lab.Credential // nil for no authentication
+	signed     bool            // by SigV4, else Basic
 }
 
 // measurement is what bench/load printed.

@@ -2,13 +2,20 @@ package lab
 
 import (
 	"bufio"
+	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 const dialLimit = 10 * time.Second
@@ -35,6 +42,21 @@ func NewRequest(target, body string, headers ...string) (address string, r Reque
 // Header renders the access key as a line for NewRequest.
 func (c Credential) Header() string {
 	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(c.ID+":"+c.Secret))
+}
+
+// Sign signs a POST of a JSON body, as it is now, and renders the headers as lines for NewRequest.
+func (c Credential) Sign(target, body string) ([]string, error) {
+	q, err := http.NewRequest(http.MethodPost, target, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	q.Header.Set("Content-Type", "application/json")
+	sum := sha256.Sum256([]byte(body))
+	key := aws.Credentials{AccessKeyID: c.ID, SecretAccessKey: c.Secret}
+	if err := v4.NewSigner().SignHTTP(context.Background(), key, q, hex.EncodeToString(sum[:]), "kms", "us-east-1", time.Now()); err != nil {
+		return nil, err
+	}
+	return []string{"X-Amz-Date: " + q.Header.Get("X-Amz-Date"), "Authorization: " + q.Header.Get("Authorization")}, nil
 }
 
 // Conn is one keep-alive connection. Raw connections keep the generator cheap, since it shares the

@@ -4,8 +4,9 @@
 // It is a closed loop: every connection sends its next request when the last was answered. An answer
 // of another status than -status makes the measurement worthless: it is reported and the exit status is 1.
 //
-// With -basic, LOCKSTEP_ACCESS_KEY_ID and LOCKSTEP_SECRET_ACCESS_KEY go into an Authorization header;
-// the command line, which other users can read, never carries them.
+// With -basic, LOCKSTEP_ACCESS_KEY_ID and LOCKSTEP_SECRET_ACCESS_KEY go into an Authorization header; with -sigv4 they sign
+// the request, once: a server takes the signature for 5 minutes. The command line, which other users can read, never
+// carries them.
 package main
 
 import (
@@ -29,10 +30,19 @@ func main() {
 	flag.DurationVar(&l.WarmUp, "warm-up", time.Second, "time before the measurement")
 	flag.DurationVar(&l.Duration, "duration", 5*time.Second, "time of the measurement")
 	basic := flag.Bool("basic", false, "authenticate with LOCKSTEP_ACCESS_KEY_ID and LOCKSTEP_SECRET_ACCESS_KEY")
+	sigv4 := flag.Bool("sigv4", false, "sign with LOCKSTEP_ACCESS_KEY_ID and LOCKSTEP_SECRET_ACCESS_KEY, for us-east-1 and kms")
 	flag.Parse()
 	var headers []string
+	credential := lab.Credential{ID: os.Getenv("LOCKSTEP_ACCESS_KEY_ID"), Secret: os.Getenv("LOCKSTEP_SECRET_ACCESS_KEY")}
 	if *basic {
-		headers = append(headers, lab.Credential{ID: os.Getenv("LOCKSTEP_ACCESS_KEY_ID"), Secret: os.Getenv("LOCKSTEP_SECRET_ACCESS_KEY")}.Header())
+		headers = append(headers, credential.Header())
+	}
+	if *sigv4 {
+		signed, err := credential.Sign(*url, *body)
+		if err != nil {
+			fail(err)
+		}
+		headers = append(headers, signed...)
 	}
 	if *pid != 0 {
 		l.PIDs = []int{*pid}
