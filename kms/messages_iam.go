@@ -470,8 +470,8 @@ type (
 		Marker string `json:"marker,omitempty"`
 	}
 
-	// WhoCanAnswer lists the principals that may, each with what allows it. Others are those of other accounts and
-	// services that the key policy names: whether they may is theirs to say, too.
+	// WhoCanAnswer lists the principals that may, each with what allows it. Others are those of other accounts that the
+	// key policy or a grant names: whether they may is for their own policies to say, too.
 	WhoCanAnswer struct {
 		Allowed    []Verdict `json:"allowed"`
 		Others     []string  `json:"others,omitempty"`

@@ -28,8 +28,8 @@ type condition struct {
 	test       test
 }
 
-// holds evaluates the condition. In a Deny statement doubt counts as a match, in an Allow statement
-// as none: a variable that has no value never lets a request pass.
+// holds evaluates the condition. A variable without a value never lets a request pass: what is compared
+// with it holds in no Allow statement, and in a Deny statement where the operator is negated.
 func (c *condition) holds(ctx Context, deny bool) bool {
 	var values Values
 	present := false
