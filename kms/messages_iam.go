@@ -192,10 +192,10 @@ type (
 		AccessKeyID string `json:"-" path:"id"`
 	}
 
-	// AccessKeyLastUsedAnswer says when an access key was last used, as far as the nodes that answered remember.
+	// AccessKeyLastUsedAnswer says when an access key was last used, as far as the records and the nodes that answered know.
 	AccessKeyLastUsedAnswer struct {
 		UserName     string     `json:"user_name"`
-		LastUsedDate *time.Time `json:"last_used_at,omitempty"` // nil: not since the nodes were started
+		LastUsedDate *time.Time `json:"last_used_at,omitempty"` // nil: never
 		ServiceName  string     `json:"service_name,omitempty"`
 		Region       string     `json:"region,omitempty"`
 		SilentNodes  int        `json:"silent_nodes,omitzero"` // that were asked and did not answer

@@ -74,6 +74,11 @@ func (i IDs) Usage(s kms.Scope, keyID string) fsm.Ref {
 	return i.ref(fsm.KindUsage, "usage", s.Account, s.Region, keyID)
 }
 
+// AccessKeyUsage names the record of an access key's use.
+func (i IDs) AccessKeyUsage(account, accessKeyID string) fsm.Ref {
+	return i.ref(fsm.KindUsage, "access key usage", account, accessKeyID)
+}
+
 // Setting names a setting's record.
 func (i IDs) Setting(name string) fsm.Ref { return i.ref(fsm.KindSetting, "setting", name) }
 

@@ -39,7 +39,7 @@ type session struct {
 	used   used   // what DrainUse returns
 	tokens tokens // sessions that were opened
 
-	accessKeys sync.Map    // access key id -> *atomic.Pointer[AccessKeyUse]: reading and noting take no lock
+	accessKeys sync.Map    // access key id -> *accessKeyUse: reading and noting take no lock
 	keys       *sigv4.Keys // signing keys that were derived
 }
 

@@ -195,11 +195,17 @@ func (v *View) DrainUse(limit int) []*Key {
 	return now
 }
 
-// AccessKeyUse is the last successful use of an access key on this node.
+// AccessKeyUse is the last successful use of an access key.
 type AccessKeyUse struct {
 	At      int64  `cbor:"1,keyasint"` // Unix milliseconds; 0: none
 	Service string `cbor:"2,keyasint"` // "kms"
 	Region  string `cbor:"3,keyasint"`
+}
+
+// accessKeyUse is what this node knows of the use of an access key.
+type accessKeyUse struct {
+	last    atomic.Pointer[AccessKeyUse]
+	written atomic.Int64 // up to when it is in the records
 }
 
 // NoteAccessKey notes a successful use of an access key. Within a second of the last one it changes nothing.
@@ -207,9 +213,9 @@ func (v *View) NoteAccessKey(id string, at int64, service, region string) {
 	all := &v.session.accessKeys
 	known, ok := all.Load(id)
 	if !ok {
-		known, _ = all.LoadOrStore(id, new(atomic.Pointer[AccessKeyUse]))
+		known, _ = all.LoadOrStore(id, new(accessKeyUse))
 	}
-	last := known.(*atomic.Pointer[AccessKeyUse])
+	last := &known.(*accessKeyUse).last
 	if old := last.Load(); old == nil || at-old.At >= useEvery {
 		last.Store(&AccessKeyUse{at, service, region})
 	}
@@ -218,9 +224,53 @@ func (v *View) NoteAccessKey(id string, at int64, service, region string) {
 // AccessKeyUsed returns when an access key was last used on this node since it was unsealed.
 func (v *View) AccessKeyUsed(id string) AccessKeyUse {
 	if known, ok := v.session.accessKeys.Load(id); ok {
-		if last := known.(*atomic.Pointer[AccessKeyUse]).Load(); last != nil {
+		if last := known.(*accessKeyUse).last.Load(); last != nil {
 			return *last
 		}
 	}
 	return AccessKeyUse{}
+}
+
+// UsedAccessKeys returns the access keys whose use on this node is not noted as written.
+func (v *View) UsedAccessKeys() (ids []string) {
+	v.session.accessKeys.Range(func(id, known any) bool {
+		u := known.(*accessKeyUse)
+		if last := u.last.Load(); last != nil && last.At > u.written.Load() {
+			ids = append(ids, id.(string))
+		}
+		return true
+	})
+	return ids
+}
+
+// AccessKeyWritten notes that uses of an access key up to a time are in the records, or need not be.
+func (v *View) AccessKeyWritten(id string, at int64) {
+	if known, ok := v.session.accessKeys.Load(id); ok {
+		known.(*accessKeyUse).written.Store(at)
+	}
+}
+
+// AccessKeyUsage returns what the records tell of an access key's use; the zero value when there is none. The error is
+// CodeUnavailable when the record does not open, or CodeSealed.
+func (v *View) AccessKeyUsage(c *Credential) (AccessKeyUse, error) {
+	ref := v.IDs().AccessKeyUsage(c.Account, c.AccessKeyID)
+	r, ok := v.state.Get(ref.Kind, ref.ID)
+	if !ok {
+		return AccessKeyUse{}, nil
+	}
+	body, err := records.open(v.session.barrier, ref, r)
+	if err != nil {
+		return AccessKeyUse{}, unavailable(err)
+	}
+	u := body.(*kms.Usage)
+	if len(u.Operations) != 1 {
+		return AccessKeyUse{}, errUnavailable()
+	}
+	return AccessKeyUse{u.Operations[0].At, u.Operations[0].Operation, u.Scope.Region}, nil
+}
+
+// Usage returns the use as the body of its record: the service stands for the operation.
+func (u AccessKeyUse) Usage(c *Credential) *kms.Usage {
+	return &kms.Usage{Schema: schema, Scope: kms.Scope{Account: c.Account, Region: u.Region}, KeyID: c.AccessKeyID,
+		Operations: []kms.KeyUse{{Operation: u.Service, At: u.At}}}
 }

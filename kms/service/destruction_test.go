@@ -267,7 +267,7 @@ func TestDestruction(t *testing.T) {
 	if err := p.WriteUsage(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before := liveRecords(p.State())
+	before := p.recordsOfUsers(t)
 	key, ciphertext := p.full(t, symmetricKey, "full", 3)
 	var handles []interface {
 		Decrypt(dst, ciphertext []byte, context map[string]string) ([]byte, error)
@@ -353,7 +353,7 @@ func TestDestruction(t *testing.T) {
 // nobody cancels in between.
 func TestDestructionInParts(t *testing.T) {
 	p := newPair(t)
-	before := liveRecords(p.State())
+	before := p.recordsOfUsers(t)
 	key, ciphertext := p.full(t, symmetricKey, "many", 450)
 	p.schedule(t, key, 7)
 	p.Advance(8 * days)
@@ -435,7 +435,7 @@ func TestDestructionLeavesNothingThatCameLate(t *testing.T) {
 // with the last key that has it.
 func TestDestructionOfRegionalKeys(t *testing.T) {
 	p := newPair(t)
-	before := liveRecords(p.State())
+	before := p.recordsOfUsers(t)
 	key, ciphertext := p.full(t, regionalKey, "regional", 1)
 	p.must(t, p.alice, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: secondRegion})
 	there := "arn:aws:kms:" + secondRegion + ":" + aliceID + ":key/" + key

@@ -213,6 +213,13 @@ func deleteAccessKey(r *request, q *kms.DeleteAccessKeyRequest) (*change, error)
 	if err := r.keepsRoot(c, i, old); err != nil {
 		return nil, err
 	}
+	use := r.view.IDs().AccessKeyUsage(old.Account, old.AccessKeyID)
+	c.guard(r.view.Guard(use))
+	if r.view.Has(use) {
+		if err := c.delete(r, use, catalog.AccessKeyUse{}.Usage(old)); err != nil {
+			return nil, err
+		}
+	}
 	return c, c.delete(r, fsm.Ref{Kind: fsm.KindCredential, ID: old.Record}, &body)
 }
 
@@ -254,9 +261,17 @@ func accessKeyLastUsed(r *request, q *kms.AccessKeyRequest) (any, error) {
 	return &kms.AccessKeyLastUsedAnswer{UserName: holderName(i), LastUsedDate: timeOf(last.At), ServiceName: last.Service, Region: last.Region, SilentNodes: silent}, nil
 }
 
-// lastUseOf asks every member for the last use of an access key.
+// lastUseOf returns the last use of an access key that the records or any member that answers know of.
 func (r *request) lastUseOf(c *catalog.Credential) (last catalog.AccessKeyUse, silent int, err error) {
 	last = r.view.AccessKeyUsed(c.AccessKeyID)
+	switch written, err := r.view.AccessKeyUsage(c); {
+	case kms.CodeOf(err) == kms.CodeSealed:
+		return last, 0, err
+	case err != nil:
+		r.Logger.Error("the record of an access key's use does not open", "access_key", c.AccessKeyID, "error", err)
+	case written.At > last.At:
+		last = written
+	}
 	question, err := sealMessage(r.view, questionPurpose, usageQuestion{Schema: 1, AccessKeyID: c.AccessKeyID})
 	if err != nil {
 		return last, 0, err

@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -203,4 +204,65 @@ func TestTheLastAccessKeyOfARootStays(t *testing.T) {
 	w.must(t, second, kms.OpDeleteAccessKey, drop(first))
 	_, err = w.Do(w.alice, kms.OpListKeys, &kms.ListRequest{})
 	want(t, "the deleted one", err, kms.CodeUnauthenticated)
+}
+
+// What the records know of the use of access keys outlasts every node's memory, and goes with the access key.
+func TestLastUseOfAnAccessKeyIsWritten(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	var ids []string
+	for i := range 70 { // more than one transaction takes
+		name := fmt.Sprintf("u%d", i/2)
+		if i%2 == 0 {
+			w.must(t, w.alice, kms.OpCreateUser, &kms.CreateUserRequest{Name: name})
+		}
+		made := w.must(t, w.alice, kms.OpCreateAccessKey, &kms.IdentityRequest{Name: name}).(*kms.AccessKeyAnswer)
+		w.must(t, servicetest.Credentials{AccessKeyID: made.AccessKey.AccessKeyID, Secret: string(made.SecretAccessKey)}, kms.OpGetCallerIdentity, &kms.Empty{})
+		ids = append(ids, made.AccessKey.AccessKeyID)
+	}
+	want(t, "write", w.WriteUsage(t.Context()), "")
+	written := w.Counts().Proposals
+	want(t, "write again", w.WriteUsage(t.Context()), "")
+	if n := w.Counts().Proposals - written; n != 0 {
+		t.Errorf("%d proposals for what is written", n)
+	}
+	w.Catalog.Seal()
+	w.Unseal()
+	for _, id := range ids {
+		a := w.must(t, w.alice, kms.OpGetAccessKeyLastUsed, &kms.AccessKeyRequest{AccessKeyID: id}).(*kms.AccessKeyLastUsedAnswer)
+		if a.LastUsedDate == nil || a.ServiceName != "sts" || a.Region != firstRegion {
+			t.Fatalf("%s: %+v", id, a)
+		}
+	}
+	usage := func() fsm.Ref { return w.Catalog.View().IDs().AccessKeyUsage(aliceID, ids[0]) }
+	if !w.Catalog.View().Has(usage()) {
+		t.Fatal("there is no record")
+	}
+	w.must(t, w.alice, kms.OpDeleteAccessKey, &kms.DeleteAccessKeyRequest{Name: "u0", AccessKeyID: ids[0]})
+	want(t, "write", w.WriteUsage(t.Context()), "")
+	if w.Catalog.View().Has(usage()) {
+		t.Error("the record is left")
+	}
+
+	// One that is deleted while its use is written leaves nothing either.
+	w.must(t, w.alice, kms.OpCreateUser, &kms.CreateUserRequest{Name: "late"})
+	late := w.accessKey(t, "late")
+	w.must(t, late, kms.OpGetCallerIdentity, &kms.Empty{})
+	met := false
+	w.Break(servicetest.Faults{BeforePropose: func(txn *fsm.Txn) {
+		if txn.Event == "access_key.usage_noted" && !met {
+			met = true
+			w.must(t, w.alice, kms.OpDeleteAccessKey, &kms.DeleteAccessKeyRequest{Name: "late", AccessKeyID: late.AccessKeyID})
+		}
+	}})
+	want(t, "write", w.WriteUsage(t.Context()), "")
+	w.Break(servicetest.Faults{})
+	if v := w.Catalog.View(); !met || v.Has(v.IDs().AccessKeyUsage(aliceID, late.AccessKeyID)) {
+		t.Error("the record of a deleted access key is left")
+	}
+
+	w.spoil(t, func(i catalog.IDs) fsm.Ref { return i.AccessKeyUsage(aliceID, ids[1]) })
+	a := w.must(t, w.alice, kms.OpGetAccessKeyLastUsed, &kms.AccessKeyRequest{AccessKeyID: ids[1]}).(*kms.AccessKeyLastUsedAnswer)
+	if a.LastUsedDate != nil {
+		t.Errorf("of a record that does not open: %+v", a)
+	}
 }

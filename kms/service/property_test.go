@@ -408,6 +408,11 @@ func (h *history) dangling(n *servicetest.Node) {
 			owned[fsm.Ref{Kind: fsm.KindGrant, ID: g.Record}.String()] = true
 		}
 	}
+	for _, who := range []servicetest.Credentials{h.alice, h.c.Root} {
+		for _, account := range []string{aliceID, servicetest.Operator} {
+			owned[ids.AccessKeyUsage(account, who.AccessKeyID).String()] = true
+		}
+	}
 	for ref := range liveRecords(n.FSM.View()) {
 		kind, _, _ := strings.Cut(ref, " ")
 		for _, k := range []fsm.Kind{fsm.KindMaterial, fsm.KindUsage, fsm.KindAlias, fsm.KindGrant} {

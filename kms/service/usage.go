@@ -206,7 +206,63 @@ func (s *Service) WriteUsage(ctx context.Context) error {
 			return err
 		}
 	}
+	return s.writeAccessKeyUse(ctx)
+}
+
+// writeAccessKeyUse writes what this node remembers of the use of access keys.
+func (s *Service) writeAccessKeyUse(ctx context.Context) error {
+	hold, err := s.Catalog.Hold()
+	if err != nil {
+		return err
+	}
+	defer hold.Release()
+	r := s.background(ctx, hold)
+	for ids := range slices.Chunk(r.view.UsedAccessKeys(), accessKeyBatch) { // those used meanwhile wait for the next time
+		uses := map[string]int64{}
+		for _, id := range ids {
+			uses[id] = r.view.AccessKeyUsed(id).At
+		}
+		if _, err := r.commit(ctx, func() (*change, error) { return r.planAccessKeyUse(ids) }); err != nil {
+			return err
+		}
+		for id, at := range uses {
+			r.view.AccessKeyWritten(id, at)
+		}
+	}
 	return nil
+}
+
+// accessKeyBatch is how many records of access keys one transaction writes.
+const accessKeyBatch = 64
+
+// planAccessKeyUse writes the last use of access keys that are still there, where it is later than what is written. Uses
+// were noted by this node's clock: none is later than log time.
+func (r *request) planAccessKeyUse(ids []string) (*change, error) {
+	c := &change{event: "access_key.usage_noted"}
+	for _, id := range ids {
+		k, err := r.view.AccessKey(id)
+		if err != nil {
+			continue // it is gone, or nobody can read it
+		}
+		last := r.view.AccessKeyUsed(id)
+		last.At = min(last.At, r.now())
+		written, err := r.view.AccessKeyUsage(k)
+		if kms.CodeOf(err) == kms.CodeSealed {
+			return nil, err
+		}
+		if err == nil && written.At >= last.At {
+			continue
+		}
+		ref := r.view.IDs().AccessKeyUsage(k.Account, id)
+		c.guard(k.Guard(), r.view.Guard(ref))
+		if err := c.put(r, ref, last.Usage(k)); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.writes) == 0 {
+		return nil, nil
+	}
+	return c, nil
 }
 
 func (s *Service) writeUsageBatch(ctx context.Context, n int) error {

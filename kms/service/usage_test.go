@@ -162,7 +162,11 @@ func TestWriteUsage(t *testing.T) {
 		t.Errorf("a use is written at once: %+v", u)
 	}
 	var sizes []int
-	w.Break(servicetest.Faults{BeforePropose: func(txn *fsm.Txn) { sizes = append(sizes, len(txn.Writes)) }})
+	w.Break(servicetest.Faults{BeforePropose: func(txn *fsm.Txn) {
+		if txn.Event == "key.usage_noted" {
+			sizes = append(sizes, len(txn.Writes))
+		}
+	}})
 	for range 2 {
 		if err := w.WriteUsage(t.Context()); err != nil {
 			t.Fatal(err)
@@ -206,7 +210,10 @@ func TestWriteUsageEndsUnderLoad(t *testing.T) {
 	proposals := 0
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	w.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
+	w.Break(servicetest.Faults{BeforePropose: func(txn *fsm.Txn) {
+		if txn.Event != "key.usage_noted" {
+			return
+		}
 		if use(); proposals == 10*n/16 {
 			cancel() // it would go on for ever
 		}
@@ -238,7 +245,7 @@ func TestWriteUsageConflicts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t)
-			before := liveRecords(p.State())
+			before := p.recordsOfUsers(t)
 			key := p.CreateKey(p.alice)
 			ciphertext := p.encrypt(t, p.alice, key, message, nil)
 			if name != "nothing" {
@@ -364,10 +371,20 @@ func TestCallersAreTheLatest(t *testing.T) {
 	}
 }
 
+// recordsOfUsers returns the records that there are once the use of the access keys is written.
+func (p *pair) recordsOfUsers(t *testing.T) map[string]bool {
+	t.Helper()
+	for _, who := range []servicetest.Credentials{p.alice, p.Root} {
+		p.must(t, who, kms.OpGetCallerIdentity, &kms.Empty{})
+	}
+	writeUsageOn(t, p.Node)
+	return liveRecords(p.State())
+}
+
 // A key that is destroyed while its use is written gets no record of it.
 func TestUsageOfAKeyThatGoes(t *testing.T) {
 	p := newPair(t)
-	before := liveRecords(p.State())
+	before := p.recordsOfUsers(t)
 	key := p.CreateKey(p.alice)
 	p.schedule(t, key, 7)
 	p.Advance(8 * days)
