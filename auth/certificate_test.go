@@ -170,6 +170,32 @@ func TestCertificateBesideAHeader(t *testing.T) {
 	}
 }
 
+// Where certificates are no proof none is one, whatever anchors there are.
+func TestCertificatesAreOff(t *testing.T) {
+	ca := issue(t, nil, authority("ca"))
+	dir, r := trusting(t, anchor(ca, everyone)), presenting(issue(t, ca, plain))
+	o := testOptions()
+	if _, err := NewAuthenticator(o).Authenticate(dir, r); err != nil {
+		t.Fatal(err)
+	}
+	o.Certificates = false
+	if p, err := NewAuthenticator(o).Authenticate(dir, r); kms.CodeOf(err) != kms.CodeUnauthenticated {
+		t.Errorf("got %+v and %v", p, err)
+	}
+}
+
+// An anchor whose authorities have other names than a certificate says is not looked at.
+func TestAnchorsOfOtherNames(t *testing.T) {
+	ca := issue(t, nil, authority("ca"))
+	leaf, a := issue(t, ca, plain), anchor(ca, everyone)
+	for name, want := range map[string]bool{string(ca.cert.RawSubject): true, "another": false} {
+		a.Names = map[string]struct{}{name: {}}
+		if _, err := NewAuthenticator(testOptions()).Authenticate(trusting(t, a), presenting(leaf)); (err == nil) != want {
+			t.Errorf("named %q: %v", name, err)
+		}
+	}
+}
+
 func TestCertificateAccount(t *testing.T) {
 	ca := issue(t, nil, authority("ca"))
 	leaf := issue(t, ca, plain)

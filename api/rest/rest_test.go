@@ -236,6 +236,31 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// A request is for the region that it names, else for the one that it is signed for.
+func TestRegionOfSignedRequests(t *testing.T) {
+	f := &fake{}
+	h := handler(f, Config{})
+	signed := []string{"X-Amz-Date", "20260304T050607Z", "Authorization",
+		"AWS4-HMAC-SHA256 Credential=AKIA/20260304/eu-west-1/kms/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("0a", 32)}
+	for _, tt := range []struct {
+		headers []string
+		want    string
+	}{
+		{signed, "eu-west-1"},
+		{append(slices.Clone(signed), wire.HeaderRegion, "us-east-1"), "us-east-1"},
+		{[]string{"Authorization", "Basic eA=="}, ""},
+		{[]string{"Authorization", "AWS4-HMAC-SHA256 Credential=AKIA"}, ""},
+	} {
+		f.call = nil
+		if w := send(h, "GET", "/v1/keys", "", tt.headers...); f.call == nil {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+		if f.call.Region != tt.want {
+			t.Errorf("with %q the region is %q", tt.headers, f.call.Region)
+		}
+	}
+}
+
 // A signed change without an Idempotency-Key has its signature for one, or the invocation id of an SDK.
 func TestSignedChanges(t *testing.T) {
 	f := &fake{}
