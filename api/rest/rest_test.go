@@ -30,14 +30,16 @@ type fake struct {
 	result  *service.Result
 	err     error
 	do      func(context.Context, *service.Call) (*service.Result, error)
+
+	mu sync.Mutex // held while a call is kept: requests that end together write together
 }
 
 func (f *fake) Do(ctx context.Context, c *service.Call) (*service.Result, error) {
 	if c.Refused != nil { // recorded and refused, no more
-		f.refused = c
+		f.keep(&f.refused, c)
 		return nil, c.Refused
 	}
-	f.call = c
+	f.keep(&f.call, c)
 	if f.do != nil {
 		return f.do(ctx, c)
 	}
@@ -45,6 +47,12 @@ func (f *fake) Do(ctx context.Context, c *service.Call) (*service.Result, error)
 		return &service.Result{Answer: reflect.New(c.Operation.AnswerType()).Interface(), Epoch: 2, Index: 41}, nil
 	}
 	return f.result, f.err
+}
+
+func (f *fake) keep(at **service.Call, c *service.Call) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	*at = c
 }
 
 func handler(s Service, c Config) http.Handler {
