@@ -71,36 +71,44 @@ func (n number) compare(m number) int {
 	return 0
 }
 
-type numberTest struct {
-	wanted comparison
-	values []number
+// orderedTest compares a value with those of a condition that have an order: numbers or times.
+type orderedTest[T any] struct {
+	parse   func(string) (T, bool)
+	compare func(a, b T) int
+	wanted  comparison
+	values  []T
 }
 
-func (t *numberTest) match(value string, _ Context) answer {
-	n, ok := parseNumber(value)
+func (t *orderedTest[T]) match(value string, _ Context) answer {
+	given, ok := t.parse(value)
 	if !ok {
 		return no
 	}
 	for _, v := range t.values {
-		if t.wanted(n.compare(v)) {
+		if t.wanted(t.compare(given, v)) {
 			return yes
 		}
 	}
 	return no
 }
 
-func numbers(wanted comparison) func(*compiler, []node) test {
+// ordered compiles an orderedTest. problem says what is wrong with a value that does not parse.
+func ordered[T any](parse func(string) (T, bool), compare func(a, b T) int, wanted comparison, problem string) func(*compiler, []node) test {
 	return func(c *compiler, values []node) test {
-		t := &numberTest{wanted: wanted}
+		t := &orderedTest[T]{parse: parse, compare: compare, wanted: wanted}
 		for i := range values {
-			v, ok := parseNumber(values[i].text)
+			v, ok := parse(values[i].text)
 			if !ok {
-				c.fail(values[i].offset, quote(values[i].text)+" is not a number, which this operator compares.")
+				c.fail(values[i].offset, quote(values[i].text)+problem)
 			}
 			t.values = append(t.values, v)
 		}
 		return t
 	}
+}
+
+func numbers(wanted comparison) func(*compiler, []node) test {
+	return ordered(parseNumber, number.compare, wanted, " is not a number, which this operator compares.")
 }
 
 // parseDate reads epoch seconds or the W3C profile of ISO 8601: a year, a month, a day, or a day
@@ -122,36 +130,9 @@ func parseDate(text string) (time.Time, bool) {
 	return t, err == nil && !strings.Contains(text, ",")
 }
 
-type dateTest struct {
-	wanted comparison
-	values []time.Time
-}
-
-func (t *dateTest) match(value string, _ Context) answer {
-	date, ok := parseDate(value)
-	if !ok {
-		return no
-	}
-	for _, v := range t.values {
-		if t.wanted(date.Compare(v)) {
-			return yes
-		}
-	}
-	return no
-}
-
 func dates(wanted comparison) func(*compiler, []node) test {
-	return func(c *compiler, values []node) test {
-		t := &dateTest{wanted: wanted}
-		for i := range values {
-			v, ok := parseDate(values[i].text)
-			if !ok {
-				c.fail(values[i].offset, quote(values[i].text)+" is not a time: write it as 2026-01-31T12:00:00Z or in seconds since 1970.")
-			}
-			t.values = append(t.values, v)
-		}
-		return t
-	}
+	return ordered(parseDate, time.Time.Compare, wanted,
+		" is not a time: write it as 2026-01-31T12:00:00Z or in seconds since 1970.")
 }
 
 func parseBool(text string) (value, ok bool) {
