@@ -24,15 +24,15 @@ const (
 
 func providerUses(all map[*kms.Operation]*use) {
 	all[kms.OpCreateOIDCProvider] = changing(checkCreateOIDC, createOIDC, replayProvider)
-	all[kms.OpGetOIDCProvider] = reading(checkProvider(kms.ProviderOIDC), getProvider(kms.ProviderOIDC))
+	all[kms.OpGetOIDCProvider] = reading(checkProvider, getProvider(kms.ProviderOIDC))
 	all[kms.OpListOIDCProviders] = reading(unchecked[kms.Empty], listOIDC)
-	all[kms.OpDeleteOIDCProvider] = changing(checkProvider(kms.ProviderOIDC), deleteProvider(kms.ProviderOIDC), replayNoProvider)
+	all[kms.OpDeleteOIDCProvider] = changing(checkProvider, deleteProvider(kms.ProviderOIDC), replayNoProvider)
 	all[kms.OpAddClientIDToOIDCProvider] = changing(checkClientID, addClientID, replayNoProvider)
 	all[kms.OpRemoveClientIDFromOIDCProvider] = changing(checkClientID, removeClientID, replayNoProvider)
 	all[kms.OpCreateTrustAnchor] = changing(checkCreateAnchor, createAnchor, replayProvider)
-	all[kms.OpGetTrustAnchor] = reading(checkProvider(kms.ProviderTrustAnchor), getProvider(kms.ProviderTrustAnchor))
+	all[kms.OpGetTrustAnchor] = reading(checkProvider, getProvider(kms.ProviderTrustAnchor))
 	all[kms.OpListTrustAnchors] = reading(unchecked[kms.Empty], listAnchors)
-	all[kms.OpDeleteTrustAnchor] = changing(checkProvider(kms.ProviderTrustAnchor), deleteProvider(kms.ProviderTrustAnchor), replayNoProvider)
+	all[kms.OpDeleteTrustAnchor] = changing(checkProvider, deleteProvider(kms.ProviderTrustAnchor), replayNoProvider)
 }
 
 // providerName returns the name of a provider that a request names by its ARN or name.
@@ -46,8 +46,8 @@ func (r *request) checkProviderName(given string) error {
 	return checkLength("provider", len(given), 2048)
 }
 
-func checkProvider(string) func(*request, *kms.ProviderRequest) error {
-	return func(r *request, q *kms.ProviderRequest) error { return r.checkProviderName(q.Provider) }
+func checkProvider(r *request, q *kms.ProviderRequest) error {
+	return r.checkProviderName(q.Provider)
 }
 
 // provider finds an identity provider for a caller who may do with it what the operation does.
