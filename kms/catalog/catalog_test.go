@@ -27,29 +27,35 @@ var testingContext = context.Background()
 // opens everything now holds, and no view changes once it is published.
 func TestCatalogEqualsRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		l := newLab(t)
-		defer l.close()
-		l.unseal(l.Catalog)
-		views := map[*View]string{}
-		for range rapid.IntRange(1, 25).Draw(t, "transactions") {
-			l.commit(l.randomWrites(t)...)
-			if rapid.Bool().Draw(t, "wait") {
-				views[l.view()] = dump(l.view())
-			}
-		}
-		followed := dump(l.view())
-		for v, published := range views {
-			if now := dump(v); now != published {
-				t.Fatalf("the view at %d changed after it was published:\n%s", v.Index(), difference(published, now))
-			}
-		}
-		fresh := New(l.FSM, "aws", nil)
-		l.unseal(fresh)
-		defer fresh.Seal()
-		if loaded := dump(fresh.View()); followed != loaded {
-			t.Fatalf("the catalog that followed and the one that loaded differ:\n%s", difference(followed, loaded))
-		}
+		equalsRecords(t, dump, func(l *lab) []fsm.Write { return l.randomWrites(t) })
 	})
+}
+
+// equalsRecords commits up to 25 transactions, and fails when a view changes once it is published or
+// the catalog that followed does not dump as one that opens everything then.
+func equalsRecords(t *rapid.T, dump func(*View) string, random func(*lab) []fsm.Write) {
+	l := newLab(t)
+	defer l.close()
+	l.unseal(l.Catalog)
+	views := map[*View]string{}
+	for range rapid.IntRange(1, 25).Draw(t, "transactions") {
+		l.commit(random(l)...)
+		if rapid.Bool().Draw(t, "wait") {
+			views[l.view()] = dump(l.view())
+		}
+	}
+	followed := dump(l.view())
+	for v, published := range views {
+		if now := dump(v); now != published {
+			t.Fatalf("the view at %d changed after it was published:\n%s", v.Index(), difference(published, now))
+		}
+	}
+	fresh := New(l.FSM, "aws", nil)
+	l.unseal(fresh)
+	defer fresh.Seal()
+	if loaded := dump(fresh.View()); followed != loaded {
+		t.Fatalf("the catalog that followed and the one that loaded differ:\n%s", difference(followed, loaded))
+	}
 }
 
 // difference returns the lines that only one of two texts has.

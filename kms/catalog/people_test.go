@@ -185,28 +185,7 @@ func (l *lab) randomPerson(t *rapid.T, ca string) []fsm.Write {
 func TestPeopleEqualRecords(t *testing.T) {
 	ca, _ := newAnchorPEM(t)
 	rapid.Check(t, func(t *rapid.T) {
-		l := newLab(t)
-		defer l.close()
-		l.unseal(l.Catalog)
-		views := map[*View]string{}
-		for range rapid.IntRange(1, 20).Draw(t, "transactions") {
-			l.commit(l.randomPerson(t, ca)...)
-			if rapid.Bool().Draw(t, "wait") {
-				views[l.view()] = dumpPeople(l.view())
-			}
-		}
-		followed := dumpPeople(l.view())
-		for v, published := range views {
-			if now := dumpPeople(v); now != published {
-				t.Fatalf("the view at %d changed after it was published:\n%s", v.Index(), difference(published, now))
-			}
-		}
-		fresh := New(l.FSM, "aws", nil)
-		l.unseal(fresh)
-		defer fresh.Seal()
-		if loaded := dumpPeople(fresh.View()); followed != loaded {
-			t.Fatalf("the catalog that followed and the one that loaded differ:\n%s", difference(followed, loaded))
-		}
+		equalsRecords(t, dumpPeople, func(l *lab) []fsm.Write { return l.randomPerson(t, ca) })
 	})
 }
 
