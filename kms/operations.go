@@ -82,10 +82,10 @@ func crypto[Request, Answer any](name string, usage KeyUsage) *Operation {
 	return o
 }
 
-// stores declares what asks for a change of AWS KMS's key stores outside the cluster. None is served, so what may ask is refused
-// and nothing is proposed.
-func stores[Request, Answer any](name string) *Operation {
-	return op[Request, Answer](Operation{Name: name, Action: "kms:" + name, Source: sourceKMS, Resource: ResourceAccount, Mutates: true})
+// store declares what changes a key store outside the cluster. None is served: whoever may ask is refused, and nothing
+// is proposed.
+func store[Request any](name string) *Operation {
+	return op[Request, Empty](Operation{Name: name, Action: "kms:" + name, Source: sourceKMS, Resource: ResourceAccount, Mutates: true})
 }
 
 // foreign lets an operation take keys of other accounts, as the AWS page of each says under "Cross-account use".
@@ -167,11 +167,12 @@ var (
 	OpListAliases = op[ListAliasesRequest, ListAliasesAnswer](Operation{
 		Name: "ListAliases", Action: "kms:ListAliases", Source: sourceKMS, Resource: ResourceAccount})
 
-	OpCreateCustomKeyStore     = stores[CreateCustomKeyStoreRequest, CreateCustomKeyStoreAnswer]("CreateCustomKeyStore")
-	OpUpdateCustomKeyStore     = stores[UpdateCustomKeyStoreRequest, Empty]("UpdateCustomKeyStore")
-	OpDeleteCustomKeyStore     = stores[CustomKeyStoreRequest, Empty]("DeleteCustomKeyStore")
-	OpConnectCustomKeyStore    = stores[CustomKeyStoreRequest, Empty]("ConnectCustomKeyStore")
-	OpDisconnectCustomKeyStore = stores[CustomKeyStoreRequest, Empty]("DisconnectCustomKeyStore")
+	OpCreateCustomKeyStore = op[CreateCustomKeyStoreRequest, CreateCustomKeyStoreAnswer](Operation{
+		Name: "CreateCustomKeyStore", Action: "kms:CreateCustomKeyStore", Source: sourceKMS, Resource: ResourceAccount, Mutates: true, Created: true})
+	OpUpdateCustomKeyStore     = store[UpdateCustomKeyStoreRequest]("UpdateCustomKeyStore")
+	OpDeleteCustomKeyStore     = store[CustomKeyStoreRequest]("DeleteCustomKeyStore")
+	OpConnectCustomKeyStore    = store[CustomKeyStoreRequest]("ConnectCustomKeyStore")
+	OpDisconnectCustomKeyStore = store[CustomKeyStoreRequest]("DisconnectCustomKeyStore")
 	OpDescribeCustomKeyStores  = op[DescribeCustomKeyStoresRequest, DescribeCustomKeyStoresAnswer](Operation{
 		Name: "DescribeCustomKeyStores", Action: "kms:DescribeCustomKeyStores", Source: sourceKMS, Resource: ResourceAccount})
 
