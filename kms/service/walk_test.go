@@ -205,7 +205,7 @@ func TestEveryOperationRefusesWhatIsMalformed(t *testing.T) {
 			}
 			proposals, confirmed := w.Counts().Proposals, w.Counts().Confirmations
 			_, err := w.Do(w.Root, op, request)
-			if code := kms.CodeOf(err); code != kms.CodeInvalidKeyID && code != kms.CodeInvalidARN && code != kms.CodeInvalidCiphertext {
+			if code := kms.CodeOf(err); code != kms.CodeInvalidKeyID && code != kms.CodeValidation && code != kms.CodeInvalidARN && code != kms.CodeInvalidCiphertext {
 				t.Errorf("%s of %q: %v", op.Name, name, err)
 			}
 			if w.Counts().Proposals != proposals || op.Crypto && w.Counts().Confirmations != confirmed {
