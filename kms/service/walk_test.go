@@ -162,9 +162,13 @@ func TestEveryFormOfAName(t *testing.T) {
 				}
 				code := kms.Code("")
 				switch op {
-				case kms.OpCreateAlias, kms.OpUpdateAlias, kms.OpListAliases:
+				case kms.OpCreateAlias, kms.OpUpdateAlias:
 					if i >= 2 {
 						code = kms.CodeValidation
+					}
+				case kms.OpListAliases:
+					if i >= 2 {
+						code = kms.CodeInvalidKeyID
 					}
 				}
 				_, err := w.Do(w.alice, op, request)
