@@ -46,6 +46,22 @@ func TestTink(t *testing.T) {
 			t.Errorf("node %d decrypted %q with other associated data", node, got)
 		}
 	}
+	// A client of its own, from the environment: the region is that of the ARN.
+	c.Setenv(t)
+	t.Setenv("AWS_REGION", secondRegion)
+	own, err := awskms.NewClientWithOptions(within(t), "aws-kms://"+arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := own.GetAEAD("aws-kms://" + arn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range c.Nodes {
+		if got, err := a.Decrypt(sealed, data); err != nil || !bytes.Equal(got, text) {
+			t.Errorf("configured by the environment: decrypted to %q, %v", got, err)
+		}
+	}
 	if got, err := tinkAEAD(t, c, 1, newKey(t, c, "", "")).Decrypt(sealed, data); err == nil || !strings.Contains(err.Error(), "IncorrectKeyException") {
 		t.Errorf("another key decrypted to %q, %v", got, err)
 	}
