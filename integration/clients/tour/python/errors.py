@@ -45,7 +45,8 @@ def run():
     tour.refused("MalformedPolicyDocumentException", kms.put_key_policy, KeyId=key["KeyId"], PolicyName="default", Policy="{")
     tour.refused("TagException", kms.tag_resource, KeyId=key["KeyId"], Tags=[{"TagKey": "aws:a", "TagValue": ""}])
     tour.refused("UnsupportedOperationException", kms.enable_key_rotation, KeyId=signer["KeyId"])
-    tour.refused("InvalidGrantIdException", kms.revoke_grant, KeyId=key["KeyId"], GrantId="f" * 64)
+    tour.refused("NotFoundException", kms.revoke_grant, KeyId=key["KeyId"], GrantId="f" * 64)
+    tour.refused("InvalidGrantIdException", kms.revoke_grant, KeyId=key["KeyId"], GrantId="no grant id")
     tour.refused("InvalidGrantTokenException", kms.retire_grant, GrantToken="no token")
     ceremony = kms.get_parameters_for_import(KeyId=external["KeyId"], WrappingAlgorithm="RSAES_OAEP_SHA_1", WrappingKeySpec="RSA_2048")
     wrap = lambda material: openssl("pkeyutl", "-encrypt", "-pubin", "-inkey", "{key}", "-keyform", "DER", "-in", "{material}",

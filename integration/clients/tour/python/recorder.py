@@ -80,9 +80,11 @@ class Tour:
         if error is not None:
             body = json.loads(http_response.content)
             check(set(body) == {"__type", "message"} and body["__type"] == error, model.name, "was refused with", body)
+        elif VERSION < (1, 43, 0):
+            pass  # older models lack members that are served
         elif model.output_shape is None:
             check(http_response.content in (b"", b"{}"), model.name, "has no output, and was answered", http_response.content)
-        elif VERSION >= (1, 43, 0):  # older models lack members that are served
+        else:
             unknown = list(strangers(model.output_shape, json.loads(http_response.content), model.name))
             check(not unknown, "the service model does not have", unknown)
 
