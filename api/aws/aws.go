@@ -97,7 +97,7 @@ func (e *Edge) Do(w http.ResponseWriter, q *http.Request, body []byte, s *Scope,
 		c.Region = sigv4.Region(q.Header)
 	}
 	if c.Operation.Mutates {
-		c.IdempotencyKey = sigv4.RetryID(q.Header) // a signed change that is sent again is one change
+		c.IdempotencyKey = sigv4.InvocationID(q.Header) // a signed change that is sent again is one change
 	}
 	return e.service.Do(q.Context(), c)
 }
