@@ -340,7 +340,7 @@ func TestTenantsAreApart(t *testing.T) {
 					continue
 				}
 				switch kms.CodeOf(real) {
-				case kms.CodeAccessDenied, kms.CodeNotFound, kms.CodeIncorrectKey, kms.CodeValidation, kms.CodeInvalidMarker, kms.CodeInvalidImportToken,
+				case kms.CodeAccessDenied, kms.CodeNotFound, kms.CodeIncorrectKey, kms.CodeValidation, kms.CodeInvalidKeyID, kms.CodeInvalidMarker, kms.CodeInvalidImportToken,
 					kms.CodeInvalidARN, kms.CodeMalformedPolicy:
 				default:
 					t.Errorf("%s of %s: %v", op.Name, try.what, real)

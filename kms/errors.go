@@ -19,6 +19,7 @@ const (
 	CodeIncorrectKey         Code = "incorrect_key"         // the ciphertext names another key than the request
 	CodeInvalidSignature     Code = "invalid_signature"     // the signature is not one of the key, algorithm and message
 	CodeInvalidMac           Code = "invalid_mac"           // likewise a message authentication code
+	CodeInvalidKeyID         Code = "invalid_key_id"        // no key can have such an identifier, or the operation takes none of its form
 	CodeInvalidARN           Code = "invalid_arn"
 	CodeInvalidAliasName     Code = "invalid_alias_name"
 	CodeInvalidMarker        Code = "invalid_marker"
@@ -85,7 +86,7 @@ const (
 var classes = map[Code]Class{
 	CodeInvalidRequest: ClassInvalid, CodeValidation: ClassInvalid, CodeUnsupported: ClassInvalid,
 	CodeInvalidCiphertext: ClassInvalid, CodeIncorrectKey: ClassInvalid, CodeInvalidSignature: ClassInvalid, CodeInvalidMac: ClassInvalid,
-	CodeInvalidARN: ClassInvalid, CodeInvalidAliasName: ClassInvalid, CodeInvalidMarker: ClassInvalid, CodeInvalidTag: ClassInvalid,
+	CodeInvalidKeyID: ClassInvalid, CodeInvalidARN: ClassInvalid, CodeInvalidAliasName: ClassInvalid, CodeInvalidMarker: ClassInvalid, CodeInvalidTag: ClassInvalid,
 	CodeMalformedPolicy: ClassInvalid, CodeInvalidGrantID: ClassInvalid, CodeInvalidGrantToken: ClassInvalid,
 	CodeInvalidImportToken: ClassInvalid, CodeExpiredImportToken: ClassInvalid, CodeIncorrectKeyMaterial: ClassInvalid,
 	CodeInvalidIdentityToken: ClassInvalid, CodeDeleteConflict: ClassState,

@@ -199,7 +199,7 @@ func TestEveryOperationRefusesWhatIsMalformed(t *testing.T) {
 			}
 			proposals, confirmed := w.Counts().Proposals, w.Counts().Confirmations
 			_, err := w.Do(w.Root, op, request)
-			if code := kms.CodeOf(err); code != kms.CodeValidation && code != kms.CodeInvalidARN && code != kms.CodeInvalidCiphertext {
+			if code := kms.CodeOf(err); code != kms.CodeInvalidKeyID && code != kms.CodeInvalidARN && code != kms.CodeInvalidCiphertext {
 				t.Errorf("%s of %q: %v", op.Name, name, err)
 			}
 			if w.Counts().Proposals != proposals || op.Crypto && w.Counts().Confirmations != confirmed {
@@ -297,7 +297,7 @@ func TestTenantsCannotSeeEachOther(t *testing.T) {
 				continue
 			}
 			code := kms.CodeOf(err)
-			if code != kms.CodeAccessDenied && code != kms.CodeNotFound && code != kms.CodeValidation && code != kms.CodeInvalidARN {
+			if code != kms.CodeAccessDenied && code != kms.CodeNotFound && code != kms.CodeValidation && code != kms.CodeInvalidKeyID && code != kms.CodeInvalidARN {
 				t.Errorf("%s by %s: %v", op.Name, form, err)
 			}
 			// What does not exist is refused in the same words as what exists elsewhere.
