@@ -518,7 +518,7 @@ func (x *xks) cutOff(t *testing.T) {
 	for what, r := range map[string]reply{
 		"health":      x.post(t, node, "/health", healthBody),
 		"metadata":    x.post(t, node, "/keys/"+x.key+"/metadata", "{"+said("DescribeKey", "c")+"}"),
-		"no such key": x.post(t, node, "/keys/non_existing_key/decrypt", "{"+said("DescribeKey", "c")+"}"),
+		"no such key": x.post(t, node, "/keys/00000000-0000-4000-8000-000000000001/encrypt", encryptBody([]byte("p"), nil, "")),
 	} {
 		if r := expect(t, what, r, 503, "DependencyTimeoutException"); r.header.Get("Retry-After") == "" {
 			t.Errorf("%s: no Retry-After", what)
