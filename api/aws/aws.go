@@ -66,8 +66,8 @@ type Request struct {
 	Malformed error // what is wrong with it; told once the caller is authenticated
 	// Unreadable is why the body could not be read to its end, so that nobody can be authenticated.
 	Unreadable error
-	Region     string // "" for the one that was signed
-	XKS        *service.XKS
+	Region     string       // "" for the one that was signed
+	XKS        *service.XKS // of a request for an external key store
 }
 
 // Do has the service do what was read from q, whose body is body. Errors are *kms.Error; a Result stands beside
@@ -142,8 +142,7 @@ func retryAfter(err error) time.Duration {
 		return 0
 	}
 	e := kms.AsError(err)
-	switch e.Code.Class() {
-	case kms.ClassUnavailable, kms.ClassThrottled:
+	if e.Code.Class() == kms.ClassUnavailable || e.Code == kms.CodeThrottled {
 		return max(time.Second, e.RetryAfter)
 	}
 	return 0
