@@ -49,6 +49,7 @@ func (o *Operation) AnswerType() reflect.Type { return o.answer }
 
 const (
 	sourceKMS      = "kms.amazonaws.com"
+	sourceTagging  = "tagging.amazonaws.com"
 	sourceSTS      = "sts.amazonaws.com"
 	sourceLockstep = "lockstep"
 )
@@ -161,6 +162,9 @@ var (
 	OpListAliases = op[ListAliasesRequest, ListAliasesAnswer](Operation{
 		Name: "ListAliases", Action: "kms:ListAliases", Source: sourceKMS, Resource: ResourceAccount})
 
+	OpGetResources = op[GetResourcesRequest, GetResourcesAnswer](Operation{
+		Name: "GetResources", Action: "tag:GetResources", Source: sourceTagging, Resource: ResourceAccount})
+
 	OpGetCallerIdentity = op[Empty, CallerIdentityAnswer](Operation{
 		Name: "GetCallerIdentity", Action: "sts:GetCallerIdentity", Source: sourceSTS, Resource: ResourceNone})
 
@@ -197,7 +201,7 @@ var keyOperations = []*Operation{
 	OpEncrypt, OpDecrypt, OpReEncrypt, OpGenerateDataKey, OpGenerateDataKeyWithoutPlaintext, OpGenerateDataKeyPair, OpGenerateDataKeyPairWithoutPlaintext,
 	OpSign, OpVerify, OpGenerateMac, OpVerifyMac, OpGetPublicKey, OpDeriveSharedSecret, OpEncapsulate, OpDecapsulate, OpGenerateRandom,
 	OpCreateAlias, OpUpdateAlias, OpDeleteAlias, OpListAliases,
-	OpGetCallerIdentity,
+	OpGetResources, OpGetCallerIdentity,
 	OpCreateAccount, OpListAccounts, OpDisableAccount,
 	OpGetSetting, OpPutSetting, OpReadMembers, OpAllowMember, OpRemoveMember, OpSeal,
 }
