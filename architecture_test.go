@@ -47,11 +47,13 @@ var imports = map[string][]string{
 	"api/wire":   {"kms"},
 	"api/door":   {"kms", "api/wire"},
 	"api/rest":   {"kms", "kms/service", "auth", "auth/sigv4", "api/wire", "api/door"},
+	"api/aws":    {"kms", "kms/service", "auth", "auth/sigv4", "api/wire", "api/door"},
+	"api/awskms": {"kms", "kms/service", "auth", "api/door", "api/aws"},
 	"api/sys":    {"kms", "api/wire", "api/door"},
 	"api/client": {"kms", "api/wire"},
 
 	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
-		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/sys"},
+		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd"},

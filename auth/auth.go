@@ -93,7 +93,8 @@ type Request struct {
 	Source     string          // the caller's address without port
 	TLS        *tls.ConnectionState
 	Services   []string // of the door, as SigV4 scopes name them
-	Target     bool     // the door reads X-Amz-Target
+	Regions    []string // of the door, likewise; nil for those that are served
+	Signed     bool     // the door takes signatures only
 }
 
 // Credential is an access key as the directory knows it. It is immutable and may be shared.

@@ -67,13 +67,14 @@ func (c *chain) Authenticate(dir Directory, r *Request) (*Principal, error) {
 		return nil, kms.Errorf(kms.CodeInvalidRequest, "The request carries more than one authentication scheme.")
 	case presigned:
 		return nil, unauthenticated(FailureIncomplete, "", "Presigned requests are not accepted.")
-	case presented == 0 && c.certificate != nil && hasCertificate(r):
+	case presented == 0 && c.certificate != nil && !r.Signed && hasCertificate(r):
 		return c.certificate.authenticate(dir, r)
 	case presented == 0:
 		return nil, missing()
 	}
 	name, _, _ := strings.Cut(headers[0], " ")
-	if known := c.schemes[strings.ToLower(name)]; known != nil {
+	name = strings.ToLower(name)
+	if known := c.schemes[name]; known != nil && (name == schemeSignature || !r.Signed) {
 		return known(dir, r)
 	}
 	return nil, missing()
@@ -189,7 +190,11 @@ var required = []string{"lockstep-region", "idempotency-key", "content-type"}
 
 func (v signature) authenticate(dir Directory, r *Request) (*Principal, error) {
 	in := &sigv4.Request{Method: r.Method, Host: r.Host, RawPath: r.RawPath, RawQuery: r.RawQuery, Header: r.Header, BodySHA256: r.BodySHA256}
-	s, err := sigv4.Parse(in, &sigv4.Rules{Services: r.Services, Regions: v.regions, Now: v.now(), Required: required})
+	regions := r.Regions
+	if regions == nil {
+		regions = v.regions
+	}
+	s, err := sigv4.Parse(in, &sigv4.Rules{Services: r.Services, Regions: regions, Now: v.now(), Required: required})
 	if err != nil {
 		return nil, refuse(err, "")
 	}

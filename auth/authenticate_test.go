@@ -24,6 +24,10 @@ func setHeader(name, value string) func(*Request) {
 	return func(r *Request) { r.Header[name] = []string{value} }
 }
 
+func signedOnly(r *Request) { r.Signed = true }
+
+func regions(names ...string) func(*Request) { return func(r *Request) { r.Regions = names } }
+
 func TestAuthenticate(t *testing.T) {
 	good := basicHeader(testID, testSecret)
 	token := tokenOf(t, testSession())
@@ -107,6 +111,11 @@ func TestAuthenticate(t *testing.T) {
 		{"signed, region too", signed(t, signing{id: testID, secret: testSecret, header: http.Header{"Lockstep-Region": {"us-west-2"}}}), nil, 0, testID, 1},
 		{"signed, token added", with(signed(t, ofKey(testID, testSecret)), setHeader("X-Amz-Security-Token", token)), nil, FailureMismatch, "", 0},
 		{"signed, token taken away", with(signed(t, ofSession(token)), func(r *Request) { delete(r.Header, "X-Amz-Security-Token") }), nil, FailureMismatch, "", 0},
+		{"signed, where only that is taken", with(signed(t, ofKey(testID, testSecret)), signedOnly), nil, 0, testID, 1},
+		{"right, where signatures only are taken", with(request(good), signedOnly), nil, FailureMissing, "", 0},
+		{"bearer, where signatures only are taken", with(request("Bearer "+token), signedOnly), nil, FailureMissing, "", 0},
+		{"signed for a region of the door's", with(signed(t, signing{id: testID, secret: testSecret, region: "eu-west-1"}), regions("eu-west-1")), nil, 0, testID, 1},
+		{"signed for a served region that is not the door's", with(signed(t, ofKey(testID, testSecret)), regions("eu-west-1")), nil, FailureMismatch, "", 0},
 		{"signature only", request("AWS4-HMAC-SHA256"), nil, FailureIncomplete, "", 0},
 		{"signature in lower case", with(signed(t, ofKey(testID, testSecret)), func(r *Request) {
 			r.Header.Set("Authorization", strings.ToLower(r.Header.Get("Authorization")))

@@ -42,13 +42,13 @@ func ParseKeyRef(s string) (KeyRef, error) {
 	}
 	if strings.HasPrefix(rest, "alias/") {
 		if !validAliasName(rest) {
-			return KeyRef{}, Errorf(CodeValidation, "Invalid keyId '%s'", Printable(s))
+			return KeyRef{}, Errorf(CodeInvalidKeyID, "Invalid keyId '%s'", Printable(s))
 		}
 		ref.Alias = rest
 		return ref, nil
 	}
 	if !validKeyID(rest) {
-		return KeyRef{}, Errorf(CodeValidation, "Invalid keyId '%s'", Printable(s))
+		return KeyRef{}, Errorf(CodeInvalidKeyID, "Invalid keyId '%s'", Printable(s))
 	}
 	ref.ID = rest
 	return ref, nil
@@ -76,7 +76,7 @@ func KeyIDBytes(id string) (raw [16]byte, err error) {
 		at += 2
 	}
 	if !ok {
-		return [16]byte{}, Errorf(CodeValidation, "Invalid keyId '%s'", Printable(id))
+		return [16]byte{}, Errorf(CodeInvalidKeyID, "Invalid keyId '%s'", Printable(id))
 	}
 	return raw, nil
 }

@@ -19,6 +19,7 @@ const (
 	CodeIncorrectKey         Code = "incorrect_key"         // the ciphertext names another key than the request
 	CodeInvalidSignature     Code = "invalid_signature"     // the signature is not one of the key, algorithm and message
 	CodeInvalidMac           Code = "invalid_mac"           // likewise a message authentication code
+	CodeInvalidKeyID         Code = "invalid_key_id"        // no key can have such an identifier, or the operation takes none of its form
 	CodeInvalidARN           Code = "invalid_arn"
 	CodeInvalidAliasName     Code = "invalid_alias_name"
 	CodeInvalidMarker        Code = "invalid_marker"
@@ -61,6 +62,8 @@ const (
 	CodeUnavailable          Code = "unavailable" // starting, stopping, quarantined, one record unreadable; Reason says
 	CodeOutcomeUnknown       Code = "outcome_unknown"
 	CodeInternal             Code = "internal"
+
+	CodeCustomKeyStoreNotFound Code = "custom_key_store_not_found" // of those outside the cluster, which are none
 )
 
 // Class groups codes by what a caller can do about them.
@@ -85,13 +88,13 @@ const (
 var classes = map[Code]Class{
 	CodeInvalidRequest: ClassInvalid, CodeValidation: ClassInvalid, CodeUnsupported: ClassInvalid,
 	CodeInvalidCiphertext: ClassInvalid, CodeIncorrectKey: ClassInvalid, CodeInvalidSignature: ClassInvalid, CodeInvalidMac: ClassInvalid,
-	CodeInvalidARN: ClassInvalid, CodeInvalidAliasName: ClassInvalid, CodeInvalidMarker: ClassInvalid, CodeInvalidTag: ClassInvalid,
+	CodeInvalidKeyID: ClassInvalid, CodeInvalidARN: ClassInvalid, CodeInvalidAliasName: ClassInvalid, CodeInvalidMarker: ClassInvalid, CodeInvalidTag: ClassInvalid,
 	CodeMalformedPolicy: ClassInvalid, CodeInvalidGrantID: ClassInvalid, CodeInvalidGrantToken: ClassInvalid,
 	CodeInvalidImportToken: ClassInvalid, CodeExpiredImportToken: ClassInvalid, CodeIncorrectKeyMaterial: ClassInvalid,
 	CodeInvalidIdentityToken: ClassInvalid, CodeDeleteConflict: ClassState,
 	CodeInvalidShare: ClassInvalid, CodeShareOtherCluster: ClassInvalid, CodeShareSuperseded: ClassInvalid,
 	CodeShareDuplicate: ClassInvalid, CodeShareWrong: ClassInvalid,
-	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound,
+	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound, CodeCustomKeyStoreNotFound: ClassNotFound,
 	CodeMethodNotAllowed: ClassMethod,
 	CodeKeyDisabled:      ClassState, CodeInvalidState: ClassState, CodeInvalidKeyUsage: ClassState, CodeAlreadyExists: ClassState,
 	CodeConflict: ClassState, CodeIdempotencyMismatch: ClassState, CodeAlreadyInitialized: ClassState,
@@ -186,7 +189,7 @@ func IsRefusal(err error) bool {
 	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState, CodeInvalidKeyUsage,
 		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag, CodeUnsupported,
 		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectKeyMaterial, CodeDryRun,
-		CodeInvalidIdentityToken, CodeDeleteConflict:
+		CodeInvalidIdentityToken, CodeDeleteConflict, CodeCustomKeyStoreNotFound:
 		return true
 	default:
 		return false

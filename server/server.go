@@ -23,6 +23,8 @@ import (
 
 	_ "golang.org/x/crypto/x509roots/fallback" // root certificates where the image has none
 
+	"github.com/lockstep-kms/lockstep/api/aws"
+	"github.com/lockstep-kms/lockstep/api/awskms"
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/rest"
 	"github.com/lockstep-kms/lockstep/api/sys"
@@ -199,6 +201,8 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	router := d.Router()
 	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
 	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
+	edge := aws.New(aws.Config{Service: svc, Door: d, Concurrency: cfg.Limits.MaxConcurrent})
+	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: awskms.New(edge).ServeHTTP}))
 	s.http = door.Server(d.Handler(router), s.log)
 
 	s.api = seams.APIListener

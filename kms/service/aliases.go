@@ -203,7 +203,7 @@ func checkListAliases(r *request, q *kms.ListAliasesRequest) (err error) {
 			return err
 		}
 		if r.key.Alias != "" {
-			return kms.Errorf(kms.CodeValidation, "Invalid keyId '%s'", kms.Printable(q.KeyID))
+			return kms.Errorf(kms.CodeInvalidKeyID, "Invalid keyId '%s'", kms.Printable(q.KeyID))
 		}
 	}
 	r.note("keyId", q.KeyID)

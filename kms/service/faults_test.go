@@ -98,7 +98,7 @@ func TestMalformedIsRefusedAtOnce(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
 	w.Break(servicetest.Faults{Confirm: func() error { return kms.Errorf(kms.CodeCannotConfirm, "") }})
 	for _, row := range []verdict{
-		{"", kms.OpEncrypt, &kms.EncryptRequest{KeyID: "x", Plaintext: []byte("p")}, kms.CodeValidation, ""},
+		{"", kms.OpEncrypt, &kms.EncryptRequest{KeyID: "x", Plaintext: []byte("p")}, kms.CodeInvalidKeyID, ""},
 		{"", kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte("garbage")}, kms.CodeInvalidCiphertext, ""},
 		{"", kms.OpCreateKey, &kms.CreateKeyRequest{KeySpec: "SM2"}, kms.CodeUnsupported, ""},
 		{"", kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "x"}, kms.CodeInvalidAliasName, ""},

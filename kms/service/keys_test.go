@@ -56,7 +56,7 @@ func TestControlDecisions(t *testing.T) {
 		{"move", kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a", TargetKeyID: other}, "", ""},
 		{"stay", kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a", TargetKeyID: other}, "", ""},
 		{"missing", kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/none", TargetKeyID: key}, kms.CodeNotFound, "is not found"},
-		{"by alias", kms.OpListAliases, &kms.ListAliasesRequest{KeyID: "alias/a"}, kms.CodeValidation, "Invalid keyId"},
+		{"by alias", kms.OpListAliases, &kms.ListAliasesRequest{KeyID: "alias/a"}, kms.CodeInvalidKeyID, "Invalid keyId"},
 		{"missing key", kms.OpListAliases, &kms.ListAliasesRequest{KeyID: "00000000-0000-4000-8000-000000000001"}, kms.CodeNotFound, ""},
 		{"page too large", kms.OpListAliases, &kms.ListAliasesRequest{Limit: 101}, kms.CodeValidation, "100"},
 		{"delete", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}, "", ""},

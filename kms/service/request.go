@@ -80,6 +80,9 @@ func (r *request) release() {
 func (r *request) run(ctx context.Context) (any, error) {
 	r.use = r.uses[r.op]
 	region, malformed := r.regionOf(r.call)
+	if malformed == nil {
+		malformed = r.call.Malformed
+	}
 	r.scope.Region, r.malformed = region, malformed
 	hold, err := r.Catalog.Hold()
 	if err != nil {

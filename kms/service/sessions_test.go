@@ -80,7 +80,7 @@ func signedBy(t testing.TB, at time.Time, id, secret, token string) func(*servic
 		}
 		q.Header.Set("Content-Length", fmt.Sprint(len(body)))
 		c.Auth = auth.Request{Method: q.Method, Host: q.URL.Host, RawPath: q.URL.EscapedPath(), Header: q.Header, BodySHA256: func() [32]byte { return sum },
-			Source: "192.0.2.1", Services: []string{"kms"}, Target: true}
+			Source: "192.0.2.1", Services: []string{"kms"}}
 	}
 }
 

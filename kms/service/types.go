@@ -34,6 +34,10 @@ type Call struct {
 	// no more: nobody is authenticated and Request is not looked at.
 	Refused error
 
+	// Malformed is what the door finds wrong with a request that it can read: the refusal of a caller who is
+	// authenticated. Request may be nil beside it.
+	Malformed error
+
 	Region    string // "" for the first served one
 	RequestID string
 	Source    string // the caller's address
