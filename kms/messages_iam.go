@@ -48,7 +48,7 @@ type (
 		Tags                     map[string]string `json:"tags,omitempty"`
 	}
 
-	// IdentityRequest names a user, group or role.
+	// IdentityRequest names a user, group or role. An AWS door may leave the name of a user to be the caller's.
 	IdentityRequest struct {
 		Name string `json:"-" path:"name"`
 	}

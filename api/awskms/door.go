@@ -59,7 +59,7 @@ func bind[In, Q, A, Out any](op *kms.Operation, request func(*In) (*Q, error), a
 
 // actions is the table of the door.
 func actions() []*action {
-	return slices.Concat(cryptoActions(), keyActions(), materialActions(), grantActions(), aliasActions(), taggingActions())
+	return slices.Concat(cryptoActions(), keyActions(), materialActions(), grantActions(), aliasActions(), storeActions(), taggingActions())
 }
 
 // Door serves AWS KMS's operations. It is safe for concurrent use.

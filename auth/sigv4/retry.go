@@ -37,7 +37,13 @@ func isInvocation(s string) bool {
 
 // Region returns the region that a request's signature is scoped to, "" when it has none that can be read. It proves
 // nothing: Parse decides whether the region may be named.
-func Region(h http.Header) string {
+func Region(h http.Header) string { return scoped(h, 2) }
+
+// Service returns the service that a request's signature is scoped to, as Region does.
+func Service(h http.Header) string { return scoped(h, 3) }
+
+// scoped returns an element of the scope.
+func scoped(h http.Header, n int) string {
 	values := h["Authorization"]
 	if len(values) != 1 || len(values[0]) > maxAuthorization {
 		return ""
@@ -47,7 +53,7 @@ func Region(h http.Header) string {
 		return ""
 	}
 	if parts := strings.Split(a.credential, "/"); len(parts) == 5 {
-		return parts[2]
+		return parts[n]
 	}
 	return ""
 }

@@ -191,7 +191,7 @@ func (r *request) identityEntry(i *kms.Identity) kms.IdentityEntry {
 // identityAnswer is the answer that carries an identity.
 func (r *request) identityAnswer(i *kms.Identity) any {
 	switch e := r.identityEntry(i); i.Type {
-	case kms.TypeUser:
+	case kms.TypeUser, kms.TypeRoot:
 		return &kms.UserAnswer{User: e}
 	case kms.TypeGroup:
 		return &kms.GroupAnswer{Group: e}
