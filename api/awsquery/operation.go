@@ -51,7 +51,7 @@ func operations() []*operation {
 	var all []*operation
 	for _, some := range [][]*operation{stsOperations(), userOperations(), accessKeyOperations(), groupOperations(), roleOperations(),
 		managedPolicyOperations(), attachmentOperations[ofUser](user), attachmentOperations[ofGroup](group), attachmentOperations[ofRole](role),
-		boundaryOperations[ofUser](user), boundaryOperations[ofRole](role), providerOperations()} {
+		boundaryOperations[ofUser](user), boundaryOperations[ofRole](role), providerOperations(), noneOperations()} {
 		all = append(all, some...)
 	}
 	return all
