@@ -88,11 +88,14 @@ func TestEveryOperation(t *testing.T) {
 	needed := map[string]string{"UserName": "ann", "GroupName": "g", "RoleName": "r", "PolicyName": "p", "RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "s1",
 		"WebIdentityToken": "a.b.c", "PolicyArn": "arn:aws:iam::111122223333:policy/p", "PolicyDocument": "{}", "AssumeRolePolicyDocument": "{}", "PermissionsBoundary": "arn:aws:iam::111122223333:policy/p",
 		"OpenIDConnectProviderArn": "arn:aws:iam::111122223333:oidc-provider/x", "Url": "https://x", "ClientID": "c", "AccessKeyId": "AKIAAAAAAAAAAAAAAAAA", "Status": "Active", "VersionId": "v1",
-		"Description": "d", "Tags": "", "TagKeys": "", "ThumbprintList": "", "ActionNames": ""}
+		"Description": "d", "Tags": "", "TagKeys": "", "ThumbprintList": "", "PolicySourceArn": "arn:aws:iam::111122223333:user/ann", "ActionNames.member.1": "kms:Encrypt"}
 	for _, o := range operations() {
 		shape, _ := o.decode(form{})
 		body := action(o.api, o.op.Name)
 		for _, name := range requiredOf(reflect.TypeOf(shape).Elem()) {
+			if name == "ActionNames" { // may not be empty
+				name += ".member.1"
+			}
 			value, ok := needed[name]
 			if !ok {
 				t.Errorf("%s: no value for %s", o.op.Name, name)
@@ -393,5 +396,39 @@ func TestRefusals(t *testing.T) {
 	}
 	if strings.Contains(refusalOf(sts, errors.New("foreign")).message, "foreign") {
 		t.Error("the message tells of the inside")
+	}
+}
+
+// A simulation asks the service about each action with each resource, and no more than it may.
+func TestSimulation(t *testing.T) {
+	ask := func(query string) string {
+		return action(iam, "SimulatePrincipalPolicy&PolicySourceArn=arn:aws:iam::111122223333:user/ann&ContextEntries.member.1.ContextKeyName=aws:SourceIp&ContextEntries.member.1.ContextKeyValues.member.1=192.0.2.1&ContextEntries.member.1.ContextKeyType=ip"+query)
+	}
+	f := &fake{answer: &kms.SimulateAnswer{Verdict: kms.Verdict{Decision: "allowed", Source: "identity policy", PolicyID: "arn:aws:iam::111122223333:user/ann p"}}}
+	w := send(f, ofIAM, "/", ask("&ActionNames.member.1=kms:Encrypt&ActionNames.member.2=kms:Decrypt&ResourceArns.member.1=arn:a&ResourceArns.member.2=arn:b"))
+	text := w.Body.String()
+	if w.Code != 200 || elements(text, "EvalActionName") != "kms:Encrypt kms:Encrypt kms:Decrypt kms:Decrypt" || elements(text, "EvalResourceName") != "arn:a arn:b arn:a arn:b" ||
+		elements(text, "SourcePolicyType") != "user user user user" {
+		t.Errorf("%d %s", w.Code, text)
+	}
+	last := f.call.Request.(*kms.SimulateRequest)
+	if last.Action != "kms:Decrypt" || last.Resource != "arn:b" || !slices.Equal(last.Context["aws:SourceIp"], []string{"192.0.2.1"}) {
+		t.Errorf("asked %+v", last)
+	}
+	var many strings.Builder
+	for i := range 11 {
+		fmt.Fprintf(&many, "&ActionNames.member.%d=kms:Encrypt&ResourceArns.member.%d=arn:a", i+1, i+1)
+	}
+	f = &fake{}
+	if w := send(f, ofIAM, "/", ask(many.String())); w.Code != 400 || errorOf(t, w).Code != "ValidationError" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for source, want := range map[string]string{"arn:aws:iam::1:policy/p": "user-managed", "arn:aws:iam::1:group/g p": "group", "arn:aws:iam::1:role/r p": "role"} {
+		if got := policyType(&kms.Verdict{PolicyID: source, Source: "identity policy"}); got != want {
+			t.Errorf("%s: %s", source, got)
+		}
+	}
+	if policyType(&kms.Verdict{PolicyID: "arn:aws:kms:us-east-1:1:key/k", Source: "key policy"}) != "resource" {
+		t.Error("a key policy is no policy of a resource")
 	}
 }
