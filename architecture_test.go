@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -12,6 +13,10 @@ import (
 )
 
 const module = "github.com/lockstep-kms/lockstep"
+
+// nested is the directory of the one module beside the product's: tests with clients of others, which reach the product
+// through its command line and its doors, and import nothing of it.
+const nested = "integration/clients"
 
 // imports is the whole import graph of the product: for each package, what of this module it may
 // import. docs/architecture.md explains the arrows. A package that is not in the table fails the
@@ -88,6 +93,9 @@ func TestImportRules(t *testing.T) {
 		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
 			return filepath.SkipDir
 		}
+		if d.IsDir() && filepath.ToSlash(path) == nested {
+			return filepath.SkipDir
+		}
 		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
@@ -125,5 +133,41 @@ func TestImportRules(t *testing.T) {
 	}
 	if len(seen) < 10 {
 		t.Fatalf("only %d packages were found: the walk does not see the module", len(seen))
+	}
+}
+
+// TestNestedModule holds the nested module to what excuses it from the import table: it is a module of its own, and
+// it neither requires the product's module nor imports a package of it.
+func TestNestedModule(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(nested, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return err
+		}
+		files++
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			target, _ := strconv.Unquote(spec.Path.Value)
+			if (target == module || strings.HasPrefix(target, module+"/")) && !strings.HasPrefix(target, module+"/"+nested+"/") {
+				t.Errorf("%s imports %s", path, target)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files == 0 {
+		t.Error("the nested module has no source file")
+	}
+	goMod, err := os.ReadFile(filepath.Join(nested, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(string(goMod), "module "+module+"/"+nested+"\n") || strings.Contains(string(goMod), "replace") {
+		t.Errorf("%s/go.mod names another module or replaces one", nested)
 	}
 }
