@@ -300,6 +300,8 @@ func forOperators(victim *tenant, node string) map[*kms.Operation]func(context.C
 
 // namesNobody are the operations whose request names no object: what they answer is checked instead.
 var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.OpGetCallerIdentity,
+	kms.OpCreateCustomKeyStore, kms.OpUpdateCustomKeyStore, kms.OpDeleteCustomKeyStore, kms.OpConnectCustomKeyStore, kms.OpDisconnectCustomKeyStore, // there are no stores
+	kms.OpDescribeCustomKeyStores,
 	kms.OpCreateGroup, kms.OpCreatePolicy, kms.OpCreateOIDCProvider, kms.OpCreateTrustAnchor, kms.OpListOIDCProviders, kms.OpListTrustAnchors}
 
 // TestTenantsAreApart lets two tenants walk every operation there is against each other's objects, on
@@ -438,6 +440,7 @@ func (n *tenant) seesItself(t *testing.T, other *tenant) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		n.hasNoKeyStores(t, cl)
 		var ids []string
 		for _, k := range page.Keys {
 			ids = append(ids, k.KeyID)
@@ -470,6 +473,29 @@ func (n *tenant) seesItself(t *testing.T, other *tenant) {
 	}
 	if err := cl.DeleteAlias(ctx, &kms.DeleteAliasRequest{AliasName: other.own.alias}); err != nil {
 		t.Error(err)
+	}
+}
+
+// hasNoKeyStores sees that no key store outside the cluster is made, changed or listed, whatever name it has.
+func (n *tenant) hasNoKeyStores(t *testing.T, cl *client.Client) {
+	t.Helper()
+	ctx, id := background(t), "cks-"+rand.Text()
+	stores, err := cl.DescribeCustomKeyStores(ctx, &kms.DescribeCustomKeyStoresRequest{})
+	if err != nil || stores.CustomKeyStores == nil || len(stores.CustomKeyStores) > 0 {
+		t.Errorf("the key stores are %+v, %v", stores, err)
+	}
+	if _, err := cl.DescribeCustomKeyStores(ctx, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreID: id}); kms.CodeOf(err) != kms.CodeCustomKeyStoreNotFound {
+		t.Errorf("one key store: %v", err)
+	}
+	one := &kms.CustomKeyStoreRequest{CustomKeyStoreID: id}
+	_, created := cl.CreateCustomKeyStore(ctx, &kms.CreateCustomKeyStoreRequest{CustomKeyStoreName: id})
+	for what, err := range map[string]error{
+		"create": created, "update": cl.UpdateCustomKeyStore(ctx, &kms.UpdateCustomKeyStoreRequest{CustomKeyStoreID: id}),
+		"delete": cl.DeleteCustomKeyStore(ctx, one), "connect": cl.ConnectCustomKeyStore(ctx, one), "disconnect": cl.DisconnectCustomKeyStore(ctx, one),
+	} {
+		if kms.CodeOf(err) != kms.CodeUnsupported {
+			t.Errorf("%s a key store: %v", what, err)
+		}
 	}
 }
 

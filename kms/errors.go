@@ -62,6 +62,8 @@ const (
 	CodeUnavailable          Code = "unavailable" // starting, stopping, quarantined, one record unreadable; Reason says
 	CodeOutcomeUnknown       Code = "outcome_unknown"
 	CodeInternal             Code = "internal"
+
+	CodeCustomKeyStoreNotFound Code = "custom_key_store_not_found" // of those outside the cluster, which are none
 )
 
 // Class groups codes by what a caller can do about them.
@@ -92,7 +94,7 @@ var classes = map[Code]Class{
 	CodeInvalidIdentityToken: ClassInvalid, CodeDeleteConflict: ClassState,
 	CodeInvalidShare: ClassInvalid, CodeShareOtherCluster: ClassInvalid, CodeShareSuperseded: ClassInvalid,
 	CodeShareDuplicate: ClassInvalid, CodeShareWrong: ClassInvalid,
-	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound,
+	CodeUnauthenticated: ClassUnauthenticated, CodeAccessDenied: ClassDenied, CodeNotFound: ClassNotFound, CodeCustomKeyStoreNotFound: ClassNotFound,
 	CodeMethodNotAllowed: ClassMethod,
 	CodeKeyDisabled:      ClassState, CodeInvalidState: ClassState, CodeInvalidKeyUsage: ClassState, CodeAlreadyExists: ClassState,
 	CodeConflict: ClassState, CodeIdempotencyMismatch: ClassState, CodeAlreadyInitialized: ClassState,
@@ -187,7 +189,7 @@ func IsRefusal(err error) bool {
 	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState, CodeInvalidKeyUsage,
 		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag, CodeUnsupported,
 		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectKeyMaterial, CodeDryRun,
-		CodeInvalidIdentityToken, CodeDeleteConflict:
+		CodeInvalidIdentityToken, CodeDeleteConflict, CodeCustomKeyStoreNotFound:
 		return true
 	default:
 		return false

@@ -45,7 +45,7 @@ func (SensitiveString) LogValue() slog.Value { return slog.StringValue(redacted)
 // Requests and answers of the operations. The json names are those of the REST door; a field
 // tagged `path` is filled from the path, one tagged `query` from the query string, and neither is
 // accepted in a body. Doors with other spellings derive them from the Go names, which are AWS's. Here are
-// those of aliases, accounts, settings and the cluster; messages_keys.go and messages_crypto.go have the others.
+// those of aliases, accounts, settings and the cluster; messages_keys.go, messages_crypto.go, messages_stores.go and messages_iam.go have the others.
 type (
 	// CreateAliasRequest names a key. AliasName has the prefix "alias/".
 	CreateAliasRequest struct {

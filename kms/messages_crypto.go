@@ -115,8 +115,9 @@ type (
 
 	// GenerateRandomRequest asks for 1-1024 random bytes.
 	GenerateRandomRequest struct {
-		NumberOfBytes *int      `json:"number_of_bytes"`
-		Recipient     Recipient `json:"recipient,omitempty"`
+		NumberOfBytes    *int      `json:"number_of_bytes"`
+		CustomKeyStoreID string    `json:"custom_key_store_id,omitempty"` // refused: see messages_stores.go
+		Recipient        Recipient `json:"recipient,omitempty"`
 	}
 
 	// GenerateRandomAnswer carries random bytes.

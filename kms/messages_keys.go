@@ -14,6 +14,8 @@ type (
 		Tags                           map[string]string `json:"tags,omitempty"`
 		Policy                         PolicyDocument    `json:"policy,omitempty"`
 		BypassPolicyLockoutSafetyCheck bool              `json:"bypass_policy_lockout_safety_check,omitempty"`
+		CustomKeyStoreID               string            `json:"custom_key_store_id,omitempty"` // refused: see messages_stores.go
+		XksKeyID                       string            `json:"xks_key_id,omitempty"`          // likewise
 	}
 
 	// KeyRequest names one key by id, key ARN, alias name or alias ARN.

@@ -25,7 +25,7 @@ type Operation struct {
 	Action   string // the policy action, "kms:Encrypt"
 	Source   string // the audit eventSource, "kms.amazonaws.com"
 	Resource ResourceKind
-	Mutates  bool      // proposes a Raft entry; false also means readOnly in the audit record
+	Mutates  bool      // asks for a change, in general of a Raft entry; false also means readOnly in the audit record
 	Revokes  bool      // takes rights away: waits for every member (promise 3)
 	Crypto   bool      // served from the opened catalog under the lease, without a read index
 	Used     bool      // a success counts as a use of the key (GetKeyLastUsage)
@@ -80,6 +80,12 @@ func crypto[Request, Answer any](name string, usage KeyUsage) *Operation {
 	o := reads[Request, Answer](name)
 	o.Crypto, o.Used, o.Usage, o.States, o.Foreign = true, true, usage, StatesUse, true
 	return o
+}
+
+// store declares what changes a key store outside the cluster. None is served: whoever may ask is refused, and nothing
+// is proposed.
+func store[Request any](name string) *Operation {
+	return op[Request, Empty](Operation{Name: name, Action: "kms:" + name, Source: sourceKMS, Resource: ResourceAccount, Mutates: true})
 }
 
 // foreign lets an operation take keys of other accounts, as the AWS page of each says under "Cross-account use".
@@ -161,6 +167,15 @@ var (
 	OpListAliases = op[ListAliasesRequest, ListAliasesAnswer](Operation{
 		Name: "ListAliases", Action: "kms:ListAliases", Source: sourceKMS, Resource: ResourceAccount})
 
+	OpCreateCustomKeyStore = op[CreateCustomKeyStoreRequest, CreateCustomKeyStoreAnswer](Operation{
+		Name: "CreateCustomKeyStore", Action: "kms:CreateCustomKeyStore", Source: sourceKMS, Resource: ResourceAccount, Mutates: true, Created: true})
+	OpUpdateCustomKeyStore     = store[UpdateCustomKeyStoreRequest]("UpdateCustomKeyStore")
+	OpDeleteCustomKeyStore     = store[CustomKeyStoreRequest]("DeleteCustomKeyStore")
+	OpConnectCustomKeyStore    = store[CustomKeyStoreRequest]("ConnectCustomKeyStore")
+	OpDisconnectCustomKeyStore = store[CustomKeyStoreRequest]("DisconnectCustomKeyStore")
+	OpDescribeCustomKeyStores  = op[DescribeCustomKeyStoresRequest, DescribeCustomKeyStoresAnswer](Operation{
+		Name: "DescribeCustomKeyStores", Action: "kms:DescribeCustomKeyStores", Source: sourceKMS, Resource: ResourceAccount})
+
 	OpGetCallerIdentity = op[Empty, CallerIdentityAnswer](Operation{
 		Name: "GetCallerIdentity", Action: "sts:GetCallerIdentity", Source: sourceSTS, Resource: ResourceNone})
 
@@ -197,6 +212,7 @@ var keyOperations = []*Operation{
 	OpEncrypt, OpDecrypt, OpReEncrypt, OpGenerateDataKey, OpGenerateDataKeyWithoutPlaintext, OpGenerateDataKeyPair, OpGenerateDataKeyPairWithoutPlaintext,
 	OpSign, OpVerify, OpGenerateMac, OpVerifyMac, OpGetPublicKey, OpDeriveSharedSecret, OpEncapsulate, OpDecapsulate, OpGenerateRandom,
 	OpCreateAlias, OpUpdateAlias, OpDeleteAlias, OpListAliases,
+	OpCreateCustomKeyStore, OpUpdateCustomKeyStore, OpDeleteCustomKeyStore, OpDescribeCustomKeyStores, OpConnectCustomKeyStore, OpDisconnectCustomKeyStore,
 	OpGetCallerIdentity,
 	OpCreateAccount, OpListAccounts, OpDisableAccount,
 	OpGetSetting, OpPutSetting, OpReadMembers, OpAllowMember, OpRemoveMember, OpSeal,

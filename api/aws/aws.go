@@ -139,8 +139,7 @@ func retryAfter(err error) time.Duration {
 		return 0
 	}
 	e := kms.AsError(err)
-	switch e.Code.Class() {
-	case kms.ClassUnavailable, kms.ClassThrottled:
+	if e.Code.Class() == kms.ClassUnavailable || e.Code == kms.CodeThrottled {
 		return max(time.Second, e.RetryAfter)
 	}
 	return 0

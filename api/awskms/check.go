@@ -199,8 +199,7 @@ func checkMembers(found *findings, prefix string, v reflect.Value, members []mem
 		field := v.Field(m.index)
 		if field.Kind() == reflect.Pointer && !field.IsNil() {
 			field = field.Elem()
-		}
-		if field.IsZero() && !present(field, m, body) {
+		} else if field.IsZero() && !present(field, m, body) {
 			if m.required {
 				found.add(" null", prefix+m.name, "Member must not be null")
 			}
@@ -210,16 +209,10 @@ func checkMembers(found *findings, prefix string, v reflect.Value, members []mem
 	}
 }
 
-// present reports whether a zero value was sent. A number or a boolean that can be absent is a pointer, and what is
-// absent of a blob, list or map is nil; only of text does the body have to be asked.
+// present reports whether a zero value was sent. What is absent of a pointer, blob, list or map is nil; of text the body
+// has to be asked.
 func present(v reflect.Value, m *member, body []byte) bool {
-	switch v.Kind() {
-	case reflect.String:
-		return bytes.Contains(body, m.sent) && names(body, m.sent)
-	case reflect.Pointer, reflect.Slice, reflect.Map:
-		return false
-	}
-	return v.Kind() != reflect.Struct
+	return v.Kind() == reflect.String && bytes.Contains(body, m.sent) && names(body, m.sent)
 }
 
 // names reports whether a JSON object has a member of a quoted name that is not null.

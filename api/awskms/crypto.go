@@ -43,22 +43,36 @@ func cryptoActions() []*action {
 			func(in *dataKeyInput) (*kms.GenerateDataKeyRequest, error) {
 				return &kms.GenerateDataKeyRequest{KeyID: in.KeyID, KeySpec: in.KeySpec, NumberOfBytes: in.NumberOfBytes,
 					EncryptionContext: in.EncryptionContext, GrantTokens: in.GrantTokens, DryRun: in.DryRun, Recipient: in.Recipient.asked()}, nil
-			}, dataKeyOf),
+			},
+			func(_ *kms.GenerateDataKeyRequest, a *kms.GenerateDataKeyAnswer) *dataKeyOutput {
+				return &dataKeyOutput{CiphertextBlob: a.CiphertextBlob, Plaintext: a.Plaintext, KeyID: a.KeyID, KeyMaterialID: a.KeyMaterialID}
+			}),
 		bind(kms.OpGenerateDataKeyWithoutPlaintext,
 			func(in *sealedDataKeyInput) (*kms.GenerateDataKeyRequest, error) {
 				return &kms.GenerateDataKeyRequest{KeyID: in.KeyID, KeySpec: in.KeySpec, NumberOfBytes: in.NumberOfBytes,
 					EncryptionContext: in.EncryptionContext, GrantTokens: in.GrantTokens, DryRun: in.DryRun, WithoutPlaintext: true}, nil
-			}, dataKeyOf),
+			},
+			func(_ *kms.GenerateDataKeyRequest, a *kms.GenerateDataKeyAnswer) *sealedDataKeyOutput {
+				return &sealedDataKeyOutput{CiphertextBlob: a.CiphertextBlob, KeyID: a.KeyID, KeyMaterialID: a.KeyMaterialID}
+			}),
 		bind(kms.OpGenerateDataKeyPair,
 			func(in *keyPairInput) (*kms.GenerateDataKeyPairRequest, error) {
 				return &kms.GenerateDataKeyPairRequest{KeyID: in.KeyID, KeyPairSpec: kms.KeySpec(in.KeyPairSpec),
 					EncryptionContext: in.EncryptionContext, GrantTokens: in.GrantTokens, DryRun: in.DryRun, Recipient: in.Recipient.asked()}, nil
-			}, keyPairOf),
+			},
+			func(_ *kms.GenerateDataKeyPairRequest, a *kms.GenerateDataKeyPairAnswer) *keyPairOutput {
+				return &keyPairOutput{PrivateKeyCiphertextBlob: a.PrivateKeyCiphertextBlob, PrivateKeyPlaintext: a.PrivateKeyPlaintext,
+					PublicKey: a.PublicKey, KeyID: a.KeyID, KeyPairSpec: a.KeyPairSpec, KeyMaterialID: a.KeyMaterialID}
+			}),
 		bind(kms.OpGenerateDataKeyPairWithoutPlaintext,
 			func(in *sealedKeyPairInput) (*kms.GenerateDataKeyPairRequest, error) {
 				return &kms.GenerateDataKeyPairRequest{KeyID: in.KeyID, KeyPairSpec: kms.KeySpec(in.KeyPairSpec),
 					EncryptionContext: in.EncryptionContext, GrantTokens: in.GrantTokens, DryRun: in.DryRun, WithoutPlaintext: true}, nil
-			}, keyPairOf),
+			},
+			func(_ *kms.GenerateDataKeyPairRequest, a *kms.GenerateDataKeyPairAnswer) *sealedKeyPairOutput {
+				return &sealedKeyPairOutput{PrivateKeyCiphertextBlob: a.PrivateKeyCiphertextBlob, PublicKey: a.PublicKey, KeyID: a.KeyID,
+					KeyPairSpec: a.KeyPairSpec, KeyMaterialID: a.KeyMaterialID}
+			}),
 		bind(kms.OpGenerateRandom,
 			func(in *randomInput) (*kms.GenerateRandomRequest, error) {
 				if in.CustomKeyStoreID != "" {
@@ -130,13 +144,4 @@ func cryptoActions() []*action {
 				return &decapsulateOutput{EncapsulationAlgorithm: a.EncapsulationAlgorithm, KeyID: a.KeyID, SharedSecret: a.SharedSecret}
 			}),
 	}
-}
-
-func dataKeyOf(_ *kms.GenerateDataKeyRequest, a *kms.GenerateDataKeyAnswer) *dataKeyOutput {
-	return &dataKeyOutput{CiphertextBlob: a.CiphertextBlob, Plaintext: a.Plaintext, KeyID: a.KeyID, KeyMaterialID: a.KeyMaterialID}
-}
-
-func keyPairOf(_ *kms.GenerateDataKeyPairRequest, a *kms.GenerateDataKeyPairAnswer) *keyPairOutput {
-	return &keyPairOutput{PrivateKeyCiphertextBlob: a.PrivateKeyCiphertextBlob, PrivateKeyPlaintext: a.PrivateKeyPlaintext, PublicKey: a.PublicKey,
-		KeyID: a.KeyID, KeyPairSpec: a.KeyPairSpec, KeyMaterialID: a.KeyMaterialID}
 }

@@ -45,7 +45,7 @@ func (e *epoch) UnmarshalJSON(raw []byte) error {
 		return nil
 	}
 	seconds, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.Abs(seconds) > 253402300799 { // the year 9999
+	if err != nil || !(math.Abs(seconds) <= 253402300799) { // the year 9999
 		return errors.New("no number of seconds")
 	}
 	*e = epoch(math.Round(seconds * 1000))

@@ -214,17 +214,18 @@ func rotation(r kms.RotationEntry) rotationEntry {
 		KeyMaterialState: r.KeyMaterialState, ExpirationModel: r.ExpirationModel, ValidTo: maybe(r.ValidTo), RotationDate: maybe(r.RotationDate), RotationType: r.RotationType}
 }
 
-// tagMap refuses a tag key that is given twice: one of the two values would be lost.
-func tagMap(list []tag) (map[string]string, error) {
+// tagMap makes a map of tags that keep their constraints. A key that is given twice is refused: one of the two values
+// would be lost.
+func tagMap(list []tagMember) (map[string]string, error) {
 	if list == nil {
 		return nil, nil
 	}
 	tags := make(map[string]string, len(list))
 	for _, t := range list {
-		if _, twice := tags[t.TagKey]; twice {
+		if _, twice := tags[*t.TagKey]; twice {
 			return nil, kms.Errorf(kms.CodeInvalidTag, "Duplicate tag keys")
 		}
-		tags[t.TagKey] = t.TagValue
+		tags[*t.TagKey] = *t.TagValue
 	}
 	return tags, nil
 }

@@ -194,6 +194,12 @@ type (
 		KeyMaterialID          string        `json:"KeyMaterialId,omitempty"`
 	}
 
+	sealedDataKeyOutput struct {
+		CiphertextBlob []byte `json:"CiphertextBlob,omitempty"`
+		KeyID          string `json:"KeyId,omitempty"`
+		KeyMaterialID  string `json:"KeyMaterialId,omitempty"`
+	}
+
 	keyPairOutput struct {
 		PrivateKeyCiphertextBlob []byte        `json:"PrivateKeyCiphertextBlob,omitempty"`
 		PrivateKeyPlaintext      kms.Sensitive `json:"PrivateKeyPlaintext,omitempty"`
@@ -202,6 +208,14 @@ type (
 		KeyPairSpec              kms.KeySpec   `json:"KeyPairSpec,omitempty"`
 		CiphertextForRecipient   []byte        `json:"CiphertextForRecipient,omitempty"`
 		KeyMaterialID            string        `json:"KeyMaterialId,omitempty"`
+	}
+
+	sealedKeyPairOutput struct {
+		PrivateKeyCiphertextBlob []byte      `json:"PrivateKeyCiphertextBlob,omitempty"`
+		PublicKey                []byte      `json:"PublicKey,omitempty"`
+		KeyID                    string      `json:"KeyId,omitempty"`
+		KeyPairSpec              kms.KeySpec `json:"KeyPairSpec,omitempty"`
+		KeyMaterialID            string      `json:"KeyMaterialId,omitempty"`
 	}
 
 	randomOutput struct {

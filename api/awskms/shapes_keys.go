@@ -2,10 +2,16 @@ package awskms
 
 import "github.com/lockstep-kms/lockstep/kms"
 
-// tag is a tag of a key.
+// tagMember is a tag that is sent. Its members are pointers, since inside of a list the body is not asked what is absent.
+type tagMember struct {
+	TagKey   *string `json:"TagKey" aws:"TagKey,required"`
+	TagValue *string `json:"TagValue" aws:"TagValue,required"`
+}
+
+// tag is a tag that is answered.
 type tag struct {
-	TagKey   string `json:"TagKey" aws:"TagKey,required"`
-	TagValue string `json:"TagValue" aws:"TagValue,required"`
+	TagKey   string `json:"TagKey"`
+	TagValue string `json:"TagValue"`
 }
 
 // Input shapes about keys: what they are, their lifecycle, policies, tags and material.
@@ -23,7 +29,7 @@ type (
 		Origin                         kms.Origin   `json:"Origin"`
 		CustomKeyStoreID               string       `json:"CustomKeyStoreId" aws:"StoreID"`
 		BypassPolicyLockoutSafetyCheck bool         `json:"BypassPolicyLockoutSafetyCheck"`
-		Tags                           []tag        `json:"Tags"`
+		Tags                           []tagMember  `json:"Tags"`
 		MultiRegion                    bool         `json:"MultiRegion"`
 		XksKeyID                       string       `json:"XksKeyId" aws:"XksKey"`
 	}
@@ -73,8 +79,8 @@ type (
 	}
 
 	tagInput struct {
-		KeyID string `json:"KeyId" aws:",required,key"`
-		Tags  []tag  `json:"Tags" aws:",required"`
+		KeyID string      `json:"KeyId" aws:",required,key"`
+		Tags  []tagMember `json:"Tags" aws:",required"`
 	}
 
 	untagInput struct {
@@ -104,7 +110,7 @@ type (
 		KeyID                  string              `json:"KeyId" aws:",required,key"`
 		ImportToken            []byte              `json:"ImportToken" aws:"Blob,required"`
 		EncryptedKeyMaterial   []byte              `json:"EncryptedKeyMaterial" aws:"Blob,required"`
-		ValidTo                epoch               `json:"ValidTo,format:unix"`
+		ValidTo                epoch               `json:"ValidTo"`
 		ExpirationModel        kms.ExpirationModel `json:"ExpirationModel"`
 		ImportType             kms.ImportType      `json:"ImportType"`
 		KeyMaterialDescription string              `json:"KeyMaterialDescription" aws:"MaterialNote"`
@@ -117,12 +123,12 @@ type (
 	}
 
 	replicateInput struct {
-		KeyID                          string `json:"KeyId" aws:",required,key"`
-		ReplicaRegion                  string `json:"ReplicaRegion" aws:"Region,required"`
-		Policy                         string `json:"Policy" aws:"Policy"`
-		BypassPolicyLockoutSafetyCheck bool   `json:"BypassPolicyLockoutSafetyCheck"`
-		Description                    string `json:"Description" aws:"Description"`
-		Tags                           []tag  `json:"Tags"`
+		KeyID                          string      `json:"KeyId" aws:",required,key"`
+		ReplicaRegion                  string      `json:"ReplicaRegion" aws:"Region,required"`
+		Policy                         string      `json:"Policy" aws:"Policy"`
+		BypassPolicyLockoutSafetyCheck bool        `json:"BypassPolicyLockoutSafetyCheck"`
+		Description                    string      `json:"Description" aws:"Description"`
+		Tags                           []tagMember `json:"Tags"`
 	}
 
 	primaryInput struct {

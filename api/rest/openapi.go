@@ -133,6 +133,7 @@ var pathHelp = map[string]string{
 	"account":    "A 12-digit account id.",
 	"id":         "An access key id.",
 	"policy":     "The ARN of a managed policy, percent-encoded.",
+	"store":      "A key store's id.",
 	"provider":   "An ARN, a trust anchor's name or an issuer's URL without \"https://\", percent-encoded.",
 }
 
@@ -149,6 +150,9 @@ var queryHelp = map[string]string{
 	"policy_name":          "The name of the inline policy.",
 	"version_id":           "The version, such as v1; default is the default version.",
 	"include_key_material": "ROTATIONS_ONLY (default) or ALL_KEY_MATERIAL: first and imported material too.",
+
+	"custom_key_store_id":   "Only the key store of this id.",
+	"custom_key_store_name": "Only the key store of this name.",
 }
 
 func jsonContent(schema object) object {
@@ -227,6 +231,9 @@ var enums = map[reflect.Type]any{
 	reflect.TypeFor[kms.RotationType]():           kms.RotationTypes,
 	reflect.TypeFor[kms.GrantOperation]():         kms.GrantOperations,
 	reflect.TypeFor[kms.AccessKeyStatus]():        kms.AccessKeyStatuses,
+	reflect.TypeFor[kms.CustomKeyStoreType]():     kms.CustomKeyStoreTypes,
+	reflect.TypeFor[kms.XksProxyConnectivity]():   kms.XksProxyConnectivities,
+	reflect.TypeFor[kms.ConnectionState]():        kms.ConnectionStates,
 }
 
 // fieldEnums lists what a field takes of its type's spellings, by the member's name.

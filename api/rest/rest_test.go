@@ -89,7 +89,7 @@ func errorOf(t *testing.T, w *httptest.ResponseRecorder) wire.ErrorDetail {
 // sample returns a path of the route with every variable filled.
 func sample(rt wire.Route) string {
 	return strings.NewReplacer("{key}", "alias%2Fapp", "{name}", "thing", "{account}", "111122223333",
-		"{id}", "AKIATEST", "{policy}", "arn:aws:iam::111122223333:policy%2Fp", "{provider}", "issuer.example%2Frealm").Replace(rt.Path)
+		"{id}", "AKIATEST", "{store}", "cks-1", "{policy}", "arn:aws:iam::111122223333:policy%2Fp", "{provider}", "issuer.example%2Frealm").Replace(rt.Path)
 }
 
 func TestEveryOperationHasARoute(t *testing.T) {

@@ -30,7 +30,7 @@ type Route struct {
 func Routes() []Route { return append(operationRoutes(), SystemRoutes()...) }
 
 func operationRoutes() []Route {
-	return slices.Concat(cryptoRoutes(), keyRoutes(), nameRoutes(), clusterRoutes(), identityRoutes())
+	return slices.Concat(cryptoRoutes(), keyRoutes(), nameRoutes(), storeRoutes(), clusterRoutes(), identityRoutes())
 }
 
 func cryptoRoutes() []Route {
@@ -102,6 +102,18 @@ func nameRoutes() []Route {
 		of(kms.OpListAliases, "GET", "/v1/aliases", "Lists aliases, of one key if key_id names it."),
 		alias(of(kms.OpUpdateAlias, "PUT", "/v1/aliases/{name}", "Moves an alias to another key.")),
 		alias(of(kms.OpDeleteAlias, "DELETE", "/v1/aliases/{name}", "Deletes an alias; its key stays.")),
+	}
+}
+
+// storeRoutes are those of key stores outside the cluster.
+func storeRoutes() []Route {
+	return []Route{
+		of(kms.OpCreateCustomKeyStore, "POST", "/v1/custom-key-stores", "Creates a key store outside the cluster: none is served, so it is refused."),
+		of(kms.OpDescribeCustomKeyStores, "GET", "/v1/custom-key-stores", "Lists the key stores outside the cluster: none is served, so there are none."),
+		of(kms.OpUpdateCustomKeyStore, "PUT", "/v1/custom-key-stores/{store}", "Changes a key store outside the cluster: none is served, so it is refused."),
+		of(kms.OpDeleteCustomKeyStore, "DELETE", "/v1/custom-key-stores/{store}", "Deletes a key store outside the cluster: none is served, so it is refused."),
+		of(kms.OpConnectCustomKeyStore, "POST", "/v1/custom-key-stores/{store}/connect-custom-key-store", "Connects a key store outside the cluster: none is served, so it is refused."),
+		of(kms.OpDisconnectCustomKeyStore, "POST", "/v1/custom-key-stores/{store}/disconnect-custom-key-store", "Disconnects a key store outside the cluster: none is served, so it is refused."),
 	}
 }
 

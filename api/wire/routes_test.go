@@ -38,6 +38,7 @@ var named = map[*kms.Operation][]string{
 	kms.OpSeal:                {"POST /v1/sys/seal"},
 
 	kms.OpGetAccessKeyLastUsed:      {"GET /v1/access-keys/{id}/get-access-key-last-used"},
+	kms.OpDescribeCustomKeyStores:   {"GET /v1/custom-key-stores"},
 	kms.OpRevokeSessions:            {"POST /v1/roles/{name}/revoke-sessions"},
 	kms.OpSimulatePrincipalPolicy:   {"POST /v1/policy/simulate"},
 	kms.OpWhoCan:                    {"POST /v1/keys/{key}/who-can"},
@@ -55,9 +56,10 @@ func kebab(name string) string {
 	return strings.ToLower(wordAfter.ReplaceAllString(wordEnd.ReplaceAllString(name, "$1-$2"), "$1-$2"))
 }
 
-// families are what operations on identities, policies and providers stand under: the first one whose word is in
+// families are what operations on identities, policies, providers and key stores stand under: the first one whose word is in
 // the operation's name. noun is what Create, Get, List, Update and Delete name, if they do.
 var families = []struct{ word, noun, all, one string }{
+	{"CustomKeyStore", "CustomKeyStore", "/v1/custom-key-stores", "/v1/custom-key-stores/{store}"},
 	{"ForUser", "", "", "/v1/users/{name}"},
 	{"Group", "Group", "/v1/groups", "/v1/groups/{name}"},
 	{"Role", "Role", "/v1/roles", "/v1/roles/{name}"},
@@ -74,7 +76,7 @@ func ruled(op *kms.Operation) string {
 	if strings.HasPrefix(op.Name, "Get") && op != kms.OpGetParametersForImport || strings.HasPrefix(op.Name, "List") {
 		method = "GET"
 	}
-	if op.Resource != kms.ResourceIdentity {
+	if op.Resource != kms.ResourceIdentity && !strings.Contains(op.Name, "CustomKeyStore") {
 		return method + " /v1/keys/{key}/" + kebab(op.Name)
 	}
 	for _, f := range families {
@@ -100,7 +102,7 @@ func ruled(op *kms.Operation) string {
 
 // Paths are part of the outside contract: an operation stands under its key, named as AWS names it in
 // kebab-case, with GET where it only reads, unless the contract names it otherwise. One on identities stands under
-// its user, group, role, policy or provider; what makes, describes, lists, updates or deletes one of those is a
+// its user, group, role, policy or provider, one on key stores under its store; what makes, describes, lists, updates or deletes one of those is a
 // method of its path. GetParametersForImport makes a token, so that it is no read although it changes nothing that
 // is kept.
 func TestPathsFollowTheRule(t *testing.T) {

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -103,6 +104,8 @@ func run(ctx context.Context, o options) (err error) {
 		{name: minimal, url: "http://" + address + "/v1/keys/k/encrypt", pid: floor.PID()},
 		{name: "lockstep", url: s.follower.URL + "/v1/keys/" + s.key + "/encrypt", pid: s.follower.PID, credential: &root},
 		{name: "sigv4", url: s.follower.URL + "/v1/keys/" + s.guarded + "/encrypt", pid: s.follower.PID, credential: &s.user, signed: true},
+		{name: "aws door", url: s.follower.URL + "/", pid: s.follower.PID, credential: &root, signed: true, operation: "TrentService.Encrypt",
+			body: `{"KeyId":"` + s.key + `","Plaintext":"` + plaintext + `","EncryptionContext":{"purpose":"bench"}}`},
 	}, func(t target) (measurement, error) { return load(ctx, dir, o, t) })
 }
 
@@ -231,12 +234,12 @@ func compare(ctx context.Context, o options, s *setting, targets []target, measu
 // load runs bench/load against a target.
 func load(ctx context.Context, dir string, o options, t target) (measurement, error) {
 	args := []string{"-url", t.url, "-pid", strconv.Itoa(t.pid), "-connections", strconv.Itoa(o.connections),
-		"-warm-up", o.warmUp.String(), "-duration", o.duration.String(), "-body", body}
+		"-warm-up", o.warmUp.String(), "-duration", o.duration.String(), "-body", cmp.Or(t.body, body)}
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "load"))
 	cmd.Env = os.Environ()
 	if t.credential != nil {
 		if t.signed {
-			args = append(args, "-sigv4")
+			args = append(args, "-sigv4", "-target", t.operation)
 		} else {
 			args = append(args, "-basic")
 		}

@@ -17,6 +17,8 @@ type target struct {
 	pid        int             // of the server process
 	credential *lab.Credential // nil for no authentication
 	signed     bool            // by SigV4, else Basic
+	operation  string          // X-Amz-Target of a signed request
+	body       string          // "" for that of the REST door
 }
 
 // measurement is what bench/load printed.

@@ -44,19 +44,25 @@ func (c Credential) Header() string {
 	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(c.ID+":"+c.Secret))
 }
 
-// Sign signs a POST of a JSON body, as it is now, and renders the headers as lines for NewRequest.
-func (c Credential) Sign(target, body string) ([]string, error) {
+// Sign signs a POST of a JSON body, as it is now, and renders the headers as lines for NewRequest. operation is what
+// X-Amz-Target names, "" for none.
+func (c Credential) Sign(target, operation, body string) ([]string, error) {
 	q, err := http.NewRequest(http.MethodPost, target, strings.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
 	q.Header.Set("Content-Type", "application/json")
+	var lines []string
+	if operation != "" {
+		q.Header.Set("X-Amz-Target", operation)
+		lines = append(lines, "X-Amz-Target: "+operation)
+	}
 	sum := sha256.Sum256([]byte(body))
 	key := aws.Credentials{AccessKeyID: c.ID, SecretAccessKey: c.Secret}
 	if err := v4.NewSigner().SignHTTP(context.Background(), key, q, hex.EncodeToString(sum[:]), "kms", "us-east-1", time.Now()); err != nil {
 		return nil, err
 	}
-	return []string{"X-Amz-Date: " + q.Header.Get("X-Amz-Date"), "Authorization: " + q.Header.Get("Authorization")}, nil
+	return append(lines, "X-Amz-Date: "+q.Header.Get("X-Amz-Date"), "Authorization: "+q.Header.Get("Authorization")), nil
 }
 
 // Conn is one keep-alive connection. Raw connections keep the generator cheap, since it shares the

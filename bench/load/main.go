@@ -31,6 +31,7 @@ func main() {
 	flag.DurationVar(&l.Duration, "duration", 5*time.Second, "time of the measurement")
 	basic := flag.Bool("basic", false, "authenticate with LOCKSTEP_ACCESS_KEY_ID and LOCKSTEP_SECRET_ACCESS_KEY")
 	sigv4 := flag.Bool("sigv4", false, "sign with LOCKSTEP_ACCESS_KEY_ID and LOCKSTEP_SECRET_ACCESS_KEY, for us-east-1 and kms")
+	operation := flag.String("target", "", "with -sigv4: the X-Amz-Target header")
 	flag.Parse()
 	var headers []string
 	credential := lab.Credential{ID: os.Getenv("LOCKSTEP_ACCESS_KEY_ID"), Secret: os.Getenv("LOCKSTEP_SECRET_ACCESS_KEY")}
@@ -38,7 +39,7 @@ func main() {
 		headers = append(headers, credential.Header())
 	}
 	if *sigv4 {
-		signed, err := credential.Sign(*url, *body)
+		signed, err := credential.Sign(*url, *operation, *body)
 		if err != nil {
 			fail(err)
 		}

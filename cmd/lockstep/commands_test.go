@@ -24,6 +24,7 @@ type commandTest struct {
 
 var commandFiles = map[string]string{
 	"token":      "the token",
+	"secret":     "the secret\n",
 	"wrapped":    "wrapped material",
 	"policy":     `{"Version":"file"}`,
 	"pub.pem":    "-----BEGIN PUBLIC KEY-----\ncHVibGlj\n-----END PUBLIC KEY-----\n",
@@ -125,6 +126,32 @@ func keyCommands() map[string]commandTest {
 	}
 }
 
+// storeCommands are those of key stores outside the cluster, as a release that serves them would answer.
+func storeCommands() map[string]commandTest {
+	one := &kms.CustomKeyStoreRequest{CustomKeyStoreID: "cks-1"}
+	credential := &kms.XksProxyAuthenticationCredential{AccessKeyID: "XKS", RawSecretAccessKey: "the secret"}
+	const proxy = " --xks-endpoint https://x --xks-path /kms/xks/v1 --xks-connectivity VPC_ENDPOINT_SERVICE --xks-vpc-service s --xks-vpc-owner 111122223333 --xks-access-key-id XKS"
+	return map[string]commandTest{
+		"store create": {"custom-key-store create hsm --cloud-hsm-cluster-id c --trust-anchor-file $DIR/pub.pem --password-file -", "the password\r\n", kms.OpCreateCustomKeyStore,
+			&kms.CreateCustomKeyStoreRequest{CustomKeyStoreName: "hsm", CloudHsmClusterID: "c", TrustAnchorCertificate: commandFiles["pub.pem"], KeyStorePassword: "the password"},
+			"KEY STORE ID  cks-1", `"custom_key_store_id": "cks-1"`},
+		"store create proxy": {"custom-key-store create hsm --type EXTERNAL_KEY_STORE --xks-secret-file $DIR/secret" + proxy, "", kms.OpCreateCustomKeyStore,
+			&kms.CreateCustomKeyStoreRequest{CustomKeyStoreName: "hsm", CustomKeyStoreType: "EXTERNAL_KEY_STORE", XksProxyUriEndpoint: "https://x", XksProxyUriPath: "/kms/xks/v1",
+				XksProxyConnectivity: "VPC_ENDPOINT_SERVICE", XksProxyVpcEndpointServiceName: "s", XksProxyVpcEndpointServiceOwner: "111122223333", XksProxyAuthenticationCredential: credential}, "cks-1", ""},
+		"store update": {"custom-key-store update cks-1 --name other --cloud-hsm-cluster-id c --password-file $DIR/secret", "", kms.OpUpdateCustomKeyStore,
+			&kms.UpdateCustomKeyStoreRequest{CustomKeyStoreID: "cks-1", NewCustomKeyStoreName: "other", CloudHsmClusterID: "c", KeyStorePassword: "the secret"}, "cks-1 is changed.\n", "{}"},
+		"store update proxy": {"custom-key-store update cks-1 --xks-secret-file -" + proxy, "the secret\n", kms.OpUpdateCustomKeyStore,
+			&kms.UpdateCustomKeyStoreRequest{CustomKeyStoreID: "cks-1", XksProxyUriEndpoint: "https://x", XksProxyUriPath: "/kms/xks/v1",
+				XksProxyConnectivity: "VPC_ENDPOINT_SERVICE", XksProxyVpcEndpointServiceName: "s", XksProxyVpcEndpointServiceOwner: "111122223333", XksProxyAuthenticationCredential: credential}, "cks-1 is changed.\n", ""},
+		"store delete":     {"custom-key-store delete cks-1", "", kms.OpDeleteCustomKeyStore, one, "cks-1 is deleted.\n", "{}"},
+		"store connect":    {"custom-key-store connect cks-1", "", kms.OpConnectCustomKeyStore, one, "cks-1 is being connected.\n", "{}"},
+		"store disconnect": {"custom-key-store disconnect cks-1", "", kms.OpDisconnectCustomKeyStore, one, "cks-1 is disconnected.\n", "{}"},
+		"store list":       {"custom-key-store list --limit 5", "", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{Limit: 5}, "cks-1         hsm   AWS_CLOUDHSM  CONNECTED  2026-01-02T03:04:05Z", `"custom_key_stores": [`},
+		"store by id":      {"custom-key-store list --id cks-1", "", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreID: "cks-1"}, "hsm", ""},
+		"store by name":    {"custom-key-store list --name hsm", "", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreName: "hsm"}, "hsm", ""},
+	}
+}
+
 // useCommands are those of signatures, MACs, key pairs and shared secrets, and the newer flags of encryption.
 func useCommands() map[string]commandTest {
 	tokens := []string{"t", "u"}
@@ -155,7 +182,7 @@ func useCommands() map[string]commandTest {
 // Every command sends what it was told, prints a table and JSON, and ends with 1 when it is refused.
 func TestClientCommands(t *testing.T) {
 	called := map[*kms.Operation]bool{kms.OpSeal: true} // TestSeal
-	for _, tests := range []map[string]commandTest{generalCommands(), keyCommands(), useCommands(), identityCommands(), policyCommands(), sessionCommands()} {
+	for _, tests := range []map[string]commandTest{generalCommands(), keyCommands(), storeCommands(), useCommands(), identityCommands(), policyCommands(), sessionCommands()} {
 		for name, tt := range tests {
 			t.Run(name, func(t *testing.T) { tt.run(t) })
 			called[tt.op] = true

@@ -382,6 +382,12 @@ func checkRandom(r *request, q *kms.GenerateRandomRequest) error {
 	if q.NumberOfBytes == nil {
 		return kms.Errorf(kms.CodeValidation, "NumberOfBytes is required.")
 	}
+	if err := storeID.check("customKeyStoreId", q.CustomKeyStoreID); err != nil {
+		return err
+	}
+	if q.CustomKeyStoreID != "" {
+		return errStores("leave CustomKeyStoreId out")
+	}
 	r.noteInt("numberOfBytes", *q.NumberOfBytes)
 	return checkNumber(*q.NumberOfBytes)
 }

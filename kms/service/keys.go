@@ -111,13 +111,18 @@ func checkCreateKey(r *request, q *kms.CreateKeyRequest) error {
 		checkDescription(q.Description),
 		checkTags(q.Tags),
 		r.checkPolicy(q.Policy),
+		storeID.check("customKeyStoreId", q.CustomKeyStoreID),
+		xksKey.check("xksKeyId", q.XksKeyID),
 	} {
 		if err != nil {
 			return err
 		}
 	}
 	if q.Origin == kms.OriginCloudHSM || q.Origin == kms.OriginExternalKeyStore {
-		return kms.Errorf(kms.CodeUnsupported, "Key stores outside the cluster are not served: origin is AWS_KMS or EXTERNAL.")
+		return errStores("origin is AWS_KMS or EXTERNAL")
+	}
+	if q.CustomKeyStoreID != "" || q.XksKeyID != "" {
+		return errStores("leave CustomKeyStoreId and XksKeyId out")
 	}
 	spec, usage, origin, err := kindOf(q)
 	if err != nil {

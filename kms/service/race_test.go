@@ -310,7 +310,7 @@ func TestIdempotency(t *testing.T) {
 		want(t, row.op.Name+", another request", err, kms.CodeIdempotencyMismatch)
 	}
 	for _, op := range kms.Operations {
-		if op.Mutates && !seen[op] && op != kms.OpSeal && op != kms.OpAllowMember && op != kms.OpRemoveMember {
+		if op.Mutates && !seen[op] && op != kms.OpSeal && op != kms.OpAllowMember && op != kms.OpRemoveMember && verdictOn(op) == "" {
 			t.Errorf("%s has no row", op.Name)
 		}
 	}

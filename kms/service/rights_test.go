@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -170,6 +171,13 @@ var keyRights = map[*kms.Operation]right{
 	kms.OpDeleteAlias: {request: func(s *topic) any { return &kms.DeleteAliasRequest{AliasName: s.alias} }},
 	kms.OpListAliases: {request: func(s *topic) any { return &kms.ListAliasesRequest{KeyID: s.name} }},
 
+	kms.OpCreateCustomKeyStore:     {request: func(*topic) any { return createStore() }},
+	kms.OpUpdateCustomKeyStore:     {request: func(*topic) any { return updateStore() }},
+	kms.OpDeleteCustomKeyStore:     {request: func(*topic) any { return &kms.CustomKeyStoreRequest{CustomKeyStoreID: "cks-1"} }},
+	kms.OpConnectCustomKeyStore:    {request: func(*topic) any { return &kms.CustomKeyStoreRequest{CustomKeyStoreID: "cks-1"} }},
+	kms.OpDisconnectCustomKeyStore: {request: func(*topic) any { return &kms.CustomKeyStoreRequest{CustomKeyStoreID: "cks-1"} }},
+	kms.OpDescribeCustomKeyStores:  {request: func(*topic) any { return &kms.DescribeCustomKeyStoresRequest{} }},
+
 	kms.OpGetCallerIdentity: {request: func(*topic) any { return &kms.Empty{} }},
 	kms.OpCreateAccount:     {request: func(*topic) any { return &kms.CreateAccountRequest{AccountID: "333333333333", Name: "n"} }},
 	kms.OpListAccounts:      {request: func(*topic) any { return &kms.ListRequest{} }},
@@ -182,6 +190,18 @@ var keyRights = map[*kms.Operation]right{
 	kms.OpAllowMember:  {request: func(*topic) any { return &kms.AllowMemberRequest{Name: "node-9"} }},
 	kms.OpRemoveMember: {request: func(*topic) any { return &kms.RemoveMemberRequest{Name: "node-9"} }},
 	kms.OpSeal:         {request: func(*topic) any { return &kms.SealRequest{} }},
+}
+
+// unserved are the operations that refuse whoever may call them.
+var unserved = []*kms.Operation{kms.OpCreateCustomKeyStore, kms.OpUpdateCustomKeyStore, kms.OpDeleteCustomKeyStore,
+	kms.OpConnectCustomKeyStore, kms.OpDisconnectCustomKeyStore}
+
+// verdictOn is how a right request of an operation ends.
+func verdictOn(op *kms.Operation) kms.Code {
+	if slices.Contains(unserved, op) {
+		return kms.CodeUnsupported
+	}
+	return ""
 }
 
 // requests returns a request of every operation that is right for the owner of key and alias, as far as one

@@ -77,6 +77,7 @@ func uses() map[*kms.Operation]*use {
 	policyUses(all)
 	keyUses(all)
 	aliasUses(all)
+	storeUses(all)
 	accountUses(all)
 	identityUses(all)
 	managedPolicyUses(all)

@@ -1,5 +1,5 @@
 // Package keycmd holds the commands that make and manage keys: their lifecycle, names, policies, tags,
-// rotation, imported material, regions and grants.
+// rotation, imported material, regions, grants and key stores.
 //
 // It promises that material which is imported leaves this machine wrapped only, and is written nowhere. The
 // invariant that would hurt: a command that destroys or revokes names one key and asks for one operation.
@@ -19,10 +19,10 @@ import (
 // commands makes the commands of this package.
 type commands struct{ *cli.App }
 
-// Commands returns 'lockstep key', 'lockstep alias' and 'lockstep grant'.
+// Commands returns 'lockstep key', 'lockstep alias', 'lockstep grant' and 'lockstep custom-key-store'.
 func Commands(a *cli.App) []*cobra.Command {
 	c := commands{a}
-	return []*cobra.Command{a.ClientFlags(c.key()), a.ClientFlags(c.alias()), a.ClientFlags(c.grant())}
+	return []*cobra.Command{a.ClientFlags(c.key()), a.ClientFlags(c.alias()), a.ClientFlags(c.grant()), a.ClientFlags(c.store())}
 }
 
 func (a commands) key() *cobra.Command {

@@ -1,0 +1,131 @@
+package awskms
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestConstraints(t *testing.T) {
+	long := func(n int) string { return strings.Repeat("x", n) }
+	const one, two = "1 validation error detected: ", "2 validation errors detected: "
+	for _, tt := range []struct{ operation, body, want string }{
+		{"Encrypt", `{"KeyId":"` + aKey + `","Plaintext":"` + strings.Repeat("AAAA", 1366) + `"}`,
+			one + "Value at 'plaintext' failed to satisfy constraint: Member must have length less than or equal to 4096"},
+		{"Encrypt", `{"KeyId":"` + aKey + `","Plaintext":""}`,
+			one + "Value at 'plaintext' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+		{"Encrypt", `{}`, two + "Value null at 'keyId' failed to satisfy constraint: Member must not be null; " +
+			"Value null at 'plaintext' failed to satisfy constraint: Member must not be null"},
+		{"Encrypt", `{"KeyId":null,"Plaintext":"AA=="}`, one + "Value null at 'keyId' failed to satisfy constraint: Member must not be null"},
+		{"Encrypt", `{"KeyId":"","Plaintext":"AA=="}`, one + "Value '' at 'keyId' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+		{"Encrypt", `{"Plaintext":"AA==","EncryptionContext":{"KeyId":""}}`, one + "Value null at 'keyId' failed to satisfy constraint: Member must not be null"},
+		{"Encrypt", `{"KeyId":"` + aKey + `","Plaintext":"AA==","GrantTokens":["` + long(8193) + `"]}`,
+			one + "Value at 'grantTokens' failed to satisfy constraint: Member must satisfy constraint: [Member must have length less than or equal to 8192, Member must have length greater than or equal to 1]"},
+		{"Encrypt", `{"KeyId":"` + aKey + `","Plaintext":"AA==","GrantTokens":[` + strings.Repeat(`"a",`, 10) + `"a"]}`,
+			one + "Value at 'grantTokens' failed to satisfy constraint: Member must have length less than or equal to 10"},
+		{"Encrypt", `{"KeyId":"` + aKey + `","Plaintext":"AA==","EncryptionAlgorithm":"ROT13"}`,
+			one + "Value 'ROT13' at 'encryptionAlgorithm' failed to satisfy constraint: Member must satisfy enum value set: [" + strings.Join(enums[typeOf("EncryptionAlgorithm")], ", ") + "]"},
+		{"ListKeys", `{"Limit":0}`, one + "Value '0' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1"},
+		{"ListKeys", `{"Limit":1001}`, one + "Value '1001' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 1000"},
+		{"ListKeys", `{"Limit":-1,"Marker":""}`, two + "Value '-1' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1; " +
+			"Value '' at 'marker' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+		{"ListAliases", `{"Limit":101}`, one + "Value '101' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 100"},
+		{"ListResourceTags", `{"KeyId":"` + aKey + `","Limit":51}`, one + "Value '51' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 50"},
+		{"CreateAlias", `{"AliasName":"alias/a b","TargetKeyId":"` + aKey + `"}`,
+			one + "Value 'alias/a b' at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$"},
+		{"CreateAlias", `{"AliasName":"` + long(257) + `","TargetKeyId":"` + aKey + `"}`,
+			one + "Value '" + long(256) + "...' at 'aliasName' failed to satisfy constraint: Member must have length less than or equal to 256"},
+		{"TagResource", `{"KeyId":"` + aKey + `","Tags":[{"TagKey":"a","TagValue":""},{"TagKey":"","TagValue":"b"}]}`,
+			one + "Value '' at 'tags.2.member.tagKey' failed to satisfy constraint: Member must have length greater than or equal to 1"},
+		{"ScheduleKeyDeletion", `{"KeyId":"` + aKey + `","PendingWindowInDays":6}`,
+			one + "Value '6' at 'pendingWindowInDays' failed to satisfy constraint: Member must have value greater than or equal to 7"},
+		{"ScheduleKeyDeletion", `{"KeyId":"` + aKey + `","PendingWindowInDays":31}`,
+			one + "Value '31' at 'pendingWindowInDays' failed to satisfy constraint: Member must have value less than or equal to 30"},
+		{"GenerateRandom", `{"NumberOfBytes":1025}`, one + "Value '1025' at 'numberOfBytes' failed to satisfy constraint: Member must have value less than or equal to 1024"},
+		{"PutKeyPolicy", `{"KeyId":"` + aKey + `","Policy":"\u0100"}`,
+			one + `Value '?' at 'policy' failed to satisfy constraint: Member must satisfy regular expression pattern: [\u0009\u000A\u000D\u0020-\u00FF]+`},
+		{"CreateGrant", `{"KeyId":"` + aKey + `","GranteePrincipal":"a","Operations":["Decrypt","Fly"]}`,
+			one + "Value '[Fly]' at 'operations' failed to satisfy constraint: Member must satisfy constraint: [Member must satisfy enum value set: [" + strings.Join(enums[typeOf("GrantOperation")], ", ") + "]]"},
+	} {
+		w := serve(&fake{}, tt.operation, tt.body)
+		r := refused(t, w)
+		if w.Code != http.StatusBadRequest || r.Type != "ValidationException" {
+			t.Errorf("%s: %d %+v", tt.operation, w.Code, r)
+		}
+		if r.Message != tt.want {
+			t.Errorf("%s:\n %s\nwant\n %s", tt.operation, r.Message, tt.want)
+		}
+	}
+}
+
+func TestWhatIsWithinItsConstraints(t *testing.T) {
+	for _, tt := range []struct{ operation, body string }{
+		{"UpdateKeyDescription", `{"KeyId":"` + aKey + `","Description":""}`},
+		{"TagResource", `{"KeyId":"` + aKey + `","Tags":[]}`},
+		{"TagResource", `{"KeyId":"` + aKey + `","Tags":[{"TagKey":"a","TagValue":""}]}`},
+		{"CreateKey", ``},
+		{"CreateKey", `{"Description":"","Tags":null,"KeySpec":"RSA_2048","CustomerMasterKeySpec":"RSA_2048"}`},
+		{"Encrypt", `{"KeyId":"alias/a","Plaintext":"AA==","GrantTokens":[]}`},
+		{"PutKeyPolicy", `{"KeyId":"` + aKey + `","Policy":"{\"é\":\n1}"}`},
+	} {
+		if w := serve(&fake{}, tt.operation, tt.body); w.Code != http.StatusOK {
+			t.Errorf("%s %s: %d %s", tt.operation, tt.body, w.Code, w.Body)
+		}
+	}
+}
+
+// TestKeyIdentifiers holds each operation to the forms that AWS KMS takes in it.
+func TestKeyIdentifiers(t *testing.T) {
+	aliases := map[string]bool{}
+	for _, name := range strings.Fields(`Encrypt Decrypt ReEncrypt GenerateDataKey GenerateDataKeyWithoutPlaintext GenerateDataKeyPair
+		GenerateDataKeyPairWithoutPlaintext Sign Verify GenerateMac VerifyMac GetPublicKey DeriveSharedSecret Encapsulate Decapsulate DescribeKey`) {
+		aliases[name] = true
+	}
+	for _, a := range actions() {
+		for _, m := range a.members {
+			if !m.key {
+				continue
+			}
+			member := strings.Trim(string(m.sent), `"`)
+			for _, id := range []string{"alias/a", "arn:aws:kms:us-east-1:000000000000:alias/a"} {
+				body := strings.Replace(full(a), fmt.Sprintf(`"%s":"%s"`, member, aKey), fmt.Sprintf(`"%s":"%s"`, member, id), 1)
+				w := serve(&fake{}, a.operation.Name, body)
+				if taken := w.Code == http.StatusOK; taken != aliases[a.operation.Name] {
+					t.Errorf("%s of %s: %d %s", a.operation.Name, id, w.Code, w.Body)
+				} else if r := refused(t, w); !taken && (r.Type != "NotFoundException" || r.Message != "Invalid keyId '"+id+"'") {
+					t.Errorf("%s of %s: %+v", a.operation.Name, id, r)
+				}
+			}
+		}
+	}
+}
+
+func TestConversions(t *testing.T) {
+	for _, tt := range []struct{ name, operation, body, kind, message string }{
+		{"two specs", "CreateKey", `{"KeySpec":"RSA_2048","CustomerMasterKeySpec":"RSA_4096"}`, "ValidationException", "CustomerMasterKeySpec is deprecated"},
+		{"a tag twice", "CreateKey", `{"Tags":[{"TagKey":"a","TagValue":"1"},{"TagKey":"a","TagValue":"2"}]}`, "TagException", "Duplicate tag keys"},
+		{"another policy", "GetKeyPolicy", `{"KeyId":"` + aKey + `","PolicyName":"other"}`, "NotFoundException", "No such policy exists"},
+		{"a service", "CreateGrant", `{"KeyId":"` + aKey + `","GranteeServicePrincipal":"ec2.amazonaws.com","Operations":["Decrypt"]}`, "UnsupportedOperationException", "AWS services"},
+		{"a source", "CreateGrant", `{"KeyId":"` + aKey + `","GranteePrincipal":"a","Operations":["Decrypt"],"Constraints":{"SourceArn":"arn"}}`, "UnsupportedOperationException", "AWS services"},
+		{"nobody", "CreateGrant", `{"KeyId":"` + aKey + `","Operations":["Decrypt"]}`, "ValidationException", "'granteePrincipal'"},
+		{"nobody retires", "ListRetirableGrants", `{}`, "ValidationException", "'retiringPrincipal'"},
+	} {
+		f := &fake{}
+		w := serve(f, tt.operation, tt.body)
+		if r := refused(t, w); r.Type != tt.kind || !strings.Contains(r.Message, tt.message) {
+			t.Errorf("%s: %d %+v", tt.name, w.Code, r)
+		}
+	}
+}
+
+// typeOf returns the type of an enumeration of package kms by its name.
+func typeOf(name string) reflect.Type {
+	for t := range enums {
+		if t.Name() == name {
+			return t
+		}
+	}
+	panic("no enumeration " + name)
+}
