@@ -89,8 +89,8 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[dryRunModifier]():             {"IGNORE_CIPHERTEXT"},
 	reflect.TypeFor[includeKeyMaterial]():         {"ALL_KEY_MATERIAL", "ROTATIONS_ONLY"},
 	reflect.TypeFor[keyEncryption]():              {"RSAES_OAEP_SHA_256"},
-	reflect.TypeFor[storeType]():                  {"AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"},
-	reflect.TypeFor[xksConnectivity]():            {"PUBLIC_ENDPOINT", "VPC_ENDPOINT_SERVICE"},
+	reflect.TypeFor[kms.CustomKeyStoreType]():     words(kms.CustomKeyStoreTypes),
+	reflect.TypeFor[kms.XksProxyConnectivity]():   words(kms.XksProxyConnectivities),
 }
 
 func words[T ~string](all []T) []string {

@@ -75,10 +75,7 @@ func cryptoActions() []*action {
 			}),
 		bind(kms.OpGenerateRandom,
 			func(in *randomInput) (*kms.GenerateRandomRequest, error) {
-				if in.CustomKeyStoreID != "" {
-					return nil, errKeyStores()
-				}
-				return &kms.GenerateRandomRequest{NumberOfBytes: in.NumberOfBytes, Recipient: in.Recipient.asked()}, nil
+				return &kms.GenerateRandomRequest{NumberOfBytes: in.NumberOfBytes, CustomKeyStoreID: in.CustomKeyStoreID, Recipient: in.Recipient.asked()}, nil
 			},
 			func(_ *kms.GenerateRandomRequest, a *kms.GenerateRandomAnswer) *randomOutput {
 				return &randomOutput{Plaintext: a.Plaintext}

@@ -49,7 +49,7 @@ func bind[In, Q, A, Out any](op *kms.Operation, request func(*In) (*Q, error), a
 
 // actions is the table of the door.
 func actions() []*action {
-	return slices.Concat(cryptoActions(), keyActions(), materialActions(), grantActions(), aliasActions())
+	return slices.Concat(cryptoActions(), keyActions(), materialActions(), grantActions(), aliasActions(), storeActions())
 }
 
 // Door serves AWS KMS's operations. It is safe for concurrent use.

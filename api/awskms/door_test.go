@@ -104,8 +104,8 @@ var samples = map[string]any{
 	"KeyId": aKey, "TargetKeyId": aKey, "SourceKeyId": aKey, "DestinationKeyId": aKey, "AliasName": "alias/a", "PolicyName": "default",
 	"KeyMaterialId": strings.Repeat("0a", 32), "ReplicaRegion": "eu-west-1", "PrimaryRegion": "eu-west-1", "RotationPeriodInDays": 365,
 	"PendingWindowInDays": 7, "Limit": 5, "NumberOfBytes": 32, "ValidTo": 1700000000.5,
-	"GranteeServicePrincipal": nil, "RetiringServicePrincipal": nil, "SourceArn": nil, "CustomKeyStoreId": nil, "XksKeyId": nil,
-	"CloudHsmClusterId": "cluster-1234567abcd", "KeyStorePassword": "1234567", "XksProxyUriEndpoint": "https://example.org", "XksProxyUriPath": "/a/kms/xks/v1",
+	"GranteeServicePrincipal": nil, "RetiringServicePrincipal": nil, "SourceArn": nil,
+	"CloudHsmClusterId": "cluster-2345677abcd", "KeyStorePassword": "1234567", "XksProxyUriEndpoint": "https://example.org", "XksProxyUriPath": "/a/kms/xks/v1",
 	"XksProxyVpcEndpointServiceName": "com.amazonaws.vpce.us-east-1.vpce-svc-0abc", "XksProxyVpcEndpointServiceOwner": "111122223333",
 	"AccessKeyId": strings.Repeat("A", 20), "RawSecretAccessKey": strings.Repeat("a", 43), "CustomerMasterKeySpec": nil,
 }

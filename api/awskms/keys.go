@@ -151,12 +151,9 @@ func createKey(in *createKeyInput) (*kms.CreateKeyRequest, error) {
 	case spec == "":
 		spec = in.CustomerMasterKeySpec
 	}
-	if in.CustomKeyStoreID != "" || in.XksKeyID != "" {
-		return nil, errKeyStores()
-	}
 	tags, err := tagMap(in.Tags)
 	return &kms.CreateKeyRequest{KeySpec: spec, KeyUsage: in.KeyUsage, Description: in.Description, Origin: in.Origin, MultiRegion: in.MultiRegion,
-		Tags: tags, Policy: kms.PolicyDocument(in.Policy), BypassPolicyLockoutSafetyCheck: in.BypassPolicyLockoutSafetyCheck}, err
+		Tags: tags, CustomKeyStoreID: in.CustomKeyStoreID, XksKeyID: in.XksKeyID, Policy: kms.PolicyDocument(in.Policy), BypassPolicyLockoutSafetyCheck: in.BypassPolicyLockoutSafetyCheck}, err
 }
 
 // checkPolicyName refuses every name but that of the one policy that a key has.

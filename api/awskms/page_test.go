@@ -13,7 +13,8 @@ var shapeNames = map[string]reflect.Type{
 	"RecipientInfo": reflect.TypeFor[recipient](), "Tag": reflect.TypeFor[tag](), "GrantConstraints": reflect.TypeFor[grantConstraints](),
 	"GrantListEntry": reflect.TypeFor[grantEntry](), "AliasListEntry": reflect.TypeFor[aliasEntry](), "KeyListEntry": reflect.TypeFor[keyEntry](),
 	"KeyMetadata": reflect.TypeFor[keyMetadata](), "MultiRegionConfiguration": reflect.TypeFor[multiRegion](), "MultiRegionKey": reflect.TypeFor[regionalKey](),
-	"XksKeyConfigurationType": reflect.TypeFor[xksKey](), "KeyLastUsageData": reflect.TypeFor[lastUsage](), "RotationsListEntry": reflect.TypeFor[rotationEntry](),
+	"XksKeyConfigurationType": reflect.TypeFor[xksKey](), "CustomKeyStoresListEntry": reflect.TypeFor[storeEntry](), "XksProxyConfigurationType": reflect.TypeFor[xksConfiguration](),
+	"XksProxyAuthenticationCredentialType": reflect.TypeFor[xksCredential](), "KeyLastUsageData": reflect.TypeFor[lastUsage](), "RotationsListEntry": reflect.TypeFor[rotationEntry](),
 }
 
 // inside finds the structures that a shape's members are, or are lists of.
