@@ -119,8 +119,9 @@ func sign(t *testing.T, c *kms.Client) {
 		t.Error("ED25519_SHA_512 is not a signature of the message")
 	}
 	digest := sha512.Sum512(message)
+	twice := sha512.Sum512(digest[:]) // the one exception: Ed25519ph takes the digest for its message, as the SDK's documentation of MessageType says
 	out = call(t, c.Sign, &kms.SignInput{KeyId: k.KeyId, Message: digest[:], MessageType: types.MessageTypeDigest, SigningAlgorithm: types.SigningAlgorithmSpecEd25519PhSha512})
-	if err := ed25519.VerifyWithOptions(public, digest[:], out.Signature, &ed25519.Options{Hash: crypto.SHA512}); err != nil {
+	if err := ed25519.VerifyWithOptions(public, twice[:], out.Signature, &ed25519.Options{Hash: crypto.SHA512}); err != nil {
 		t.Errorf("ED25519_PH_SHA_512: %v", err)
 	}
 	for s, a := range map[types.KeySpec]types.SigningAlgorithmSpec{types.KeySpecEccSecgP256k1: types.SigningAlgorithmSpecEcdsaSha256, types.KeySpecMlDsa44: types.SigningAlgorithmSpecMlDsaShake256,
