@@ -303,7 +303,7 @@ func forOperators(victim *tenant, node string) map[*kms.Operation]func(context.C
 }
 
 // namesNobody are the operations whose request names no object: what they answer is checked instead.
-var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.OpGetCallerIdentity,
+var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.OpGetCallerIdentity, kms.OpGetSessionToken,
 	kms.OpCreateCustomKeyStore, kms.OpUpdateCustomKeyStore, kms.OpDeleteCustomKeyStore, kms.OpConnectCustomKeyStore, kms.OpDisconnectCustomKeyStore, // there are no stores
 	kms.OpDescribeCustomKeyStores,
 	kms.OpCreateGroup, kms.OpCreatePolicy, kms.OpCreateOIDCProvider, kms.OpCreateTrustAnchor, kms.OpListOIDCProviders, kms.OpListTrustAnchors}

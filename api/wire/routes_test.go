@@ -44,6 +44,7 @@ var named = map[*kms.Operation][]string{
 	kms.OpSimulatePrincipalPolicy:   {"POST /v1/policy/simulate"},
 	kms.OpWhoCan:                    {"POST /v1/keys/{key}/who-can"},
 	kms.OpAssumeRole:                {"POST /v1/assume-role"},
+	kms.OpGetSessionToken:           {"POST /v1/get-session-token"},
 	kms.OpAssumeRoleWithWebIdentity: {"POST /v1/assume-role-with-web-identity"},
 }
 

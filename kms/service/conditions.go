@@ -421,6 +421,12 @@ func requestTags(request any) map[string]string {
 		return q.Tags
 	case *kms.TagIdentityRequest:
 		return q.Tags
+	case *kms.TagPolicyRequest:
+		return q.Tags
+	case *kms.CreateOIDCProviderRequest:
+		return q.Tags
+	case *kms.TagProviderRequest:
+		return q.Tags
 	case *kms.AssumeRoleRequest:
 		return q.Tags
 	}
@@ -433,6 +439,10 @@ func tagKeys(request any) []string {
 	case *kms.UntagResourceRequest:
 		return q.TagKeys
 	case *kms.UntagIdentityRequest:
+		return q.TagKeys
+	case *kms.UntagPolicyRequest:
+		return q.TagKeys
+	case *kms.UntagProviderRequest:
 		return q.TagKeys
 	}
 	return slices.Sorted(maps.Keys(requestTags(request)))

@@ -227,7 +227,7 @@ func (r *request) authenticate() error {
 // takeQuota counts the request as one of its identity: of a session as one of its role.
 func (r *request) takeQuota() error {
 	id := r.principal.UserID
-	if s := r.principal.Session; s != nil {
+	if s := r.principal.Session; s != nil && s.OfKey == "" {
 		id = s.RoleID
 	}
 	if id == "" {

@@ -85,6 +85,7 @@ func uses() map[*kms.Operation]*use {
 	accessKeyUses(all)
 	providerUses(all)
 	sessionUses(all)
+	awsUses(all)
 	simulationUses(all)
 	settingUses(all)
 	clusterUses(all)

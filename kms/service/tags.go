@@ -3,7 +3,6 @@ package service
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/lockstep-kms/lockstep/kms"
 )
@@ -66,8 +65,7 @@ func checkUntagging(r *request, q *kms.UntagResourceRequest) error {
 	if err := r.parseSubject(q.KeyID, nil); err != nil {
 		return err
 	}
-	r.note("tagKeys", strings.Join(q.TagKeys, ","))
-	return checkTagKeys(q.TagKeys)
+	return r.checkGoneTags(q.TagKeys)
 }
 
 func checkTagKeys(keys []string) error {
