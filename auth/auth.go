@@ -95,6 +95,7 @@ type Request struct {
 	Services   []string // of the door, as SigV4 scopes name them
 	Regions    []string // of the door, likewise; nil for those that are served
 	Signed     bool     // the door takes signatures only
+	Untyped    bool     // the door does not read Content-Type: a signature need not cover it
 }
 
 // Credential is an access key as the directory knows it. It is immutable and may be shared.

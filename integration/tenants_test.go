@@ -187,6 +187,10 @@ func tries() map[*kms.Operation][]try {
 			_, err := cl.ListKeys(ctx, &kms.ListRequest{Marker: of.keyMarker})
 			return err
 		}}},
+		kms.OpGetResources: {{"its marker", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
+			_, err := cl.GetResources(ctx, &kms.GetResourcesRequest{PaginationToken: of.keyMarker})
+			return err
+		}}},
 		kms.OpListAliases: {
 			{"its marker", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
 				_, err := cl.ListAliases(ctx, &kms.ListAliasesRequest{Marker: of.aliasMarker})

@@ -30,6 +30,18 @@ func RetryID(h http.Header) string {
 	return "sigv4:" + hex.EncodeToString(a.signature[:])
 }
 
+// InvocationID is RetryID with an invocation id that counts though nobody signed it: botocore, on which boto3 and the AWS CLI
+// stand, adds it after it has signed, so that its retries share nothing else, and two equal changes that it signs within a
+// second share everything else. What that gives up, a copy of a request under another id being another request, AWS does not
+// promise either.
+func InvocationID(h http.Header) string {
+	of := RetryID(h)
+	if id := h[headerInvocation]; of != "" && len(id) == 1 && isInvocation(id[0]) {
+		return "sigv4:id:" + id[0]
+	}
+	return of
+}
+
 // isInvocation reports whether s is like the UUIDs that SDKs send.
 func isInvocation(s string) bool {
 	return s != "" && len(s) <= maxHeaderName && !slices.ContainsFunc([]byte(s), func(c byte) bool { return !isAlphanumeric(c) && c != '-' })

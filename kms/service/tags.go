@@ -11,6 +11,7 @@ func tagUses(all map[*kms.Operation]*use) {
 	all[kms.OpTagResource] = changing(checkTagging, tagResource, replayNothing)
 	all[kms.OpUntagResource] = changing(checkUntagging, untagResource, replayNothing)
 	all[kms.OpListResourceTags] = reading(checkKeyList(50), listTags)
+	all[kms.OpGetResources] = reading(checkGetResources, getResources)
 }
 
 func checkKeyList(highest int) func(*request, *kms.KeyListRequest) error {
