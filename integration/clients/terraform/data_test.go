@@ -49,6 +49,21 @@ func TestDataKey(t *testing.T) {
 	}
 }
 
+// TestManagedAlias finds the key of an alias/aws/NAME, which there is once somebody asks for it.
+func TestManagedAlias(t *testing.T) {
+	p := newProvider(t)
+	name := unique("alias/aws/t-")
+	if _, err := p.findAlias(name); err != errNotFound {
+		t.Errorf("before it was used: %v", err)
+	}
+	k, err := p.findKey(name)
+	p.check("DescribeKey", err)
+	if k.KeyManager != types.KeyManagerTypeAws {
+		t.Errorf("%+v", k)
+	}
+	p.planAlias(name, aws.ToString(k.KeyId))
+}
+
 // TestDataPublicKey reads a public key as the data source aws_kms_public_key does, which shows it as PEM.
 func TestDataPublicKey(t *testing.T) {
 	p := newProvider(t)

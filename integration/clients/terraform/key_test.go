@@ -316,6 +316,30 @@ func TestKeyDefaultPolicy(t *testing.T) {
 	p.deleteKey(id, 7)
 }
 
+// TestDeletedPrincipal deletes a role that a key's policy and a grant name: both read as they were written, so that the
+// plan is empty, the next change to the policy is refused, and the grant can be destroyed.
+func TestDeletedPrincipal(t *testing.T) {
+	p := newProvider(t)
+	name := unique("leaver-")
+	role := p.role(name)
+	c := keyConfig{enabled: true, policy: p.rootPolicy(`{"Effect":"Allow","Principal":{"AWS":"` + role + `"},"Action":"kms:Decrypt","Resource":"*"}`)}
+	id := p.createKey(c)
+	grant, err := p.kms.CreateGrant(p.ctx, &kms.CreateGrantInput{KeyId: &id, GranteePrincipal: &role, Operations: []types.GrantOperation{types.GrantOperationDecrypt}})
+	p.check("CreateGrant", err)
+	_, err = p.iam.DeleteRole(p.ctx, &iam.DeleteRoleInput{RoleName: &name})
+	p.check("DeleteRole", err)
+	p.planKey(id, c)
+	if err := p.putPolicy(id, c.policy, false); !is[*types.MalformedPolicyDocumentException](err) {
+		t.Errorf("the policy again: %v", err)
+	}
+	p.updatePolicy(id, p.rootPolicy(), false)
+	if g, err := p.findGrant(id, aws.ToString(grant.GrantId)); err != nil || aws.ToString(g.GranteePrincipal) != role {
+		t.Errorf("the grant: %+v, %v", g, err)
+	}
+	p.deleteGrant(id, aws.ToString(grant.GrantId), false)
+	p.deleteKey(id, 7)
+}
+
 // TestKeyRefusals holds the refusals to the types that the provider waits out, or tells its user.
 func TestKeyRefusals(t *testing.T) {
 	p := newProvider(t)
