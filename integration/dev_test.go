@@ -153,6 +153,13 @@ func TestDev(t *testing.T) {
 			t.Errorf("%s: %v, %v", file, info, err)
 		}
 	}
+	for name, want := range map[string]string{"AWS_ENDPOINT_URL_KMS": d.addrs()[0], "AWS_ENDPOINT_URL_STS": d.addrs()[0], "AWS_ENDPOINT_URL_IAM": d.addrs()[0],
+		"AWS_ACCESS_KEY_ID": d.env["LOCKSTEP_ACCESS_KEY_ID"], "AWS_SECRET_ACCESS_KEY": d.env["LOCKSTEP_SECRET_ACCESS_KEY"],
+		"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"} {
+		if d.env[name] != want {
+			t.Errorf("for AWS's clients the env file says %s=%s, want %s", name, d.env[name], want)
+		}
+	}
 	for _, addr := range d.addrs() {
 		if h, err := d.client(addr).Health(t.Context()); err != nil || !h.CanServeCrypto {
 			t.Errorf("ready means that every node serves: %s is %+v, %v", addr, h, err)

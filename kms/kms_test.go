@@ -33,7 +33,7 @@ func TestParseKeyRef(t *testing.T) {
 		"arn:aws:kms:us-west-2:111122223333:key/" + strings.ToUpper(id), "arn:aws:kms::111122223333:key/" + id, "arn:aws:kms:us-west-2::key/" + id,
 		"arn:aws:iam:us-west-2:111122223333:key/" + id, "arn:aws:kms:us-west-2:111122223333:" + id, "arn:aws:kms:us-west-2:111122223333:key/" + id + ":x", "../" + id}
 	for _, text := range bad {
-		if got, err := ParseKeyRef(text); CodeOf(err) != CodeValidation && CodeOf(err) != CodeInvalidARN {
+		if got, err := ParseKeyRef(text); CodeOf(err) != CodeInvalidKeyID && CodeOf(err) != CodeValidation && CodeOf(err) != CodeInvalidARN {
 			t.Errorf("%q was read as %+v, %v", text, got, err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestErrors(t *testing.T) {
 	}
 	// What depends on the view may not leave unconfirmed; what does not must not cost a poll.
 	for code, want := range map[Code]bool{CodeNotFound: true, CodeAccessDenied: true, CodeUnauthenticated: true, CodeKeyDisabled: true,
-		CodeInvalidRequest: false, CodeValidation: false, CodeSealed: false, CodeThrottled: false, CodeOutcomeUnknown: false} {
+		CodeValidation: true, CodeMalformedPolicy: true, CodeInvalidRequest: false, CodeInvalidARN: false, CodeSealed: false, CodeThrottled: false, CodeOutcomeUnknown: false} {
 		if IsRefusal(Errorf(code, "")) != want {
 			t.Errorf("IsRefusal(%s) is %v", code, !want)
 		}

@@ -25,9 +25,11 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/aws"
 	"github.com/lockstep-kms/lockstep/api/awskms"
+	"github.com/lockstep-kms/lockstep/api/awsquery"
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/rest"
 	"github.com/lockstep-kms/lockstep/api/sys"
+	"github.com/lockstep-kms/lockstep/api/xks"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/limit"
@@ -202,7 +204,8 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
 	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
 	edge := aws.New(aws.Config{Service: svc, Door: d, Concurrency: cfg.Limits.MaxConcurrent})
-	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: awskms.New(edge).ServeHTTP}))
+	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions[0]))}))
+	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
 	s.http = door.Server(d.Handler(router), s.log)
 
 	s.api = seams.APIListener
@@ -227,6 +230,18 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	}
 	s.api = tls.NewListener(s.api, conf)
 	return nil
+}
+
+// forAWS is POST /, where AWS's clients look for every service: AWS JSON names the operation in a header, the query
+// protocol in its form.
+func forAWS(kms, query http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, q *http.Request) {
+		if len(q.Header["X-Amz-Target"]) > 0 {
+			kms.ServeHTTP(w, q)
+			return
+		}
+		query.ServeHTTP(w, q)
+	}
 }
 
 // sourceOf returns what tells where a request comes from behind trusted proxies; nil when there are none.

@@ -53,3 +53,27 @@ func TestRetryID(t *testing.T) {
 		}
 	}
 }
+
+// TestInvocationID signs as botocore does, which adds the invocation id afterwards.
+func TestInvocationID(t *testing.T) {
+	const one, two = "6fa5b3a4-5f0e-4b8e-8a34-0a4d3f0d1c2b", "0b6f6b1e-5b1c-4d0e-8d63-2d0a1c5a9f10"
+	q := signed(t, "POST", "https://kms.example/", testBody, kmsHeader())
+	if of := InvocationID(q.Header); of != RetryID(q.Header) || of == "" {
+		t.Errorf("without an invocation: %q, want the signature", of)
+	}
+	for _, id := range []string{one, two} {
+		q.Header.Set(headerInvocation, id)
+		if of := InvocationID(q.Header); of != "sigv4:id:"+id {
+			t.Errorf("of the invocation %s: %q", id, of)
+		}
+	}
+	for _, odd := range [][]string{{"a b"}, {""}, {one, two}} {
+		q.Header[headerInvocation] = odd
+		if of := InvocationID(q.Header); of != RetryID(q.Header) {
+			t.Errorf("of %q: %q, want the signature", odd, of)
+		}
+	}
+	if of := InvocationID(http.Header{headerInvocation: {one}}); of != "" {
+		t.Errorf("of a request that is not signed: %q", of)
+	}
+}

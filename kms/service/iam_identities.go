@@ -13,6 +13,8 @@ import (
 func identityUses(all map[*kms.Operation]*use) {
 	all[kms.OpCreateUser] = changing(checkCreateUser, createUser, replayIdentity)
 	all[kms.OpListUsers] = reading(checkIdentityList, listUsers)
+	all[kms.OpGetUser] = reading(checkHolder, getUser)
+	all[kms.OpGetRole] = reading(byName(role), getIdentity(role))
 	all[kms.OpCreateGroup] = changing(checkCreateGroup, createGroup, replayIdentity)
 	all[kms.OpListGroups] = reading(checkIdentityList, listGroups)
 	all[kms.OpGetGroup] = reading(checkGetGroup, getGroup)
@@ -25,16 +27,15 @@ func identityUses(all map[*kms.Operation]*use) {
 	all[kms.OpUpdateAssumeRolePolicy] = changing(checkTrust, updateTrust, replayIdentity)
 	all[kms.OpRevokeSessions] = changing(checkRevokeSessions, revokeSessions, replayIdentity)
 	for _, one := range []struct {
-		s                       *species
-		get, remove, tag, untag *kms.Operation
+		s                  *species
+		remove, tag, untag *kms.Operation
 	}{
-		{user, kms.OpGetUser, kms.OpDeleteUser, kms.OpTagUser, kms.OpUntagUser},
-		{group, nil, kms.OpDeleteGroup, nil, nil},
-		{role, kms.OpGetRole, kms.OpDeleteRole, kms.OpTagRole, kms.OpUntagRole},
+		{user, kms.OpDeleteUser, kms.OpTagUser, kms.OpUntagUser},
+		{group, kms.OpDeleteGroup, nil, nil},
+		{role, kms.OpDeleteRole, kms.OpTagRole, kms.OpUntagRole},
 	} {
 		all[one.remove] = changing(byName(one.s), deleteIdentity(one.s), replayDone)
-		if one.get != nil {
-			all[one.get] = reading(byName(one.s), getIdentity(one.s))
+		if one.tag != nil {
 			all[one.tag] = changing(checkTagIdentity(one.s), tagIdentity(one.s), replayDone)
 			all[one.untag] = changing(checkUntagIdentity(one.s), untagIdentity(one.s), replayDone)
 		}
@@ -73,6 +74,15 @@ func checkCases(tags map[string]string) error {
 
 func createUser(r *request, q *kms.CreateUserRequest) (*change, error) {
 	return r.newIdentity(user, &kms.Identity{Name: q.Name, Path: q.Path, Tags: q.Tags, Boundary: q.PermissionsBoundary})
+}
+
+// getUser describes a user, or the root to itself.
+func getUser(r *request, q *kms.IdentityRequest) (any, error) {
+	i, err := r.holder(q.Name)
+	if err != nil {
+		return nil, err
+	}
+	return r.identityAnswer(&i.Identity), nil
 }
 
 func listUsers(r *request, q *kms.ListRequest) (any, error) {

@@ -18,10 +18,24 @@ func accessKeyUses(all map[*kms.Operation]*use) {
 	all[kms.OpGetAccessKeyLastUsed] = reading(checkAccessKey, accessKeyLastUsed)
 }
 
+// self returns whose access keys a request is about: the caller's when it names nobody, as at AWS.
+func (r *request) self(name string) (string, error) {
+	switch {
+	case name != "":
+		return name, nil
+	case r.principal.Type == kms.TypeUser:
+		return r.principal.Name, nil
+	case r.principal.Type == kms.TypeRoot:
+		return kms.RootName, nil
+	}
+	return "", kms.Errorf(kms.CodeValidation, "Must specify userName when calling with non-User credentials")
+}
+
 func (r *request) checkHolderName(name string) error {
 	r.note("userName", name)
-	if name == kms.RootName {
-		return nil
+	name, err := r.self(name)
+	if err != nil || name == kms.RootName {
+		return err
 	}
 	return checkName("userName", name, user.name)
 }
@@ -31,6 +45,10 @@ func checkHolder(r *request, q *kms.IdentityRequest) error { return r.checkHolde
 // holder finds who holds access keys: a user, or the account's root. Those of the root are for the root alone, whatever a
 // policy says: otherwise who may make access keys could become it.
 func (r *request) holder(name string) (*catalog.Identity, error) {
+	name, err := r.self(name)
+	if err != nil {
+		return nil, err
+	}
 	if name != kms.RootName {
 		return r.identity(user, name)
 	}
@@ -95,8 +113,8 @@ func (r *request) accessKeyAnswer(c *kms.Credential, holder string, made bool) *
 
 // replayAccessKey answers the access key that an earlier request wrote: the secret too if that made it.
 func replayAccessKey(r *request, rs *records) (any, error) {
-	name := accessKeyHolder(r.call.Request)
-	if _, err := r.holder(name); err != nil {
+	i, err := r.holder(accessKeyHolder(r.call.Request))
+	if err != nil {
 		return nil, err
 	}
 	c, err := record[kms.Credential](rs, fsm.KindCredential)
@@ -106,7 +124,7 @@ func replayAccessKey(r *request, rs *records) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.accessKeyAnswer(c, name, r.op == kms.OpCreateAccessKey), nil
+	return r.accessKeyAnswer(c, holderName(i), r.op == kms.OpCreateAccessKey), nil
 }
 
 func accessKeyHolder(request any) string {

@@ -85,6 +85,7 @@ func (d *cluster) environment() [][2]string {
 		{"AWS_ACCESS_KEY_ID", d.secrets.AccessKeyID},
 		{"AWS_SECRET_ACCESS_KEY", d.secrets.SecretAccessKey},
 		{"AWS_REGION", d.o.regions[0]},
+		{"AWS_DEFAULT_REGION", d.o.regions[0]}, // what boto3 reads, and older clients
 	}
 }
 
@@ -129,7 +130,12 @@ The same from the command line, which fails over between the nodes:
   %[1]s decrypt < hello.encrypted
   %[1]s operator members
 
-`, self, first, second)
+The same from AWS's clients:
+
+  export AWS_ACCESS_KEY_ID="$LOCKSTEP_ACCESS_KEY_ID" AWS_SECRET_ACCESS_KEY="$LOCKSTEP_SECRET_ACCESS_KEY" AWS_DEFAULT_REGION=%[4]s
+  aws --endpoint-url %[3]s kms describe-key --key-id alias/second
+
+`, self, first, second, d.o.regions[0])
 	if d.o.nodes > 1 && leader >= 0 {
 		fmt.Fprintf(out, `Kill the leader (node-%d); the others go on encrypting, and accept writes again within about a second:
 
