@@ -50,11 +50,12 @@ var imports = map[string][]string{
 	"api/aws":      {"kms", "kms/service", "auth", "auth/sigv4", "api/wire", "api/door"},
 	"api/awsquery": {"kms", "kms/service", "auth", "auth/sigv4", "api/door", "api/aws"},
 	"api/awskms":   {"kms", "kms/service", "auth", "api/door", "api/aws"},
+	"api/xks":      {"kms", "kms/service", "auth/sigv4", "api/door", "api/aws"},
 	"api/sys":      {"kms", "api/wire", "api/door"},
 	"api/client":   {"kms", "api/wire"},
 
 	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
-		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/sys"},
+		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd"},

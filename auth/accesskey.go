@@ -7,10 +7,11 @@ import (
 )
 
 // Shapes of an access key. The id is "AKIA" and 16 characters of A-Z and 2-7 (80 bits); the secret
-// has 40 characters of A-Z, a-z and 0-9 (238 bits), so it needs no escaping in URLs, shells or JSON.
+// has 43 characters of A-Z, a-z and 0-9 (256 bits), so it needs no escaping in URLs, shells or JSON, and is as
+// long as AWS KMS asks for in a credential of an external key store (43 to 64).
 const (
 	AccessKeyIDLength = 20
-	SecretLength      = 40
+	SecretLength      = 43
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 
 func TestNewAccessKey(t *testing.T) {
 	idShape := regexp.MustCompile(`^AKIA[A-Z2-7]{16}$`)
-	secretShape := regexp.MustCompile(`^[A-Za-z0-9]{40}$`)
+	secretShape := regexp.MustCompile(`^[A-Za-z0-9]{43}$`)
 	seen := map[string]bool{}
 	for range 200 {
 		id, sec, err := NewAccessKey(rand.Reader)

@@ -45,7 +45,7 @@ type Principal struct {
 
 	Identity  []Policy // identity policies
 	Boundary  *Policy  // nil: nothing bounds it
-	Session   *Session // of TypeAssumedRole
+	Session   *Session // of TypeAssumedRole, and of a user or root who acts by a session of its own
 	Role      string   // of TypeAssumedRole: the role's ARN
 	Federated string   // of TypeWebIdentity: the provider's ARN
 
@@ -95,6 +95,7 @@ type Request struct {
 	Services   []string // of the door, as SigV4 scopes name them
 	Regions    []string // of the door, likewise; nil for those that are served
 	Signed     bool     // the door takes signatures only
+	Untyped    bool     // the door does not read Content-Type: a signature need not cover it
 }
 
 // Credential is an access key as the directory knows it. It is immutable and may be shared.
@@ -121,7 +122,8 @@ type Directory interface {
 	// Session opens a session token; false for one that this cluster did not give.
 	Session(token string) (*Session, bool)
 	// Assumed returns the principal of a session, as its role is now; false when the role is gone, another one of
-	// its name, or revoked the session, or when the account is disabled.
+	// its name, or revoked the session, or when the account is disabled. Of a session of a user or root it is that one,
+	// for as long as the access key that asked for it can be used.
 	Assumed(s *Session) (*Principal, bool)
 	// SigningKeys remembers derived keys for as long as the directory's secrets are open; nil remembers none.
 	SigningKeys() *sigv4.Keys

@@ -14,7 +14,7 @@ import (
 	"github.com/lockstep-kms/lockstep/secret"
 )
 
-// maxBasic bounds the decoded user-pass of a Basic header. An access key id and its secret have 61
+// maxBasic bounds the decoded user-pass of a Basic header. An access key id and its secret have 64
 // bytes.
 const maxBasic = 256
 
@@ -186,7 +186,7 @@ type signature struct {
 }
 
 // required are headers of this product that change what a request does.
-var required = []string{"lockstep-region", "idempotency-key", "content-type"}
+var required = []string{"lockstep-region", "idempotency-key"}
 
 func (v signature) authenticate(dir Directory, r *Request) (*Principal, error) {
 	in := &sigv4.Request{Method: r.Method, Host: r.Host, RawPath: r.RawPath, RawQuery: r.RawQuery, Header: r.Header, BodySHA256: r.BodySHA256}
@@ -194,7 +194,7 @@ func (v signature) authenticate(dir Directory, r *Request) (*Principal, error) {
 	if regions == nil {
 		regions = v.regions
 	}
-	s, err := sigv4.Parse(in, &sigv4.Rules{Services: r.Services, Regions: regions, Now: v.now(), Required: required})
+	s, err := sigv4.Parse(in, &sigv4.Rules{Services: r.Services, Regions: regions, Now: v.now(), Required: required, Untyped: r.Untyped})
 	if err != nil {
 		return nil, refuse(err, "")
 	}

@@ -33,6 +33,7 @@ const (
 	ReasonNoRule      = "no rule names what the query asks about"
 	ReasonNotOperator = "the principal does not belong to the operator account"
 	ReasonUnreadable  = "the key policy cannot be read"
+	ReasonOwnSession  = "a user's or root's own session may not act on identities and ask for sessions but of roles"
 )
 
 // Decision is the gate's verdict.
@@ -79,7 +80,10 @@ func (d *Decision) PolicyID() string {
 
 // Decide is the gate. It is pure, and these are its rules:
 //
-//   - GetCallerIdentity is open to every principal.
+//   - GetCallerIdentity is open to every principal, and GetSessionToken to users and roots that are in no session: it
+//     gives nothing that they do not have.
+//   - A session that a user or root got so calls nothing of IAM, and of STS only what asks for roles.
+//     https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
 //   - lockstep:* actions, which are all that acts on the cluster, are for the operator account only.
 //   - Everything else, and within the operator account those too, is as the policies say, see policy.Evaluate.
 //
@@ -99,8 +103,14 @@ func Decide(q *Query) Decision {
 		d.Effect, d.Reason = policy.Allowed, ReasonEveryone
 		return d
 	}
+	if op == kms.OpGetSessionToken && strings.EqualFold(action, op.Action) && p.Session == nil && (p.Type == kms.TypeUser || p.Type == kms.TypeRoot) {
+		d.Effect, d.Reason = policy.Allowed, ReasonEveryone
+		return d
+	}
 	service, _, _ := strings.Cut(action, ":")
 	switch cluster := op.Resource == kms.ResourceCluster; {
+	case op == kms.OpGetSessionToken, p.Session != nil && p.Session.OfKey != "" && beyondOwnSession(service, action):
+		d.Reason = ReasonOwnSession
 	case cluster != strings.EqualFold(service, "lockstep"): // policies compare actions without case
 		d.Reason = ReasonNoRule
 	case cluster && !p.Operator:
@@ -112,6 +122,17 @@ func Decide(q *Query) Decision {
 		d.evaluate(q, action)
 	}
 	return d
+}
+
+// beyondOwnSession reports whether an action is not for a user's or root's own session.
+func beyondOwnSession(service, action string) bool {
+	switch strings.ToLower(service) {
+	case "iam", "rolesanywhere":
+		return true
+	case "sts":
+		return !strings.EqualFold(action, kms.OpAssumeRole.Action) && !strings.EqualFold(action, "sts:TagSession")
+	}
+	return false
 }
 
 // evaluate asks the policies.

@@ -201,7 +201,7 @@ func TestDecideEveryOperation(t *testing.T) {
 			{"operator's root", root(tenant, true), true},
 			{"user who may everything", user(tenant, false, all), !cluster},
 			{"operator's user who may everything", user(tenant, true, all), true},
-			{"user", user(tenant, true), op == kms.OpGetCallerIdentity},
+			{"user", user(tenant, true), op == kms.OpGetCallerIdentity || op == kms.OpGetSessionToken},
 			{"foreign root", root(operator, false), open},
 			{"foreign operator's root", root(operator, true), open},
 			{"foreign user who may everything", user(operator, false, all), open},

@@ -20,7 +20,7 @@ type Session struct {
 	Schema      uint8             `cbor:"0,keyasint"` // 1
 	AccessKeyID string            `cbor:"1,keyasint"` // "ASIA..."
 	Secret      kms.Sensitive     `cbor:"2,keyasint"`
-	Account     string            `cbor:"3,keyasint"` // of the role
+	Account     string            `cbor:"3,keyasint"` // of the role, or of the user or root
 	Role        string            `cbor:"4,keyasint"` // name
 	RoleID      string            `cbor:"5,keyasint"` // a role that was made anew has another one
 	Generation  uint32            `cbor:"6,keyasint"` // of the role when the session was issued
@@ -34,6 +34,7 @@ type Session struct {
 	Federated   string            `cbor:"14,keyasint,omitempty"` // of a web identity: the provider's ARN
 	Subject     string            `cbor:"15,keyasint,omitempty"` // of a web identity
 	Certificate bool              `cbor:"16,keyasint,omitempty"` // never in a token: the session is a certificate's, for one request
+	OfKey       string            `cbor:"17,keyasint,omitempty"` // the access key of the user or root whose own session it is; then there is no role
 
 	document *policy.Document // Policy
 	kept     atomic.Pointer[kept]
@@ -97,8 +98,11 @@ func DecodeSession(plain []byte) (*Session, error) {
 	if err := mode.Unmarshal(plain, s); err != nil {
 		return nil, err
 	}
-	if s.Schema != sessionSchema || s.Certificate || s.AccessKeyID == "" || len(s.Secret) == 0 ||
-		s.Account == "" || s.Role == "" || s.RoleID == "" || s.Name == "" || s.Expires <= s.Issued {
+	whose := s.Role != "" && s.RoleID != "" && s.Name != ""
+	if s.OfKey != "" {
+		whose = s.Role == "" && s.RoleID == "" && s.Name == "" && s.Policy == "" && len(s.PolicyARNs) == 0 && len(s.Tags) == 0
+	}
+	if s.Schema != sessionSchema || s.Certificate || s.AccessKeyID == "" || len(s.Secret) == 0 || s.Account == "" || !whose || s.Expires <= s.Issued {
 		return nil, errForm
 	}
 	if s.Policy != "" {

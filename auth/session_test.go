@@ -27,15 +27,23 @@ func fullSession() *Session {
 	return s
 }
 
+// ownSession is one of a user itself.
+func ownSession() *Session {
+	s := testSession()
+	s.Role, s.RoleID, s.Name, s.Generation, s.Tags, s.Issuer = "", "", "", 0, nil, ""
+	s.OfKey = "AKIAOWNER"
+	return s
+}
+
 // fields is what of a session its token has.
 func fields(s *Session) *Session {
 	return &Session{Schema: s.Schema, AccessKeyID: s.AccessKeyID, Secret: s.Secret, Account: s.Account, Role: s.Role, RoleID: s.RoleID,
 		Generation: s.Generation, Name: s.Name, Issued: s.Issued, Expires: s.Expires, Tags: s.Tags, Policy: s.Policy,
-		PolicyARNs: s.PolicyARNs, Issuer: s.Issuer, Federated: s.Federated, Subject: s.Subject, Certificate: s.Certificate}
+		PolicyARNs: s.PolicyARNs, Issuer: s.Issuer, Federated: s.Federated, Subject: s.Subject, Certificate: s.Certificate, OfKey: s.OfKey}
 }
 
 func TestSessionRoundTrip(t *testing.T) {
-	for name, s := range map[string]*Session{"least": testSession(), "full": fullSession()} {
+	for name, s := range map[string]*Session{"least": testSession(), "full": fullSession(), "own": ownSession()} {
 		plain, err := s.Encode()
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +62,7 @@ func TestSessionRoundTrip(t *testing.T) {
 func TestFullSessionIsFull(t *testing.T) {
 	v := reflect.ValueOf(fullSession()).Elem()
 	for i := range v.NumField() {
-		if f := v.Type().Field(i); f.IsExported() && f.Name != "Certificate" && v.Field(i).IsZero() {
+		if f := v.Type().Field(i); f.IsExported() && f.Name != "Certificate" && f.Name != "OfKey" && v.Field(i).IsZero() {
 			t.Errorf("%s is not set", f.Name)
 		}
 	}
@@ -136,7 +144,9 @@ func TestDecodeSessionRefuses(t *testing.T) {
 	change("schema 0", func(m map[int]any) { m[0] = 0 })
 	change("schema 2", func(m map[int]any) { m[0] = 2 })
 	change("schema 257", func(m map[int]any) { m[0] = 257 })
-	change("unknown field", func(m map[int]any) { m[17] = 1 })
+	change("unknown field", func(m map[int]any) { m[18] = 1 })
+	change("of a role and a key", func(m map[int]any) { m[17] = "AKIAOWNER" })
+	change("of nobody", func(m map[int]any) { delete(m, 4); delete(m, 5) })
 	change("field of another type", func(m map[int]any) { m[3] = 111122223333 })
 	change("not UTF-8", func(m map[int]any) { m[3] = "\xff" })
 	change("empty secret", func(m map[int]any) { m[2] = []byte{} })

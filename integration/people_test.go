@@ -414,6 +414,15 @@ func managedPolicyTries() map[*kms.Operation][]try {
 		kms.OpDeletePolicyVersion: byARN(func(ctx context.Context, cl *client.Client, arn string) error {
 			return cl.DeletePolicyVersion(ctx, &kms.PolicyVersionRequest{PolicyARN: arn, VersionID: "v2"})
 		}),
+		kms.OpTagPolicy: byARN(func(ctx context.Context, cl *client.Client, arn string) error {
+			return cl.TagPolicy(ctx, &kms.TagPolicyRequest{PolicyARN: arn, Tags: map[string]string{"a": "stolen"}})
+		}),
+		kms.OpUntagPolicy: byARN(func(ctx context.Context, cl *client.Client, arn string) error {
+			return cl.UntagPolicy(ctx, &kms.UntagPolicyRequest{PolicyARN: arn, TagKeys: []string{"a"}})
+		}),
+		kms.OpListEntitiesForPolicy: byARN(func(ctx context.Context, cl *client.Client, arn string) error {
+			return failed(cl.ListEntitiesForPolicy(ctx, &kms.PolicyRequest{PolicyARN: arn}))
+		}),
 		kms.OpSimulatePrincipalPolicy: simulateTries(),
 		kms.OpWhoCan: with("", func(ctx context.Context, cl *client.Client, key string, _ *things) error {
 			return failed(cl.WhoCan(ctx, &kms.WhoCanRequest{KeyID: key, Action: "kms:Encrypt"}))
@@ -467,6 +476,15 @@ func providerTries() map[*kms.Operation][]try {
 		}),
 		kms.OpRemoveClientIDFromOIDCProvider: oidc(func(ctx context.Context, cl *client.Client, name string) error {
 			return cl.RemoveClientIDFromOpenIDConnectProvider(ctx, &kms.ClientIDRequest{Provider: name, ClientID: "lockstep"})
+		}),
+		kms.OpUpdateOIDCThumbprint: oidc(func(ctx context.Context, cl *client.Client, name string) error {
+			return cl.UpdateOpenIDConnectProviderThumbprint(ctx, &kms.UpdateThumbprintRequest{Provider: name, ThumbprintList: []string{strings.Repeat("0a", 20)}})
+		}),
+		kms.OpTagOIDCProvider: oidc(func(ctx context.Context, cl *client.Client, name string) error {
+			return cl.TagOpenIDConnectProvider(ctx, &kms.TagProviderRequest{Provider: name, Tags: map[string]string{"a": "stolen"}})
+		}),
+		kms.OpUntagOIDCProvider: oidc(func(ctx context.Context, cl *client.Client, name string) error {
+			return cl.UntagOpenIDConnectProvider(ctx, &kms.UntagProviderRequest{Provider: name, TagKeys: []string{"a"}})
 		}),
 		kms.OpGetTrustAnchor: anchor(func(ctx context.Context, cl *client.Client, name string) error {
 			return failed(cl.GetTrustAnchor(ctx, &kms.ProviderRequest{Provider: name}))

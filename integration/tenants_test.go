@@ -187,6 +187,10 @@ func tries() map[*kms.Operation][]try {
 			_, err := cl.ListKeys(ctx, &kms.ListRequest{Marker: of.keyMarker})
 			return err
 		}}},
+		kms.OpGetResources: {{"its marker", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
+			_, err := cl.GetResources(ctx, &kms.GetResourcesRequest{PaginationToken: of.keyMarker})
+			return err
+		}}},
 		kms.OpListAliases: {
 			{"its marker", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
 				_, err := cl.ListAliases(ctx, &kms.ListAliasesRequest{Marker: of.aliasMarker})
@@ -299,7 +303,7 @@ func forOperators(victim *tenant, node string) map[*kms.Operation]func(context.C
 }
 
 // namesNobody are the operations whose request names no object: what they answer is checked instead.
-var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.OpGetCallerIdentity,
+var namesNobody = []*kms.Operation{kms.OpCreateKey, kms.OpGenerateRandom, kms.OpGetCallerIdentity, kms.OpGetSessionToken,
 	kms.OpCreateCustomKeyStore, kms.OpUpdateCustomKeyStore, kms.OpDeleteCustomKeyStore, kms.OpConnectCustomKeyStore, kms.OpDisconnectCustomKeyStore, // there are no stores
 	kms.OpDescribeCustomKeyStores,
 	kms.OpCreateGroup, kms.OpCreatePolicy, kms.OpCreateOIDCProvider, kms.OpCreateTrustAnchor, kms.OpListOIDCProviders, kms.OpListTrustAnchors}

@@ -136,6 +136,9 @@ type Provider struct {
 	Keys      string   `cbor:"8,keyasint,omitempty"` // of an issuer: a JWK Set, instead of the one it serves
 
 	Mappings []CertificateMapping `cbor:"9,keyasint,omitempty"` // of a trust anchor, the first that matches counts
+
+	Tags        map[string]string `cbor:"10,keyasint,omitempty"` // of an issuer
+	Thumbprints []string          `cbor:"11,keyasint,omitempty"` // of an issuer: kept for clients, no trust is in them
 }
 
 // ARN returns the provider's ARN.

@@ -33,7 +33,7 @@ func TestParseKeyRef(t *testing.T) {
 		"arn:aws:kms:us-west-2:111122223333:key/" + strings.ToUpper(id), "arn:aws:kms::111122223333:key/" + id, "arn:aws:kms:us-west-2::key/" + id,
 		"arn:aws:iam:us-west-2:111122223333:key/" + id, "arn:aws:kms:us-west-2:111122223333:" + id, "arn:aws:kms:us-west-2:111122223333:key/" + id + ":x", "../" + id}
 	for _, text := range bad {
-		if got, err := ParseKeyRef(text); CodeOf(err) != CodeValidation && CodeOf(err) != CodeInvalidARN {
+		if got, err := ParseKeyRef(text); CodeOf(err) != CodeInvalidKeyID && CodeOf(err) != CodeValidation && CodeOf(err) != CodeInvalidARN {
 			t.Errorf("%q was read as %+v, %v", text, got, err)
 		}
 	}

@@ -224,6 +224,7 @@ type (
 		Description      string            `json:"description,omitempty"`
 		DefaultVersionID string            `json:"default_version_id"` // "v1"
 		AttachmentCount  int               `json:"attachment_count"`
+		BoundaryCount    int               `json:"permissions_boundary_usage_count"` // how many it bounds
 		Tags             map[string]string `json:"tags,omitempty"`
 		CreatedAt        time.Time         `json:"created_at"`
 		UpdatedAt        time.Time         `json:"updated_at"`
@@ -232,6 +233,34 @@ type (
 	// PolicyAnswer carries a managed policy.
 	PolicyAnswer struct {
 		Policy PolicyEntry `json:"policy"`
+	}
+
+	// TagPolicyRequest sets tags of a managed policy.
+	TagPolicyRequest struct {
+		PolicyARN string            `json:"-" path:"policy"`
+		Tags      map[string]string `json:"tags"`
+	}
+
+	// UntagPolicyRequest takes tags off a managed policy.
+	UntagPolicyRequest struct {
+		PolicyARN string   `json:"-" path:"policy"`
+		TagKeys   []string `json:"tag_keys"`
+	}
+
+	// PolicyEntity is a user, group or role that has a managed policy.
+	PolicyEntity struct {
+		Name     string `json:"name"`
+		ID       string `json:"id"`
+		Path     string `json:"path"`
+		Attached bool   `json:"attached"` // as one of its policies
+		Bounds   bool   `json:"bounds"`   // as its permissions boundary
+	}
+
+	// ListEntitiesForPolicyAnswer lists who has a managed policy.
+	ListEntitiesForPolicyAnswer struct {
+		Users  []PolicyEntity `json:"users"`
+		Groups []PolicyEntity `json:"groups"`
+		Roles  []PolicyEntity `json:"roles"`
 	}
 
 	// ListPoliciesAnswer is one page of managed policies.
@@ -337,6 +366,10 @@ type (
 		ClientIDList  []string `json:"client_id_list"`           // audiences
 		CACertificate string   `json:"ca_certificate,omitempty"` // PEM; "": the system's roots
 		JWKS          string   `json:"jwks,omitempty"`           // for an issuer that the nodes cannot reach
+		// ThumbprintList is kept for those who compare it; as at AWS, whom the issuer's certificate is trusted by is not
+		// its matter. SHA-1 in 40 hexadecimal digits, five at most.
+		ThumbprintList []string          `json:"thumbprint_list,omitempty"`
+		Tags           map[string]string `json:"tags,omitempty"`
 	}
 
 	// ProviderRequest names an OpenID Connect provider by its ARN or its URL without "https://", or a trust anchor
@@ -351,6 +384,24 @@ type (
 		ClientID string `json:"client_id"`
 	}
 
+	// UpdateThumbprintRequest replaces the thumbprints of an OpenID Connect provider.
+	UpdateThumbprintRequest struct {
+		Provider       string   `json:"-" path:"provider"`
+		ThumbprintList []string `json:"thumbprint_list"`
+	}
+
+	// TagProviderRequest sets tags of an OpenID Connect provider.
+	TagProviderRequest struct {
+		Provider string            `json:"-" path:"provider"`
+		Tags     map[string]string `json:"tags"`
+	}
+
+	// UntagProviderRequest takes tags off an OpenID Connect provider.
+	UntagProviderRequest struct {
+		Provider string   `json:"-" path:"provider"`
+		TagKeys  []string `json:"tag_keys"`
+	}
+
 	// OIDCProviderEntry describes an OpenID Connect provider.
 	OIDCProviderEntry struct {
 		ARN           string    `json:"arn"`
@@ -359,6 +410,9 @@ type (
 		CACertificate string    `json:"ca_certificate,omitempty"`
 		JWKS          string    `json:"jwks,omitempty"`
 		CreatedAt     time.Time `json:"created_at"`
+
+		ThumbprintList []string          `json:"thumbprint_list,omitempty"`
+		Tags           map[string]string `json:"tags,omitempty"`
 	}
 
 	// OIDCProviderAnswer carries an OpenID Connect provider.
@@ -432,6 +486,19 @@ type (
 		Subject  string `json:"subject_from_web_identity_token,omitempty"`
 		Provider string `json:"provider,omitempty"`
 		Audience string `json:"audience,omitempty"`
+	}
+
+	// GetSessionTokenRequest asks for a session of the caller itself, a user or root.
+	GetSessionTokenRequest struct {
+		DurationSeconds *int `json:"duration_seconds,omitempty"` // from 900 to 129600, 43200 when nil; of a root 3600 at most
+	}
+
+	// SessionTokenAnswer carries the credentials of a session of a user or root. It ends with the access key that asked for it.
+	SessionTokenAnswer struct {
+		AccessKeyID     string          `json:"access_key_id"`
+		SecretAccessKey SensitiveString `json:"secret_access_key"`
+		SessionToken    SensitiveString `json:"session_token"`
+		Expiration      time.Time       `json:"expiration"`
 	}
 
 	// SimulateRequest asks what would be decided. Context holds condition keys; what it leaves out is absent but for

@@ -178,6 +178,36 @@ type (
 		Tags       []Tag  `json:"tags"`
 		NextMarker string `json:"next_marker,omitempty"`
 	}
+
+	// TagFilter matches what has a tag of that key with one of the values; with any value when there are none.
+	TagFilter struct {
+		Key    string   `json:"key"`
+		Values []string `json:"values,omitempty"`
+	}
+
+	// GetResourcesRequest asks for the tagged keys of the account and region, as GetResources of the AWS Resource Groups
+	// Tagging API does: those that all filters match, or those of the list, which stands alone. A page can be shorter
+	// than its limit, even empty, and there is more all the same: only the answer's marker tells.
+	GetResourcesRequest struct {
+		TagFilters          []TagFilter `json:"tag_filters,omitempty"`           // at most 50, of 20 values each
+		ResourceTypeFilters []string    `json:"resource_type_filters,omitempty"` // kms and kms:key are what there is
+		ResourceARNList     []string    `json:"resource_arn_list,omitempty"`     // at most 100
+		ResourcesPerPage    int         `json:"limit,omitempty"`                 // 1 to 100; 0 means 50
+		TagsPerPage         int         `json:"tags_per_page,omitempty"`         // 100 to 500; 0 means no bound
+		PaginationToken     string      `json:"marker,omitempty"`
+	}
+
+	// ResourceTagMapping is a key and its tags.
+	ResourceTagMapping struct {
+		ResourceARN string `json:"resource_arn"`
+		Tags        []Tag  `json:"tags"`
+	}
+
+	// GetResourcesAnswer is one page of tagged keys.
+	GetResourcesAnswer struct {
+		ResourceTagMappingList []ResourceTagMapping `json:"resources"`
+		PaginationToken        string               `json:"next_marker,omitempty"`
+	}
 )
 
 // Requests and answers of rotation, import and multi-Region keys.

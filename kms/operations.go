@@ -49,6 +49,7 @@ func (o *Operation) AnswerType() reflect.Type { return o.answer }
 
 const (
 	sourceKMS      = "kms.amazonaws.com"
+	sourceTagging  = "tagging.amazonaws.com"
 	sourceSTS      = "sts.amazonaws.com"
 	sourceLockstep = "lockstep"
 )
@@ -167,6 +168,9 @@ var (
 	OpListAliases = op[ListAliasesRequest, ListAliasesAnswer](Operation{
 		Name: "ListAliases", Action: "kms:ListAliases", Source: sourceKMS, Resource: ResourceAccount})
 
+	OpGetResources = op[GetResourcesRequest, GetResourcesAnswer](Operation{
+		Name: "GetResources", Action: "tag:GetResources", Source: sourceTagging, Resource: ResourceAccount})
+
 	OpCreateCustomKeyStore = op[CreateCustomKeyStoreRequest, CreateCustomKeyStoreAnswer](Operation{
 		Name: "CreateCustomKeyStore", Action: "kms:CreateCustomKeyStore", Source: sourceKMS, Resource: ResourceAccount, Mutates: true, Created: true})
 	OpUpdateCustomKeyStore     = store[UpdateCustomKeyStoreRequest]("UpdateCustomKeyStore")
@@ -213,7 +217,7 @@ var keyOperations = []*Operation{
 	OpSign, OpVerify, OpGenerateMac, OpVerifyMac, OpGetPublicKey, OpDeriveSharedSecret, OpEncapsulate, OpDecapsulate, OpGenerateRandom,
 	OpCreateAlias, OpUpdateAlias, OpDeleteAlias, OpListAliases,
 	OpCreateCustomKeyStore, OpUpdateCustomKeyStore, OpDeleteCustomKeyStore, OpDescribeCustomKeyStores, OpConnectCustomKeyStore, OpDisconnectCustomKeyStore,
-	OpGetCallerIdentity,
+	OpGetResources, OpGetCallerIdentity,
 	OpCreateAccount, OpListAccounts, OpDisableAccount,
 	OpGetSetting, OpPutSetting, OpReadMembers, OpAllowMember, OpRemoveMember, OpSeal,
 }

@@ -71,6 +71,10 @@ var (
 	OpSetDefaultPolicyVersion = iamRevokes[PolicyVersionRequest, Empty]("SetDefaultPolicyVersion")
 	OpDeletePolicyVersion     = iamRevokes[PolicyVersionRequest, Empty]("DeletePolicyVersion")
 
+	OpTagPolicy             = iamRevokes[TagPolicyRequest, Empty]("TagPolicy")
+	OpUntagPolicy           = iamRevokes[UntagPolicyRequest, Empty]("UntagPolicy")
+	OpListEntitiesForPolicy = iamReads[PolicyRequest, ListEntitiesForPolicyAnswer]("ListEntitiesForPolicy")
+
 	OpAttachUserPolicy  = iamRevokes[AttachPolicyRequest, Empty]("AttachUserPolicy")
 	OpAttachGroupPolicy = iamRevokes[AttachPolicyRequest, Empty]("AttachGroupPolicy")
 	OpAttachRolePolicy  = iamRevokes[AttachPolicyRequest, Empty]("AttachRolePolicy")
@@ -106,6 +110,9 @@ var (
 	OpDeleteOIDCProvider             = iamRevokes[ProviderRequest, Empty]("DeleteOpenIDConnectProvider")
 	OpAddClientIDToOIDCProvider      = iamRevokes[ClientIDRequest, Empty]("AddClientIDToOpenIDConnectProvider")
 	OpRemoveClientIDFromOIDCProvider = iamRevokes[ClientIDRequest, Empty]("RemoveClientIDFromOpenIDConnectProvider")
+	OpUpdateOIDCThumbprint           = iamRevokes[UpdateThumbprintRequest, Empty]("UpdateOpenIDConnectProviderThumbprint")
+	OpTagOIDCProvider                = iamRevokes[TagProviderRequest, Empty]("TagOpenIDConnectProvider")
+	OpUntagOIDCProvider              = iamRevokes[UntagProviderRequest, Empty]("UntagOpenIDConnectProvider")
 
 	OpCreateTrustAnchor = trustAnchor(iamCreates[CreateTrustAnchorRequest, TrustAnchorAnswer]("CreateTrustAnchor"))
 	OpGetTrustAnchor    = trustAnchor(iamReads[ProviderRequest, TrustAnchorAnswer]("GetTrustAnchor"))
@@ -122,6 +129,8 @@ var (
 		Name: "AssumeRole", Action: "sts:AssumeRole", Source: sourceSTS, Resource: ResourceRole})
 	OpAssumeRoleWithWebIdentity = op[AssumeRoleWithWebIdentityRequest, SessionAnswer](Operation{
 		Name: "AssumeRoleWithWebIdentity", Action: "sts:AssumeRoleWithWebIdentity", Source: sourceSTS, Resource: ResourceRole, Open: true})
+	OpGetSessionToken = op[GetSessionTokenRequest, SessionTokenAnswer](Operation{
+		Name: "GetSessionToken", Action: "sts:GetSessionToken", Source: sourceSTS, Resource: ResourceNone})
 )
 
 // identityOperations is the part of the table that is declared here.
@@ -132,13 +141,15 @@ var identityOperations = []*Operation{
 	OpCreateAccessKey, OpListAccessKeys, OpUpdateAccessKey, OpDeleteAccessKey, OpGetAccessKeyLastUsed,
 	OpCreatePolicy, OpGetPolicy, OpListPolicies, OpDeletePolicy,
 	OpCreatePolicyVersion, OpGetPolicyVersion, OpListPolicyVersions, OpSetDefaultPolicyVersion, OpDeletePolicyVersion,
+	OpTagPolicy, OpUntagPolicy, OpListEntitiesForPolicy,
 	OpAttachUserPolicy, OpAttachGroupPolicy, OpAttachRolePolicy, OpDetachUserPolicy, OpDetachGroupPolicy, OpDetachRolePolicy,
 	OpListAttachedUserPolicies, OpListAttachedGroupPolicies, OpListAttachedRolePolicies,
 	OpPutUserPolicy, OpPutGroupPolicy, OpPutRolePolicy, OpGetUserPolicy, OpGetGroupPolicy, OpGetRolePolicy,
 	OpDeleteUserPolicy, OpDeleteGroupPolicy, OpDeleteRolePolicy, OpListUserPolicies, OpListGroupPolicies, OpListRolePolicies,
 	OpPutUserPermissionsBoundary, OpPutRolePermissionsBoundary, OpDeleteUserPermissionsBoundary, OpDeleteRolePermissionsBoundary,
 	OpCreateOIDCProvider, OpGetOIDCProvider, OpListOIDCProviders, OpDeleteOIDCProvider, OpAddClientIDToOIDCProvider, OpRemoveClientIDFromOIDCProvider,
+	OpUpdateOIDCThumbprint, OpTagOIDCProvider, OpUntagOIDCProvider,
 	OpCreateTrustAnchor, OpGetTrustAnchor, OpListTrustAnchors, OpDeleteTrustAnchor,
 	OpSimulatePrincipalPolicy, OpWhoCan,
-	OpAssumeRole, OpAssumeRoleWithWebIdentity,
+	OpAssumeRole, OpAssumeRoleWithWebIdentity, OpGetSessionToken,
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/rest"
 	"github.com/lockstep-kms/lockstep/api/sys"
+	"github.com/lockstep-kms/lockstep/api/xks"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/limit"
@@ -204,6 +205,7 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
 	edge := aws.New(aws.Config{Service: svc, Door: d, Concurrency: cfg.Limits.MaxConcurrent})
 	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions[0]))}))
+	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
 	s.http = door.Server(d.Handler(router), s.log)
 
 	s.api = seams.APIListener

@@ -56,6 +56,7 @@ type Scope struct {
 	Name     string   // of the door, for audit records and metrics
 	Services []string // as SigV4 scopes name them
 	Regions  []string // nil: those that are served
+	Untyped  bool     // Content-Type is not read, so that signatures need not cover it
 }
 
 // Request is one operation that a door has read from a request.
@@ -65,7 +66,8 @@ type Request struct {
 	Malformed error // what is wrong with it; told once the caller is authenticated
 	// Unreadable is why the body could not be read to its end, so that nobody can be authenticated.
 	Unreadable error
-	Region     string // "" for the one that was signed
+	Region     string       // "" for the one that was signed
+	XKS        *service.XKS // of a request for an external key store
 }
 
 // Do has the service do what was read from q, whose body is body. Errors are *kms.Error; a Result stands beside
@@ -79,6 +81,7 @@ func (e *Edge) Do(w http.ResponseWriter, q *http.Request, body []byte, s *Scope,
 	c := &service.Call{
 		Operation: r.Operation,
 		Request:   r.Request,
+		XKS:       r.XKS,
 		Refused:   r.Unreadable,
 		Malformed: r.Malformed,
 		RequestID: door.RequestID(w),
@@ -88,7 +91,7 @@ func (e *Edge) Do(w http.ResponseWriter, q *http.Request, body []byte, s *Scope,
 		TLS:       q.TLS != nil,
 		Region:    r.Region,
 		Auth: auth.Request{Method: q.Method, Host: q.Host, RawPath: q.URL.EscapedPath(), RawQuery: q.URL.RawQuery, Header: q.Header,
-			Source: source, TLS: q.TLS, Services: s.Services, Regions: s.Regions, Signed: true},
+			Source: source, TLS: q.TLS, Services: s.Services, Regions: s.Regions, Signed: true, Untyped: s.Untyped},
 	}
 	if len(body) > 0 {
 		c.Auth.BodySHA256 = func() [32]byte { return sha256.Sum256(body) }

@@ -11,19 +11,28 @@ import (
 	"github.com/lockstep-kms/lockstep/api/aws"
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/service"
 )
 
 const (
 	contentType = "application/x-amz-json-1.1"
 	target      = "X-Amz-Target"
-	prefix      = "TrentService."
 )
 
-// scope is what a signature for this door is scoped to.
-var scope = aws.Scope{Name: "awskms", Services: []string{"kms"}}
+// api is one of AWS's APIs that this door serves. Immutable.
+type api struct {
+	prefix  string            // of X-Amz-Target, before the operation's name
+	scope   aws.Scope         // of its signatures
+	message string            // how it spells the member of an error that says why
+	names   map[string]string // how it names what AWS KMS gives another name
+}
+
+// trent is AWS KMS.
+var trent = api{prefix: "TrentService.", scope: aws.Scope{Name: "awskms", Services: []string{"kms"}}, message: "message"}
 
 // action is one operation in AWS's shapes. Immutable after bind.
 type action struct {
+	api       *api
 	operation *kms.Operation
 	input     reflect.Type // shape of the request
 	output    reflect.Type // shape of the answer
@@ -35,6 +44,7 @@ type action struct {
 // bind binds an operation to its shapes. request runs on an input that keeps its constraints.
 func bind[In, Q, A, Out any](op *kms.Operation, request func(*In) (*Q, error), answer func(*Q, *A) *Out) *action {
 	return &action{
+		api:       &trent,
 		operation: op,
 		input:     reflect.TypeFor[In](),
 		output:    reflect.TypeFor[Out](),
@@ -49,7 +59,7 @@ func bind[In, Q, A, Out any](op *kms.Operation, request func(*In) (*Q, error), a
 
 // actions is the table of the door.
 func actions() []*action {
-	return slices.Concat(cryptoActions(), keyActions(), materialActions(), grantActions(), aliasActions(), storeActions())
+	return slices.Concat(cryptoActions(), keyActions(), materialActions(), grantActions(), aliasActions(), storeActions(), taggingActions())
 }
 
 // Door serves AWS KMS's operations. It is safe for concurrent use.
@@ -62,7 +72,7 @@ type Door struct {
 func New(edge *aws.Edge) *Door {
 	d := &Door{edge: edge, actions: map[string]*action{}}
 	for _, a := range actions() {
-		d.actions[prefix+a.operation.Name] = a
+		d.actions[a.api.prefix+a.operation.Name] = a
 	}
 	return d
 }
@@ -74,7 +84,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		a = d.actions[names[0]]
 	}
 	if a == nil {
-		d.edge.Write(w, http.StatusBadRequest, contentType, nil, nil, body("UnknownOperationException", ""))
+		d.edge.Write(w, http.StatusBadRequest, contentType, nil, nil, trent.body("UnknownOperationException", ""))
 		return
 	}
 	read, err := d.edge.ReadBody(w, q)
@@ -83,19 +93,22 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	if err == nil {
 		r.Request, r.Malformed = a.request(read.Bytes)
 	}
-	result, err := d.edge.Do(w, q, read.Bytes, &scope, r)
+	result, err := d.edge.Do(w, q, read.Bytes, &a.api.scope, r)
 	if err != nil {
-		x, message := exceptionOf(err)
-		d.edge.Write(w, x.status, contentType, result, err, body(x.name, message))
+		d.refuse(w, a.api, result, err)
 		return
 	}
 	answer, err := json.Marshal(a.render(r.Request, result.Answer))
 	if err != nil {
-		x, message := exceptionOf(err)
-		d.edge.Write(w, x.status, contentType, result, err, body(x.name, message))
+		d.refuse(w, a.api, result, err)
 		return
 	}
 	d.edge.Write(w, http.StatusOK, contentType, result, nil, answer)
+}
+
+func (d *Door) refuse(w http.ResponseWriter, of *api, result *service.Result, err error) {
+	x, message := exceptionOf(err)
+	d.edge.Write(w, x.status, contentType, result, err, of.body(x.name, message))
 }
 
 // request decodes and checks a body. The request is nil beside an error.
@@ -129,12 +142,12 @@ func checkKeys(in reflect.Value, members []member) error {
 	return nil
 }
 
-// body renders an error.
-func body(name, message string) []byte {
-	b, err := json.Marshal(struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"`
-	}{name, message})
+// body renders an error, named as AWS KMS does.
+func (of *api) body(name, message string) []byte {
+	if other := of.names[name]; other != "" {
+		name = other
+	}
+	b, err := json.Marshal(map[string]string{"__type": name, of.message: message}, json.Deterministic(true))
 	if err != nil { // only a message that is no UTF-8 can do that
 		return []byte(`{"__type":"` + name + `"}`)
 	}

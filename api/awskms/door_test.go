@@ -48,7 +48,11 @@ func serve(f *fake, operation, body string) *httptest.ResponseRecorder {
 	d := door.New(door.Config{})
 	edge := aws.New(aws.Config{Service: f, Door: d})
 	q := httptest.NewRequest("POST", "/", strings.NewReader(body))
-	q.Header["X-Amz-Target"] = []string{"TrentService." + operation}
+	prefix := "TrentService."
+	if operation == "GetResources" {
+		prefix = "ResourceGroupsTaggingAPI_20170126."
+	}
+	q.Header["X-Amz-Target"] = []string{prefix + operation}
 	w := httptest.NewRecorder()
 	d.Handler(New(edge)).ServeHTTP(w, q)
 	return w
@@ -84,8 +88,9 @@ func TestEveryOperationIsServed(t *testing.T) {
 		}
 	}
 	for _, op := range kms.Operations {
-		if isKMS := strings.HasPrefix(op.Action, "kms:") && !slices.Contains(ours, op); isKMS != served[op] {
-			t.Errorf("%s: an operation of AWS KMS: %v, served: %v", op.Name, isKMS, served[op])
+		service, _, _ := strings.Cut(op.Action, ":")
+		if theirs := (service == "kms" || service == "tag") && !slices.Contains(ours, op); theirs != served[op] {
+			t.Errorf("%s: an operation of this door: %v, served: %v", op.Name, theirs, served[op])
 		}
 	}
 }
@@ -108,6 +113,7 @@ var samples = map[string]any{
 	"CloudHsmClusterId": "cluster-2345677abcd", "KeyStorePassword": "1234567", "XksProxyUriEndpoint": "https://example.org", "XksProxyUriPath": "/a/kms/xks/v1",
 	"XksProxyVpcEndpointServiceName": "com.amazonaws.vpce.us-east-1.vpce-svc-0abc", "XksProxyVpcEndpointServiceOwner": "111122223333",
 	"AccessKeyId": strings.Repeat("A", 20), "RawSecretAccessKey": strings.Repeat("a", 43), "CustomerMasterKeySpec": nil,
+	"TagsPerPage": 100, "IncludeComplianceDetails": nil, "ExcludeCompliantResources": nil,
 }
 
 func sample(t reflect.Type) any {
@@ -162,7 +168,11 @@ func TestEveryMemberReachesTheService(t *testing.T) {
 				t.Errorf("%s: %s is not set by %s", a.operation.Name, name, full(a))
 			}
 		}
-		if !c.Auth.Signed || !slices.Equal(c.Auth.Services, []string{"kms"}) || c.Door != "awskms" {
+		service := "kms"
+		if c.Operation == kms.OpGetResources {
+			service = "tagging"
+		}
+		if !c.Auth.Signed || !slices.Equal(c.Auth.Services, []string{service}) || c.Door != "awskms" {
 			t.Errorf("%s: auth %+v", a.operation.Name, c.Auth)
 		}
 	}
@@ -275,7 +285,7 @@ func TestTargets(t *testing.T) {
 	f := &fake{}
 	h := New(aws.New(aws.Config{Service: f, Door: d}))
 	for _, targets := range [][]string{nil, {""}, {"TrentService."}, {"trentservice.ListKeys"}, {"TrentService.listkeys"}, {"ListKeys"},
-		{"TrentService.WhoCan"}, {"TrentService.CreateUser"}, {"TrentService.ListKeys", "TrentService.ListKeys"}, {"TrentService.ListKeys "}} {
+		{"TrentService.WhoCan"}, {"TrentService.GetResources"}, {"ResourceGroupsTaggingAPI_20170126.ListKeys"}, {"TrentService.CreateUser"}, {"TrentService.ListKeys", "TrentService.ListKeys"}, {"TrentService.ListKeys "}} {
 		q := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
 		q.Header["X-Amz-Target"] = targets
 		w := httptest.NewRecorder()

@@ -10,8 +10,10 @@ import (
 
 // shapeNames are AWS's names of the structures inside of requests and answers.
 var shapeNames = map[string]reflect.Type{
-	"RecipientInfo": reflect.TypeFor[recipient](), "Tag": reflect.TypeFor[tag](), "GrantConstraints": reflect.TypeFor[grantConstraints](),
-	"GrantListEntry": reflect.TypeFor[grantEntry](), "AliasListEntry": reflect.TypeFor[aliasEntry](), "KeyListEntry": reflect.TypeFor[keyEntry](),
+	"RecipientInfo": reflect.TypeFor[recipient](), "Tag": reflect.TypeFor[tag](),
+	"TagFilter": reflect.TypeFor[tagFilter](), "ResourceTagMapping": reflect.TypeFor[resourceTags](), "GetResources.Tag": reflect.TypeFor[resourceTag](),
+	"GrantConstraints": reflect.TypeFor[grantConstraints](),
+	"GrantListEntry":   reflect.TypeFor[grantEntry](), "AliasListEntry": reflect.TypeFor[aliasEntry](), "KeyListEntry": reflect.TypeFor[keyEntry](),
 	"KeyMetadata": reflect.TypeFor[keyMetadata](), "MultiRegionConfiguration": reflect.TypeFor[multiRegion](), "MultiRegionKey": reflect.TypeFor[regionalKey](),
 	"XksKeyConfigurationType": reflect.TypeFor[xksKey](), "CustomKeyStoresListEntry": reflect.TypeFor[storeEntry](), "XksProxyConfigurationType": reflect.TypeFor[xksConfiguration](),
 	"XksProxyAuthenticationCredentialType": reflect.TypeFor[xksCredential](), "KeyLastUsageData": reflect.TypeFor[lastUsage](), "RotationsListEntry": reflect.TypeFor[rotationEntry](),
@@ -99,6 +101,11 @@ func TestPageOfCompatibility(t *testing.T) {
 	for _, kind := range slices.Collect(func(yield func(string) bool) {
 		for _, x := range exceptions {
 			if !yield(x.name) {
+				return
+			}
+		}
+		for _, name := range tagging.names {
+			if !yield(name) {
 				return
 			}
 		}

@@ -58,23 +58,28 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		r.Region = d.region
 	}
 	var shape any
+	requests := []any{nil}
 	if err == nil {
 		delete(f, "Action")
 		delete(f, "Version")
 		if shape, r.Malformed = o.decode(f); r.Malformed == nil {
-			r.Request = o.request(shape)
+			requests = o.requests(shape)
 		}
 	}
-	result, err := d.edge.Do(w, q, body.Bytes, scopes[a], r)
-	if err != nil {
-		d.refuse(w, a, result, err)
-		return
+	var result *service.Result
+	var answers []any
+	for _, r.Request = range requests {
+		if result, err = d.edge.Do(w, q, body.Bytes, scopes[a], r); err != nil {
+			d.refuse(w, a, result, err)
+			return
+		}
+		answers = append(answers, result.Answer)
 	}
 	var b bytes.Buffer
 	name := o.op.Name
 	b.WriteString("<" + name + `Response xmlns="` + a.namespace + `">`)
 	if o.result != nil {
-		appendXML(&b, name+"Result", reflect.ValueOf(o.result(shape, result.Answer)))
+		appendXML(&b, name+"Result", reflect.ValueOf(o.result(shape, answers)))
 	}
 	b.WriteString("<ResponseMetadata>")
 	appendText(&b, "RequestId", door.RequestID(w))

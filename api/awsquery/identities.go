@@ -35,6 +35,11 @@ type (
 		more
 	}
 
+	listIdentityTags[N named] struct {
+		Of N `aws:"inline"`
+		whole
+	}
+
 	tagIdentity[N named] struct {
 		Of   N       `aws:"inline"`
 		Tags tagList `is:"required,0-50"`
@@ -54,6 +59,10 @@ func untagging[N named](s *untagIdentity[N]) *kms.UntagIdentityRequest {
 	return &kms.UntagIdentityRequest{Name: s.Of.name(), TagKeys: s.TagKeys}
 }
 
+func (s *listIdentityTags[N]) request() *kms.IdentityRequest {
+	return &kms.IdentityRequest{Name: s.Of.name()}
+}
+
 func userOperations() []*operation {
 	return []*operation{
 		serve(iam, kms.OpCreateUser, func(s *createUser) *kms.CreateUserRequest {
@@ -66,6 +75,9 @@ func userOperations() []*operation {
 		change(iam, kms.OpDeleteUser, identityOf[ofUser]),
 		change(iam, kms.OpTagUser, tagging[ofUser]),
 		change(iam, kms.OpUntagUser, untagging[ofUser]),
+		serve(iam, kms.OpListUserTags, (*listIdentityTags[ofUser]).request, func(_ *listIdentityTags[ofUser], a *kms.UserAnswer) *listTagsResult {
+			return &listTagsResult{Tags: allTags(a.User.Tags)}
+		}),
 	}
 }
 
@@ -242,6 +254,11 @@ type (
 		MaxSessionDuration *int    `is:"3600-43200"`
 	}
 
+	updateRoleDescription struct {
+		ofRole
+		Description *string `is:"required,0-1000,note"`
+	}
+
 	updateAssumeRolePolicy struct {
 		ofRole
 		PolicyDocument kms.PolicyDocument `is:"required,1-131072,document"`
@@ -268,5 +285,11 @@ func roleOperations() []*operation {
 			}, nil),
 		change(iam, kms.OpTagRole, tagging[ofRole]),
 		change(iam, kms.OpUntagRole, untagging[ofRole]),
+		serve(iam, kms.OpListRoleTags, (*listIdentityTags[ofRole]).request, func(_ *listIdentityTags[ofRole], a *kms.RoleAnswer) *listTagsResult {
+			return &listTagsResult{Tags: allTags(a.Role.Tags)}
+		}),
+		serve(iam, kms.OpUpdateRoleDescription, func(s *updateRoleDescription) *kms.UpdateRoleRequest {
+			return &kms.UpdateRoleRequest{Name: s.RoleName, Description: s.Description}
+		}, func(_ *updateRoleDescription, a *kms.RoleAnswer) *roleResult { return &roleResult{roleOf(&a.Role)} }),
 	}
 }

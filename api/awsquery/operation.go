@@ -24,19 +24,19 @@ type operation struct {
 	op  *kms.Operation
 	// decode reads the parameters.
 	decode func(form) (shape any, err error)
-	// request makes the service's request of the parameters.
-	request func(shape any) any
-	// result makes what the answer's Result element holds; nil: the answer has none.
-	result func(shape, answer any) any
+	// requests makes the service's requests of the parameters: one, but where AWS asks several questions at once.
+	requests func(shape any) []any
+	// result makes what the answer's Result element holds of their answers; nil: the answer has none.
+	result func(shape any, answers []any) any
 }
 
 // serve binds an operation of the service to shapes of AWS.
 func serve[Shape, Request, Answer, Result any](a *api, op *kms.Operation, request func(*Shape) *Request, result func(*Shape, *Answer) *Result) *operation {
 	o := &operation{api: a, op: op,
-		decode:  func(f form) (any, error) { s := new(Shape); return s, decode(f, s) },
-		request: func(shape any) any { return request(shape.(*Shape)) }}
+		decode:   func(f form) (any, error) { s := new(Shape); return s, decode(f, s) },
+		requests: func(shape any) []any { return []any{request(shape.(*Shape))} }}
 	if result != nil {
-		o.result = func(shape, answer any) any { return result(shape.(*Shape), answer.(*Answer)) }
+		o.result = func(shape any, answers []any) any { return result(shape.(*Shape), answers[0].(*Answer)) }
 	}
 	return o
 }
@@ -51,7 +51,7 @@ func operations() []*operation {
 	var all []*operation
 	for _, some := range [][]*operation{stsOperations(), userOperations(), accessKeyOperations(), groupOperations(), roleOperations(),
 		managedPolicyOperations(), attachmentOperations[ofUser](user), attachmentOperations[ofGroup](group), attachmentOperations[ofRole](role),
-		boundaryOperations[ofUser](user), boundaryOperations[ofRole](role), providerOperations()} {
+		boundaryOperations[ofUser](user), boundaryOperations[ofRole](role), providerOperations(), noneOperations(), {simulation()}} {
 		all = append(all, some...)
 	}
 	return all

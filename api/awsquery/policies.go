@@ -23,11 +23,14 @@ type (
 		Path             string
 		DefaultVersionId string
 		AttachmentCount  int
-		IsAttachable     bool
-		Description      string
-		CreateDate       time.Time
-		UpdateDate       time.Time
-		Tags             *tagList
+
+		PermissionsBoundaryUsageCount int
+
+		IsAttachable bool
+		Description  string
+		CreateDate   time.Time
+		UpdateDate   time.Time
+		Tags         *tagList
 	}
 
 	policyResult struct{ Policy policyShape }
@@ -75,6 +78,52 @@ type (
 	}
 )
 
+type (
+	tagPolicy struct {
+		ofPolicy
+		Tags tagList `is:"required,0-50"`
+	}
+
+	untagPolicy struct {
+		ofPolicy
+		TagKeys []string `is:"required,0-50;1-128,tagkey"`
+	}
+
+	listPolicyTags struct {
+		ofPolicy
+		whole
+	}
+
+	listEntities struct {
+		ofPolicy
+		EntityFilter      string `is:"User|Role|Group|LocalManagedPolicy|AWSManagedPolicy"`
+		PathPrefix        string `is:"1-512,path"`
+		PolicyUsageFilter string `is:"PermissionsPolicy|PermissionsBoundary"`
+		whole
+	}
+
+	policyGroup struct{ GroupName, GroupId string }
+
+	policyUser struct{ UserName, UserId string }
+
+	policyRole struct{ RoleName, RoleId string }
+
+	listEntitiesResult struct {
+		PolicyGroups []policyGroup
+		PolicyUsers  []policyUser
+		PolicyRoles  []policyRole
+		IsTruncated  bool
+	}
+)
+
+// shown returns what a listing shows of users, groups or roles. A filter for kinds of policies shows none of them.
+func (s *listEntities) shown(kind string) func(*kms.PolicyEntity) bool {
+	return func(e *kms.PolicyEntity) bool {
+		return (s.EntityFilter == "" || s.EntityFilter == kind) && strings.HasPrefix(e.Path, s.PathPrefix) &&
+			(s.PolicyUsageFilter == "" || s.PolicyUsageFilter == "PermissionsPolicy" && e.Attached || s.PolicyUsageFilter == "PermissionsBoundary" && e.Bounds)
+	}
+}
+
 func policyOf(e *kms.PolicyEntry) policyShape {
 	p := listedPolicy(e)
 	p.Description, p.Tags = e.Description, tagsOf(e.Tags)
@@ -83,12 +132,16 @@ func policyOf(e *kms.PolicyEntry) policyShape {
 
 func listedPolicy(e *kms.PolicyEntry) policyShape {
 	return policyShape{PolicyName: e.Name, PolicyId: e.ID, Arn: e.ARN, Path: e.Path, DefaultVersionId: e.DefaultVersionID,
-		AttachmentCount: e.AttachmentCount, IsAttachable: true, CreateDate: e.CreatedAt, UpdateDate: e.UpdatedAt}
+		AttachmentCount: e.AttachmentCount, PermissionsBoundaryUsageCount: e.BoundaryCount, IsAttachable: true, CreateDate: e.CreatedAt, UpdateDate: e.UpdatedAt}
 }
 
 // shown reports whether a listing that was asked for shows a policy. AWS has none here.
 func (s *listPolicies) shown(e *kms.PolicyEntry) bool {
-	return s.Scope != "AWS" && strings.HasPrefix(e.Path, s.PathPrefix) && (!s.OnlyAttached || e.AttachmentCount > 0)
+	uses := e.AttachmentCount
+	if s.PolicyUsageFilter == "PermissionsBoundary" {
+		uses = e.BoundaryCount
+	}
+	return s.Scope != "AWS" && strings.HasPrefix(e.Path, s.PathPrefix) && (!s.OnlyAttached && s.PolicyUsageFilter == "" || uses > 0)
 }
 
 func versionOf(e *kms.PolicyVersionEntry) versionShape {
@@ -130,6 +183,21 @@ func managedPolicyOperations() []*operation {
 		}, versionResultOf[policyVersion]),
 		serve(iam, kms.OpListPolicyVersions, policyRequest[listPolicyVersions], func(_ *listPolicyVersions, a *kms.ListPolicyVersionsAnswer) *listPolicyVersionsResult {
 			return &listPolicyVersionsResult{Versions: pageOf(a.Versions, everything, versionOf)}
+		}),
+		change(iam, kms.OpTagPolicy, func(s *tagPolicy) *kms.TagPolicyRequest {
+			return &kms.TagPolicyRequest{PolicyARN: s.PolicyArn, Tags: tagMap(s.Tags)}
+		}),
+		change(iam, kms.OpUntagPolicy, func(s *untagPolicy) *kms.UntagPolicyRequest {
+			return &kms.UntagPolicyRequest{PolicyARN: s.PolicyArn, TagKeys: s.TagKeys}
+		}),
+		serve(iam, kms.OpListPolicyTags, policyRequest[listPolicyTags], func(_ *listPolicyTags, a *kms.PolicyAnswer) *listTagsResult {
+			return &listTagsResult{Tags: allTags(a.Policy.Tags)}
+		}),
+		serve(iam, kms.OpListEntitiesForPolicy, policyRequest[listEntities], func(s *listEntities, a *kms.ListEntitiesForPolicyAnswer) *listEntitiesResult {
+			return &listEntitiesResult{
+				PolicyGroups: pageOf(a.Groups, s.shown("Group"), func(e *kms.PolicyEntity) policyGroup { return policyGroup{e.Name, e.ID} }),
+				PolicyUsers:  pageOf(a.Users, s.shown("User"), func(e *kms.PolicyEntity) policyUser { return policyUser{e.Name, e.ID} }),
+				PolicyRoles:  pageOf(a.Roles, s.shown("Role"), func(e *kms.PolicyEntity) policyRole { return policyRole{e.Name, e.ID} })}
 		}),
 		change(iam, kms.OpSetDefaultPolicyVersion, (*policyVersion).request),
 		change(iam, kms.OpDeletePolicyVersion, (*policyVersion).request),

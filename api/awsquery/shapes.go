@@ -55,6 +55,11 @@ type (
 		paging
 	}
 
+	listTagsResult struct {
+		Tags        tagList
+		IsTruncated bool
+	}
+
 	// more ends a page.
 	more struct {
 		IsTruncated bool

@@ -37,6 +37,12 @@ type (
 		DurationSeconds  *int                `is:"900-43200"`
 	}
 
+	getSessionToken struct {
+		DurationSeconds *int `is:"900-129600"`
+	}
+
+	getSessionTokenResult struct{ Credentials credentials }
+
 	credentials struct {
 		AccessKeyId     string
 		SecretAccessKey kms.SensitiveString
@@ -82,6 +88,11 @@ func stsOperations() []*operation {
 				DurationSeconds: s.DurationSeconds, Policy: s.Policy, PolicyARNs: policyARNs(s.PolicyArns)}
 		}, func(_ *assumeRoleWithWebIdentity, a *kms.SessionAnswer) *assumeRoleWithWebIdentityResult {
 			return &assumeRoleWithWebIdentityResult{credentialsOf(a), a.Subject, assumedRoleUser{a.AssumedRoleID, a.AssumedRoleARN}, packed(a), a.Provider, a.Audience}
+		}),
+		serve(sts, kms.OpGetSessionToken, func(s *getSessionToken) *kms.GetSessionTokenRequest {
+			return &kms.GetSessionTokenRequest{DurationSeconds: s.DurationSeconds}
+		}, func(_ *getSessionToken, a *kms.SessionTokenAnswer) *getSessionTokenResult {
+			return &getSessionTokenResult{credentials{a.AccessKeyID, a.SecretAccessKey, a.SessionToken, a.Expiration}}
 		}),
 	}
 }

@@ -414,3 +414,43 @@ func (c *Client) AssumeRole(ctx context.Context, r *kms.AssumeRoleRequest, opts 
 func (c *Client) AssumeRoleWithWebIdentity(ctx context.Context, r *kms.AssumeRoleWithWebIdentityRequest, opts ...Option) (*kms.SessionAnswer, error) {
 	return do[kms.SessionAnswer](ctx, c, kms.OpAssumeRoleWithWebIdentity, r, opts)
 }
+
+// TagPolicy sets tags of a managed policy.
+func (c *Client) TagPolicy(ctx context.Context, r *kms.TagPolicyRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpTagPolicy, r, opts)
+	return err
+}
+
+// UntagPolicy takes tags off a managed policy.
+func (c *Client) UntagPolicy(ctx context.Context, r *kms.UntagPolicyRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpUntagPolicy, r, opts)
+	return err
+}
+
+// ListEntitiesForPolicy lists the users, groups and roles that have a managed policy.
+func (c *Client) ListEntitiesForPolicy(ctx context.Context, r *kms.PolicyRequest, opts ...Option) (*kms.ListEntitiesForPolicyAnswer, error) {
+	return do[kms.ListEntitiesForPolicyAnswer](ctx, c, kms.OpListEntitiesForPolicy, r, opts)
+}
+
+// UpdateOpenIDConnectProviderThumbprint replaces the thumbprints that are kept of an OpenID Connect provider.
+func (c *Client) UpdateOpenIDConnectProviderThumbprint(ctx context.Context, r *kms.UpdateThumbprintRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpUpdateOIDCThumbprint, r, opts)
+	return err
+}
+
+// TagOpenIDConnectProvider sets tags of an OpenID Connect provider.
+func (c *Client) TagOpenIDConnectProvider(ctx context.Context, r *kms.TagProviderRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpTagOIDCProvider, r, opts)
+	return err
+}
+
+// UntagOpenIDConnectProvider takes tags off an OpenID Connect provider.
+func (c *Client) UntagOpenIDConnectProvider(ctx context.Context, r *kms.UntagProviderRequest, opts ...Option) error {
+	_, err := do[kms.Empty](ctx, c, kms.OpUntagOIDCProvider, r, opts)
+	return err
+}
+
+// GetSessionToken returns the credentials of a session of the client's own user or root.
+func (c *Client) GetSessionToken(ctx context.Context, r *kms.GetSessionTokenRequest, opts ...Option) (*kms.SessionTokenAnswer, error) {
+	return do[kms.SessionTokenAnswer](ctx, c, kms.OpGetSessionToken, r, opts)
+}

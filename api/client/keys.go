@@ -78,6 +78,11 @@ func (c *Client) UntagResource(ctx context.Context, r *kms.UntagResourceRequest,
 	return err
 }
 
+// GetResources returns one page of tagged keys.
+func (c *Client) GetResources(ctx context.Context, r *kms.GetResourcesRequest, opts ...Option) (*kms.GetResourcesAnswer, error) {
+	return do[kms.GetResourcesAnswer](ctx, c, kms.OpGetResources, r, opts)
+}
+
 // ListResourceTags returns one page of a key's tags.
 func (c *Client) ListResourceTags(ctx context.Context, r *kms.KeyListRequest, opts ...Option) (*kms.ListResourceTagsAnswer, error) {
 	return do[kms.ListResourceTagsAnswer](ctx, c, kms.OpListResourceTags, r, opts)

@@ -20,7 +20,12 @@ const maxDepth = 32
 // that two readers could take for different things is refused with CodeInvalidRequest: duplicate
 // names, names in another case, invalid UTF-8, unknown members, loose base64, trailing data. The
 // message names the member and never its value.
-func Decode(body []byte, v any) error {
+func Decode(body []byte, v any) error { return decode(body, v, json.RejectUnknownMembers(true)) }
+
+// DecodeExtensible is Decode for messages to which senders may add members: unknown ones are skipped.
+func DecodeExtensible(body []byte, v any) error { return decode(body, v) }
+
+func decode(body []byte, v any, options ...json.Options) error {
 	body = bytes.TrimLeft(body, " \t\r\n")
 	if len(body) == 0 {
 		return nil
@@ -31,7 +36,7 @@ func Decode(body []byte, v any) error {
 	if deeperThan(body, maxDepth) {
 		return kms.Errorf(kms.CodeInvalidRequest, "The body nests deeper than %d levels.", maxDepth)
 	}
-	if err := json.Unmarshal(body, v, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.Unmarshal(body, v, options...); err != nil {
 		return decodeError(err)
 	}
 	return nil

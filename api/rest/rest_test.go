@@ -181,6 +181,8 @@ func TestRequests(t *testing.T) {
 		"a recipient":   {"POST", "/v1/decrypt", `{"ciphertext":"AQ==","recipient":{"attestation_document":"AQ=="}}`, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: []byte{1}, Recipient: kms.Recipient{"attestation_document": "AQ=="}}},
 		"no key at all": {"POST", "/v1/retire-grant", `{"grant_token":"t"}`, kms.OpRetireGrant, &kms.RetireGrantRequest{GrantToken: "t"}},
 		"retirable":     {"GET", "/v1/list-retirable-grants?retiring_principal=arn:aws:iam::1:root", "", kms.OpListRetirableGrants, &kms.ListRetirableGrantsRequest{RetiringPrincipal: "arn:aws:iam::1:root"}},
+		"filters": {"POST", "/v1/get-resources", `{"tag_filters":[{"key":"a","values":["1","2"]},{"key":"b"}],"limit":5,"marker":"m"}`, kms.OpGetResources,
+			&kms.GetResourcesRequest{TagFilters: []kms.TagFilter{{Key: "a", Values: []string{"1", "2"}}, {Key: "b"}}, ResourcesPerPage: 5, PaginationToken: "m"}},
 		"days":          {"POST", "/v1/keys/k/schedule-deletion", `{"pending_window_in_days":0}`, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: "k", PendingWindowInDays: new(int)}},
 		"update alias":  {"PUT", "/v1/aliases/a%2Fb", `{"target_key_id":"k"}`, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a/b", TargetKeyID: "k"}},
 		"delete alias":  {"DELETE", "/v1/aliases/a", "", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}},

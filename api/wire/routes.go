@@ -74,6 +74,7 @@ func keyRoutes() []Route {
 		of(kms.OpTagResource, "POST", "/v1/keys/{key}/tag-resource", "Sets tags of a key."),
 		of(kms.OpUntagResource, "POST", "/v1/keys/{key}/untag-resource", "Takes tags off a key."),
 		of(kms.OpListResourceTags, "GET", "/v1/keys/{key}/list-resource-tags", "Lists a key's tags."),
+		of(kms.OpGetResources, "POST", "/v1/get-resources", "Lists keys by their tags."),
 
 		of(kms.OpRotateKeyOnDemand, "POST", "/v1/keys/{key}/rotate", "Gives a key new material now; older ciphertexts stay readable."),
 		of(kms.OpEnableKeyRotation, "POST", "/v1/keys/{key}/enable-key-rotation", "Turns automatic rotation on."),

@@ -15,6 +15,7 @@ func sessionRoutes() []Route {
 	return []Route{
 		of(kms.OpAssumeRole, "POST", "/v1/assume-role", "Answers the credentials of a session of a role."),
 		of(kms.OpAssumeRoleWithWebIdentity, "POST", "/v1/assume-role-with-web-identity", "Answers the credentials of a session of a role for an OpenID Connect token, which is the caller's identity."),
+		of(kms.OpGetSessionToken, "POST", "/v1/get-session-token", "Answers the credentials of a session of the calling user or root itself; it ends with the access key that asked for it."),
 	}
 }
 
@@ -101,6 +102,9 @@ func policyRoutes() []Route {
 		of(kms.OpListPolicyVersions, "GET", "/v1/policies/{policy}/list-policy-versions", "Lists the versions of a managed policy."),
 		of(kms.OpSetDefaultPolicyVersion, "POST", "/v1/policies/{policy}/set-default-policy-version", "Makes a version of a managed policy the one that counts."),
 		of(kms.OpDeletePolicyVersion, "POST", "/v1/policies/{policy}/delete-policy-version", "Deletes a version of a managed policy that is not the default one."),
+		of(kms.OpTagPolicy, "POST", "/v1/policies/{policy}/tag-policy", "Sets tags of a managed policy."),
+		of(kms.OpUntagPolicy, "POST", "/v1/policies/{policy}/untag-policy", "Takes tags off a managed policy."),
+		of(kms.OpListEntitiesForPolicy, "GET", "/v1/policies/{policy}/list-entities-for-policy", "Lists the users, groups and roles that a managed policy is attached to or bounds."),
 
 		of(kms.OpSimulatePrincipalPolicy, "POST", "/v1/policy/simulate", "Says whether a principal may do something, and which policy decides that."),
 		of(kms.OpWhoCan, "POST", "/v1/keys/{key}/who-can", "Lists the principals that may do something with a key, and what allows it."),
@@ -115,6 +119,9 @@ func providerRoutes() []Route {
 		of(kms.OpDeleteOIDCProvider, "DELETE", "/v1/oidc-providers/{provider}", "Deletes an OpenID Connect provider."),
 		of(kms.OpAddClientIDToOIDCProvider, "POST", "/v1/oidc-providers/{provider}/add-client-id-to-open-id-connect-provider", "Accepts another audience in the tokens of an OpenID Connect provider."),
 		of(kms.OpRemoveClientIDFromOIDCProvider, "POST", "/v1/oidc-providers/{provider}/remove-client-id-from-open-id-connect-provider", "Accepts an audience in the tokens of an OpenID Connect provider no more."),
+		of(kms.OpUpdateOIDCThumbprint, "POST", "/v1/oidc-providers/{provider}/update-open-id-connect-provider-thumbprint", "Replaces the thumbprints that are kept of an OpenID Connect provider; no trust is in them."),
+		of(kms.OpTagOIDCProvider, "POST", "/v1/oidc-providers/{provider}/tag-open-id-connect-provider", "Sets tags of an OpenID Connect provider."),
+		of(kms.OpUntagOIDCProvider, "POST", "/v1/oidc-providers/{provider}/untag-open-id-connect-provider", "Takes tags off an OpenID Connect provider."),
 
 		of(kms.OpCreateTrustAnchor, "POST", "/v1/trust-anchors", "Makes the account trust the client certificates of a certificate authority."),
 		of(kms.OpListTrustAnchors, "GET", "/v1/trust-anchors", "Lists the trust anchors of the account."),

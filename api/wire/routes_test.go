@@ -22,6 +22,7 @@ var named = map[*kms.Operation][]string{
 	kms.OpGenerateRandom:      {"POST /v1/random"},
 	kms.OpRetireGrant:         {"POST /v1/retire-grant"},
 	kms.OpListRetirableGrants: {"GET /v1/list-retirable-grants"},
+	kms.OpGetResources:        {"POST /v1/get-resources"},
 	kms.OpCreateAlias:         {"POST /v1/aliases"},
 	kms.OpListAliases:         {"GET /v1/aliases"},
 	kms.OpUpdateAlias:         {"PUT /v1/aliases/{name}"},
@@ -43,6 +44,7 @@ var named = map[*kms.Operation][]string{
 	kms.OpSimulatePrincipalPolicy:   {"POST /v1/policy/simulate"},
 	kms.OpWhoCan:                    {"POST /v1/keys/{key}/who-can"},
 	kms.OpAssumeRole:                {"POST /v1/assume-role"},
+	kms.OpGetSessionToken:           {"POST /v1/get-session-token"},
 	kms.OpAssumeRoleWithWebIdentity: {"POST /v1/assume-role-with-web-identity"},
 }
 

@@ -14,8 +14,8 @@
 //   - The method, the host, the path, the query, the body and the signed headers of a verified request
 //     are those that were signed by who has the secret, at most five minutes (Skew) from now.
 //   - Signed are always: host, the header that the time comes from (X-Amz-Date or, without it, Date),
-//     Content-Type and every X-Amz- header that the request has, and what Rules.Required adds. Of
-//     these, each comes once.
+//     Content-Type (but for Rules.Untyped) and every X-Amz- header that the request has, and what
+//     Rules.Required adds. Of these, each comes once.
 //   - The body is always covered: its hash is computed here from what arrived. X-Amz-Content-Sha256, if
 //     sent, must be that hash, so UNSIGNED-PAYLOAD and STREAMING- payloads are refused.
 //   - Refusing costs the same work for an access key that does not exist, that is cached and that is

@@ -231,12 +231,12 @@ func TestUnknownKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := r.BodySHA256()
-	key := derive(make([]byte, 40), keyID{s.AccessKeyID, s.Date, s.Region, s.Service})
+	key := derive(make([]byte, 43), keyID{s.AccessKeyID, s.Date, s.Region, s.Service})
 	s.Signature = s.sign(s.appendCanonical(nil, r, &body, false), key[:])
 	if err := s.Verify(r, nil, nil); failureOf(t, err) != Mismatch {
 		t.Fatal("the placeholder of the unknown secret verified")
 	}
-	if err := s.Verify(r, make([]byte, 40), nil); err != nil {
+	if err := s.Verify(r, make([]byte, 43), nil); err != nil {
 		t.Fatalf("the test signs wrongly: %v", err)
 	}
 }

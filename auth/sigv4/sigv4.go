@@ -48,6 +48,7 @@ type Rules struct {
 	Regions  []string  // names accepted in the scope
 	Now      time.Time // the server's time
 	Required []string  // further lower-case header names that must be signed when they are present
+	Untyped  bool      // the server does not read Content-Type, which need not be signed then
 }
 
 // Signature is what a request says of its signature. Parse makes it; nothing in it is proven before

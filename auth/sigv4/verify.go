@@ -16,7 +16,7 @@ import (
 func (s *Signature) Verify(r *Request, secret []byte, keys *Keys) error {
 	known := 1
 	if len(secret) == 0 {
-		known, secret = 0, make([]byte, 40) // as long as a real one
+		known, secret = 0, make([]byte, 43) // as long as a real one
 	}
 	body := sha256.Sum256(nil)
 	if r.BodySHA256 != nil {

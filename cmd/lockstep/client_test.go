@@ -125,6 +125,7 @@ var answers = map[*kms.Operation]any{
 	kms.OpPutKeyPolicy:                        &kms.GetKeyPolicyAnswer{KeyID: testARN, PolicyName: "default", Policy: `{"Version":"new"}`},
 	kms.OpListKeyPolicies:                     &kms.ListKeyPoliciesAnswer{PolicyNames: []string{"default"}},
 	kms.OpListResourceTags:                    &kms.ListResourceTagsAnswer{Tags: []kms.Tag{{Key: "team", Value: "payments"}}},
+	kms.OpGetResources:                        &kms.GetResourcesAnswer{ResourceTagMappingList: []kms.ResourceTagMapping{{ResourceARN: testARN, Tags: []kms.Tag{{Key: "stage", Value: "test"}, {Key: "team", Value: "payments"}}}}},
 	kms.OpTagResource:                         &kms.Empty{},
 	kms.OpUntagResource:                       &kms.Empty{},
 	kms.OpEnableKeyRotation:                   &kms.KeyRotationStatusAnswer{KeyID: testARN, KeyRotationEnabled: true, RotationPeriodInDays: 90, NextRotationDate: &testTime},

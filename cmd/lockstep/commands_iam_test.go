@@ -68,6 +68,8 @@ var identityAnswers = map[*kms.Operation]any{
 
 	kms.OpSimulatePrincipalPolicy: &kms.SimulateAnswer{Verdict: allowedVerdict},
 	kms.OpWhoCan:                  &kms.WhoCanAnswer{Allowed: []kms.Verdict{allowedVerdict}, Others: []string{"arn:aws:iam::222233334444:root"}},
+	kms.OpListEntitiesForPolicy:   &kms.ListEntitiesForPolicyAnswer{Users: []kms.PolicyEntity{{Name: "ann", ID: "AIDAANN", Attached: true}}, Roles: []kms.PolicyEntity{{Name: "shop", ID: "AROASHOP", Bounds: true}}},
+	kms.OpGetSessionToken:         &kms.SessionTokenAnswer{AccessKeyID: "ASIASHOP", SecretAccessKey: "session-secret", SessionToken: "tok'en", Expiration: testTime},
 	kms.OpAssumeRole:              sessionAnswer, kms.OpAssumeRoleWithWebIdentity: sessionAnswer,
 }
 
@@ -164,6 +166,9 @@ func policyCommands() map[string]commandTest {
 		"policy get":          {"policy get " + policyARN, "", kms.OpGetPolicy, policy, "ATTACHED         3", `"policy": {`},
 		"policy list":         {"policy list --limit 1", "", kms.OpListPolicies, &kms.ListRequest{Limit: 1}, "There is more: --marker more", `"next_marker": "more"`},
 		"policy delete":       {"policy delete " + policyARN, "", kms.OpDeletePolicy, policy, policyARN + " is deleted.\n", "{}"},
+		"policy tag":          {"policy tag " + policyARN + " a=1", "", kms.OpTagPolicy, &kms.TagPolicyRequest{PolicyARN: policyARN, Tags: map[string]string{"a": "1"}}, policyARN + " is tagged.\n", "{}"},
+		"policy untag":        {"policy untag " + policyARN + " a b", "", kms.OpUntagPolicy, &kms.UntagPolicyRequest{PolicyARN: policyARN, TagKeys: []string{"a", "b"}}, policyARN + " does not have these tags.\n", "{}"},
+		"policy entities":     {"policy entities " + policyARN, "", kms.OpListEntitiesForPolicy, policy, "role  shop  AROASHOP  no        yes\n", `"attached": true`},
 		"version create": {"policy version create " + policyARN + " $DIR/policy --set-default", "", kms.OpCreatePolicyVersion,
 			&kms.CreatePolicyVersionRequest{PolicyARN: policyARN, PolicyDocument: `{"Version":"file"}`, SetAsDefault: true}, "v2       yes", `"policy_version": {`},
 		"version get":         {"policy version get " + policyARN + " v2", "", kms.OpGetPolicyVersion, &kms.GetPolicyVersionRequest{PolicyARN: policyARN, VersionID: "v2"}, document + "\n", `"version_id": "v2"`},
@@ -192,6 +197,12 @@ func sessionCommands() map[string]commandTest {
 		"oidc delete": {"oidc-provider delete issuer.example/realm", "", kms.OpDeleteOIDCProvider, issuer, "issuer.example/realm is deleted.\n", "{}"},
 		"oidc add":    {"oidc-provider add-client-id issuer.example/realm app", "", kms.OpAddClientIDToOIDCProvider, client, "app is accepted by issuer.example/realm.\n", "{}"},
 		"oidc remove": {"oidc-provider remove-client-id issuer.example/realm app", "", kms.OpRemoveClientIDFromOIDCProvider, client, "app is not accepted by issuer.example/realm.\n", "{}"},
+		"oidc thumbprints": {"oidc-provider set-thumbprints issuer.example/realm aa bb", "", kms.OpUpdateOIDCThumbprint,
+			&kms.UpdateThumbprintRequest{Provider: "issuer.example/realm", ThumbprintList: []string{"aa", "bb"}}, "issuer.example/realm has these thumbprints.\n", "{}"},
+		"oidc tag":   {"oidc-provider tag issuer.example/realm a=1", "", kms.OpTagOIDCProvider, &kms.TagProviderRequest{Provider: "issuer.example/realm", Tags: map[string]string{"a": "1"}}, "issuer.example/realm is tagged.\n", "{}"},
+		"oidc untag": {"oidc-provider untag issuer.example/realm a", "", kms.OpUntagOIDCProvider, &kms.UntagProviderRequest{Provider: "issuer.example/realm", TagKeys: []string{"a"}}, "issuer.example/realm does not have these tags.\n", "{}"},
+		"get-session-token": {"get-session-token --duration 1h", "", kms.OpGetSessionToken, &kms.GetSessionTokenRequest{DurationSeconds: ptr(3600)},
+			"SESSION TOKEN      tok'en\n", `"secret_access_key": "session-secret"`},
 		"anchor create": {`trust-anchor create office --ca-file $DIR/token --map role=shop,cn=shop-*,ou=o,dns=*.example,uri=spiffe://e/s,email=*@e --map role=x,"ou=a,b"`, "", kms.OpCreateTrustAnchor,
 			&kms.CreateTrustAnchorRequest{Name: "office", Certificate: "the token", Mappings: []kms.CertificateMapping{
 				{Role: "shop", CommonName: "shop-*", Unit: "o", DNSName: "*.example", URI: "spiffe://e/s", Email: "*@e"}, {Role: "x", Unit: "a,b"}}}, "MAPPING  role=shop, cn=shop-*\n", `"common_name": "shop-*"`},

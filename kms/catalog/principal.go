@@ -152,6 +152,9 @@ func (v *View) Assumed(s *auth.Session) (*auth.Principal, bool) {
 	if p := s.Kept(v.Epoch(), v.Index()); p != nil {
 		return p, true
 	}
+	if s.OfKey != "" {
+		return v.ownSession(s)
+	}
 	role, t, ok := v.roleOf(s.Account, s.Role)
 	if !ok || role.ID != s.RoleID || role.Generation != s.Generation || s.Issued < role.ValidFrom {
 		return nil, false
@@ -166,6 +169,18 @@ func (v *View) Assumed(s *auth.Session) (*auth.Principal, bool) {
 	p.Complete(limits)
 	s.Keep(v.Epoch(), v.Index(), p)
 	return p, true
+}
+
+// ownSession returns the user or root whose own session it is.
+func (v *View) ownSession(s *auth.Session) (*auth.Principal, bool) {
+	c, ok := v.Credential(s.OfKey)
+	if !ok || c.Disabled || c.Principal.Account != s.Account {
+		return nil, false
+	}
+	p := c.Principal
+	p.AccessKeyID, p.Session = s.AccessKeyID, s
+	s.Keep(v.Epoch(), v.Index(), &p)
+	return &p, true
 }
 
 // roleOf returns a role of an account that is there and not disabled.

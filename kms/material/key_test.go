@@ -31,6 +31,11 @@ func operations(k *Key) []operation {
 		_, err := k.Decrypt(nil, bytes.Repeat([]byte{1}, Overhead), nil)
 		return past(err, kms.CodeInvalidCiphertext)
 	})
+	add("EncryptXKS", symmetric, func() error { _, err := k.EncryptXKS(testKeyID, 1, nil, []byte("text")); return err })
+	add("DecryptXKS", symmetric, func() error {
+		_, err := k.DecryptXKS(testKeyID, nil, bytes.Repeat([]byte{xksVersion1}, XKSOverhead))
+		return past(err, kms.CodeInvalidCiphertext)
+	})
 	for _, a := range kms.EncryptionAlgorithms {
 		has := contains(s.Encryption, a) && !symmetric
 		add("EncryptOAEP "+string(a), has, func() error { _, err := k.EncryptOAEP(a, []byte("text")); return err })

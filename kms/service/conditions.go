@@ -63,6 +63,9 @@ func (f *facts) Lookup(name, sub string) (policy.Values, bool) {
 	case "iam:policyarn":
 		return one(f.policyARN)
 	}
+	if word, ok := strings.CutPrefix(name, "xks:"); ok && sub == "" && !f.simulated {
+		return one(r.call.XKS.word(word))
+	}
 	if f.web != nil && sub == "" {
 		if v, ok := f.web.lookup(name); ok {
 			return v, true
@@ -247,7 +250,7 @@ func (f *facts) ofRequest(name string) (policy.Values, bool) {
 			}
 			return one(string(f.request.encryption))
 		}
-	case *kms.GenerateDataKeyRequest:
+	case *kms.GenerateDataKeyRequest, *XKSEncryptRequest, *XKSDecryptRequest:
 		if name == "kms:encryptionalgorithm" {
 			return one(string(kms.AlgorithmSymmetricDefault))
 		}
@@ -418,6 +421,12 @@ func requestTags(request any) map[string]string {
 		return q.Tags
 	case *kms.TagIdentityRequest:
 		return q.Tags
+	case *kms.TagPolicyRequest:
+		return q.Tags
+	case *kms.CreateOIDCProviderRequest:
+		return q.Tags
+	case *kms.TagProviderRequest:
+		return q.Tags
 	case *kms.AssumeRoleRequest:
 		return q.Tags
 	}
@@ -430,6 +439,10 @@ func tagKeys(request any) []string {
 	case *kms.UntagResourceRequest:
 		return q.TagKeys
 	case *kms.UntagIdentityRequest:
+		return q.TagKeys
+	case *kms.UntagPolicyRequest:
+		return q.TagKeys
+	case *kms.UntagProviderRequest:
 		return q.TagKeys
 	}
 	return slices.Sorted(maps.Keys(requestTags(request)))

@@ -342,35 +342,58 @@ func checkTagIdentity(s *species) func(*request, *kms.TagIdentityRequest) error 
 		if err := r.checkIdentity(s, q.Name); err != nil {
 			return err
 		}
-		if len(q.Tags) == 0 {
-			return constraint("tags", "Member must not be null")
-		}
-		r.noteMap("tags", q.Tags)
-		return firstOf(checkTags(q.Tags))
+		return r.checkNewTags(q.Tags)
 	}
+}
+
+// checkNewTags is checkTags of a request that is about nothing else.
+func (r *request) checkNewTags(tags map[string]string) error {
+	if len(tags) == 0 {
+		return constraint("tags", "Member must not be null")
+	}
+	r.noteMap("tags", tags)
+	return checkTags(tags)
+}
+
+func (r *request) checkGoneTags(keys []string) error {
+	r.note("tagKeys", strings.Join(keys, ","))
+	return checkTagKeys(keys)
 }
 
 func tagIdentity(s *species) func(*request, *kms.TagIdentityRequest) (*change, error) {
 	return func(r *request, q *kms.TagIdentityRequest) (*change, error) {
 		return r.editIdentity(s, q.Name, s.noun+".tagged", func(i *kms.Identity) error {
-			tags := maps.Clone(i.Tags)
-			if tags == nil {
-				tags = map[string]string{}
-			}
-			for key, value := range q.Tags {
-				for old := range tags { // of keys that differ in case only there is one
-					if old != key && strings.EqualFold(old, key) {
-						delete(tags, old)
-					}
-				}
-				tags[key] = value
-			}
-			if i.Tags = tags; len(tags) > maxTags {
-				return kms.Errorf(kms.CodeInvalidTag, "Too many tags")
-			}
-			return nil
+			return setTags(&i.Tags, q.Tags)
 		})
 	}
+}
+
+// setTags sets some tags of all. Of keys that differ in case only there is one.
+func setTags(all *map[string]string, some map[string]string) error {
+	tags := maps.Clone(*all)
+	if tags == nil {
+		tags = map[string]string{}
+	}
+	for key, value := range some {
+		for old := range tags {
+			if old != key && strings.EqualFold(old, key) {
+				delete(tags, old)
+			}
+		}
+		tags[key] = value
+	}
+	if *all = tags; len(tags) > maxTags {
+		return kms.Errorf(kms.CodeInvalidTag, "Too many tags")
+	}
+	return nil
+}
+
+// dropTags takes tags off.
+func dropTags(all *map[string]string, keys []string) {
+	*all = maps.Clone(*all)
+	maps.DeleteFunc(*all, func(key, _ string) bool {
+		return slices.ContainsFunc(keys, func(gone string) bool { return strings.EqualFold(gone, key) })
+	})
 }
 
 func checkUntagIdentity(s *species) func(*request, *kms.UntagIdentityRequest) error {
@@ -378,18 +401,14 @@ func checkUntagIdentity(s *species) func(*request, *kms.UntagIdentityRequest) er
 		if err := r.checkIdentity(s, q.Name); err != nil {
 			return err
 		}
-		r.note("tagKeys", strings.Join(q.TagKeys, ","))
-		return checkTagKeys(q.TagKeys)
+		return r.checkGoneTags(q.TagKeys)
 	}
 }
 
 func untagIdentity(s *species) func(*request, *kms.UntagIdentityRequest) (*change, error) {
 	return func(r *request, q *kms.UntagIdentityRequest) (*change, error) {
 		return r.editIdentity(s, q.Name, s.noun+".untagged", func(i *kms.Identity) error {
-			i.Tags = maps.Clone(i.Tags)
-			maps.DeleteFunc(i.Tags, func(key, _ string) bool {
-				return slices.ContainsFunc(q.TagKeys, func(gone string) bool { return strings.EqualFold(gone, key) })
-			})
+			dropTags(&i.Tags, q.TagKeys)
 			return nil
 		})
 	}

@@ -31,7 +31,7 @@ func TestAccessKeySecret(t *testing.T) {
 	first, err := create(w.Node)
 	want(t, "create", err, "")
 	who := servicetest.Credentials{AccessKeyID: first.AccessKey.AccessKeyID, Secret: string(first.SecretAccessKey)}
-	if len(who.Secret) != 40 || first.AccessKey.Status != kms.AccessKeyActive {
+	if len(who.Secret) != 43 || first.AccessKey.Status != kms.AccessKeyActive {
 		t.Fatalf("made %+v", first)
 	}
 	again, err := create(second)

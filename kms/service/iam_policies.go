@@ -28,6 +28,9 @@ func managedPolicyUses(all map[*kms.Operation]*use) {
 	all[kms.OpListPolicyVersions] = reading(checkManaged, listVersions)
 	all[kms.OpSetDefaultPolicyVersion] = changing(checkVersion, setDefaultVersion, replayManagedDone)
 	all[kms.OpDeletePolicyVersion] = changing(checkVersion, deleteVersion, replayManagedDone)
+	all[kms.OpTagPolicy] = changing(checkTagPolicy, tagPolicy, replayManagedDone)
+	all[kms.OpUntagPolicy] = changing(checkUntagPolicy, untagPolicy, replayManagedDone)
+	all[kms.OpListEntitiesForPolicy] = reading(checkManaged, policyEntities)
 	for _, one := range []struct {
 		s                                                                *species
 		attach, detach, attached, put, get, remove, list, bound, unbound *kms.Operation
@@ -150,30 +153,14 @@ func (r *request) policyOf(p *kms.ManagedPolicy) *kms.PolicyAnswer {
 	return &kms.PolicyAnswer{Policy: r.policyEntry(p, r.attachments())}
 }
 
-func (r *request) policyEntry(p *kms.ManagedPolicy, attachments map[string]int) kms.PolicyEntry {
+func (r *request) policyEntry(p *kms.ManagedPolicy, attachments map[string]policyUsage) kms.PolicyEntry {
 	arn := p.ARN(r.Partition)
 	return kms.PolicyEntry{Name: p.Name, ID: p.ID, ARN: arn, Path: p.Path, Description: p.Description,
-		DefaultVersionID: versionID(p.Default), AttachmentCount: attachments[arn], Tags: p.Tags,
+		DefaultVersionID: versionID(p.Default), AttachmentCount: attachments[arn].attached, BoundaryCount: attachments[arn].bounds, Tags: p.Tags,
 		CreatedAt: kms.Time(p.Created), UpdatedAt: kms.Time(p.Updated)}
 }
 
 func versionID(n uint32) string { return "v" + strconv.FormatUint(uint64(n), 10) }
-
-// attachments returns how many identities of the account have each policy attached or are bounded by it.
-func (r *request) attachments() map[string]int {
-	n := map[string]int{}
-	for _, s := range []*species{user, group, role} {
-		for _, i := range r.view.Identities(r.scope.Account, s.kind, "", int(s.most)) {
-			for _, arn := range i.Attached {
-				n[arn]++
-			}
-			if i.Boundary != "" && !slices.Contains(i.Attached, i.Boundary) {
-				n[i.Boundary]++
-			}
-		}
-	}
-	return n
-}
 
 func replayManaged(r *request, rs *records) (any, error) {
 	p, err := r.replayedManaged(rs)
@@ -237,7 +224,7 @@ func deletePolicy(r *request, q *kms.PolicyRequest) (*change, error) {
 		return nil, err
 	}
 	switch {
-	case r.attachments()[q.PolicyARN] > 0:
+	case r.attachments()[q.PolicyARN] != policyUsage{}:
 		return nil, kms.Errorf(kms.CodeDeleteConflict, "Cannot delete a policy attached to entities.")
 	case len(p.Versions) > 1:
 		return nil, kms.Errorf(kms.CodeDeleteConflict, "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. The default version is deleted with the policy.")

@@ -2,6 +2,7 @@ package service
 
 import (
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"slices"
@@ -20,6 +21,7 @@ const (
 	maxAnchorPEM      = 32 << 10
 	maxAnchorMappings = 50
 	maxMapping        = 255 // characters of a field
+	maxThumbprints    = 5
 )
 
 func providerUses(all map[*kms.Operation]*use) {
@@ -29,6 +31,9 @@ func providerUses(all map[*kms.Operation]*use) {
 	all[kms.OpDeleteOIDCProvider] = changing(checkProvider, deleteProvider(kms.ProviderOIDC), replayNoProvider)
 	all[kms.OpAddClientIDToOIDCProvider] = changing(checkClientID, addClientID, replayNoProvider)
 	all[kms.OpRemoveClientIDFromOIDCProvider] = changing(checkClientID, removeClientID, replayNoProvider)
+	all[kms.OpUpdateOIDCThumbprint] = changing(checkThumbprint, updateThumbprint, replayNoProvider)
+	all[kms.OpTagOIDCProvider] = changing(checkTagProvider, tagProvider, replayNoProvider)
+	all[kms.OpUntagOIDCProvider] = changing(checkUntagProvider, untagProvider, replayNoProvider)
 	all[kms.OpCreateTrustAnchor] = changing(checkCreateAnchor, createAnchor, replayProvider)
 	all[kms.OpGetTrustAnchor] = reading(checkProvider, getProvider(kms.ProviderTrustAnchor))
 	all[kms.OpListTrustAnchors] = reading(unchecked[kms.Empty], listAnchors)
@@ -57,12 +62,13 @@ func (r *request) provider(kind, given string) (*catalog.Provider, error) {
 	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 		return nil, err
 	}
-	arn := none.ARN(r.Partition)
-	if denied := r.allowIdentity(arn, facts{}); denied != nil {
-		return nil, denied
-	}
+	arn, f := none.ARN(r.Partition), facts{}
 	if err == nil {
+		f.tags = p.Tags
 		r.resource(arn, providerType(kind))
+	}
+	if denied := r.allowIdentity(arn, f); denied != nil {
+		return nil, denied
 	}
 	return p, notFound(err, "There is no %s %s.", kind, kms.Printable(none.Name))
 }
@@ -83,7 +89,8 @@ func (r *request) providerAnswer(p *kms.Provider) any {
 }
 
 func (r *request) oidcEntry(p *kms.Provider) kms.OIDCProviderEntry {
-	return kms.OIDCProviderEntry{ARN: p.ARN(r.Partition), URL: p.URL, ClientIDList: p.Audiences, CACertificate: p.CA, JWKS: p.Keys, CreatedAt: kms.Time(p.Created)}
+	return kms.OIDCProviderEntry{ARN: p.ARN(r.Partition), URL: p.URL, ClientIDList: p.Audiences, CACertificate: p.CA, JWKS: p.Keys, CreatedAt: kms.Time(p.Created),
+		ThumbprintList: p.Thumbprints, Tags: p.Tags}
 }
 
 func (r *request) anchorEntry(p *kms.Provider) kms.TrustAnchorEntry {
@@ -94,7 +101,7 @@ func (r *request) anchorEntry(p *kms.Provider) kms.TrustAnchorEntry {
 func (r *request) newProvider(p *kms.Provider) (*change, error) {
 	p.Schema, p.Account, p.Created = 1, r.scope.Account, r.now()
 	arn := p.ARN(r.Partition)
-	if err := r.allowIdentity(arn, facts{}); err != nil {
+	if err := r.allowNew(arn, p.Tags, facts{}); err != nil {
 		return nil, err
 	}
 	r.resource(arn, providerType(p.Type))
@@ -118,7 +125,11 @@ func replayProvider(r *request, rs *records) (any, error) {
 		return nil, err
 	}
 	r.resource(p.ARN(r.Partition), providerType(p.Type))
-	return r.providerAnswer(p), r.allowIdentity(p.ARN(r.Partition), facts{})
+	f := facts{tags: p.Tags}
+	if r.op.Created { // it had none then
+		f.tags = nil
+	}
+	return r.providerAnswer(p), r.allowIdentity(p.ARN(r.Partition), f)
 }
 
 func replayNoProvider(r *request, rs *records) (any, error) {
@@ -173,11 +184,27 @@ func issuerName(url string) string {
 func checkCreateOIDC(r *request, q *kms.CreateOIDCProviderRequest) error {
 	r.note("url", kms.Printable(q.URL))
 	r.note("clientIDList", kms.Printable(strings.Join(q.ClientIDList, ",")))
-	return r.checkOIDC(&kms.Provider{URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS})
+	r.noteMap("tags", q.Tags)
+	return firstOf(r.checkOIDC(&kms.Provider{URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS}),
+		checkThumbprints(q.ThumbprintList), checkTags(q.Tags))
+}
+
+// checkThumbprints refuses what is no SHA-1 of a certificate.
+func checkThumbprints(all []string) error {
+	if len(all) > maxThumbprints {
+		return constraint("thumbprintList", "Member must have length less than or equal to %d", maxThumbprints)
+	}
+	for _, one := range all {
+		if raw, err := hex.DecodeString(one); err != nil || len(raw) != 20 {
+			return constraint("thumbprintList", "Member must have 40 hexadecimal digits")
+		}
+	}
+	return nil
 }
 
 func createOIDC(r *request, q *kms.CreateOIDCProviderRequest) (*change, error) {
-	return r.newProvider(&kms.Provider{Type: kms.ProviderOIDC, Name: issuerName(q.URL), URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS})
+	return r.newProvider(&kms.Provider{Type: kms.ProviderOIDC, Name: issuerName(q.URL), URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS,
+		Thumbprints: q.ThumbprintList, Tags: q.Tags})
 }
 
 func listOIDC(r *request, _ *kms.Empty) (any, error) {
@@ -196,14 +223,14 @@ func checkClientID(r *request, q *kms.ClientIDRequest) error {
 	return firstOf(r.checkProviderName(q.Provider), checkLength("clientID", len(q.ClientID), 255))
 }
 
-func (r *request) editClientIDs(given string, edit func([]string) []string) (*change, error) {
+// editOIDC changes a named issuer.
+func (r *request) editOIDC(given string, edit func(*kms.Provider) error) (*change, error) {
 	old, err := r.provider(kms.ProviderOIDC, given)
 	if err != nil {
 		return nil, err
 	}
 	p := old.Provider
-	p.Audiences = edit(slices.Clone(p.Audiences))
-	if err := r.checkOIDC(&p); err != nil {
+	if err := edit(&p); err != nil {
 		return nil, err
 	}
 	c := &change{event: "provider.changed", guards: []fsm.Guard{old.Guard()}, answer: &kms.Empty{}}
@@ -211,17 +238,48 @@ func (r *request) editClientIDs(given string, edit func([]string) []string) (*ch
 }
 
 func addClientID(r *request, q *kms.ClientIDRequest) (*change, error) {
-	return r.editClientIDs(q.Provider, func(all []string) []string {
-		if slices.Contains(all, q.ClientID) {
-			return all
+	return r.editOIDC(q.Provider, func(p *kms.Provider) error {
+		if !slices.Contains(p.Audiences, q.ClientID) {
+			p.Audiences = append(slices.Clone(p.Audiences), q.ClientID)
 		}
-		return append(all, q.ClientID)
+		return r.checkOIDC(p)
 	})
 }
 
 func removeClientID(r *request, q *kms.ClientIDRequest) (*change, error) {
-	return r.editClientIDs(q.Provider, func(all []string) []string {
-		return slices.DeleteFunc(all, func(id string) bool { return id == q.ClientID })
+	return r.editOIDC(q.Provider, func(p *kms.Provider) error {
+		p.Audiences = slices.DeleteFunc(slices.Clone(p.Audiences), func(id string) bool { return id == q.ClientID })
+		return r.checkOIDC(p)
+	})
+}
+
+func checkThumbprint(r *request, q *kms.UpdateThumbprintRequest) error {
+	return firstOf(r.checkProviderName(q.Provider), checkThumbprints(q.ThumbprintList))
+}
+
+func updateThumbprint(r *request, q *kms.UpdateThumbprintRequest) (*change, error) {
+	return r.editOIDC(q.Provider, func(p *kms.Provider) error {
+		p.Thumbprints = q.ThumbprintList
+		return nil
+	})
+}
+
+func checkTagProvider(r *request, q *kms.TagProviderRequest) error {
+	return firstOf(r.checkProviderName(q.Provider), r.checkNewTags(q.Tags))
+}
+
+func tagProvider(r *request, q *kms.TagProviderRequest) (*change, error) {
+	return r.editOIDC(q.Provider, func(p *kms.Provider) error { return setTags(&p.Tags, q.Tags) })
+}
+
+func checkUntagProvider(r *request, q *kms.UntagProviderRequest) error {
+	return firstOf(r.checkProviderName(q.Provider), r.checkGoneTags(q.TagKeys))
+}
+
+func untagProvider(r *request, q *kms.UntagProviderRequest) (*change, error) {
+	return r.editOIDC(q.Provider, func(p *kms.Provider) error {
+		dropTags(&p.Tags, q.TagKeys)
+		return nil
 	})
 }
 

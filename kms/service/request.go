@@ -78,7 +78,6 @@ func (r *request) release() {
 
 // run serves the call up to the audit record.
 func (r *request) run(ctx context.Context) (any, error) {
-	r.use = r.uses[r.op]
 	region, malformed := r.regionOf(r.call)
 	if malformed == nil {
 		malformed = r.call.Malformed
@@ -228,7 +227,7 @@ func (r *request) authenticate() error {
 // takeQuota counts the request as one of its identity: of a session as one of its role.
 func (r *request) takeQuota() error {
 	id := r.principal.UserID
-	if s := r.principal.Session; s != nil {
+	if s := r.principal.Session; s != nil && s.OfKey == "" {
 		id = s.RoleID
 	}
 	if id == "" {
@@ -358,6 +357,8 @@ func (r *request) awaitAll(ctx context.Context) ([]string, error) {
 func wipeAnswer(answer any) {
 	switch a := answer.(type) {
 	case *kms.DecryptAnswer:
+		secret.Wipe(a.Plaintext)
+	case *XKSDecryptAnswer:
 		secret.Wipe(a.Plaintext)
 	case *kms.GenerateDataKeyAnswer:
 		secret.Wipe(a.Plaintext)

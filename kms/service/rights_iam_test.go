@@ -125,9 +125,10 @@ func identityRights() map[*kms.Operation]right {
 	byIssuer := func(s *topic) any {
 		return &kms.ProviderRequest{Provider: "arn:aws:iam::" + s.account + ":oidc-provider/" + issuerURL[len("https://"):] + "/" + s.n}
 	}
+	issuerName := func(s *topic) string { return issuerURL[len("https://"):] + "/" + s.n }
 	clientID := func(id string) func(s *topic) any {
 		return func(s *topic) any {
-			return &kms.ClientIDRequest{Provider: issuerURL[len("https://"):] + "/" + s.n, ClientID: id}
+			return &kms.ClientIDRequest{Provider: issuerName(s), ClientID: id}
 		}
 	}
 	anchor := func(s *topic) any {
@@ -167,6 +168,25 @@ func identityRights() map[*kms.Operation]right {
 		kms.OpListPolicyVersions:      {prepare: policy, request: byPolicy},
 		kms.OpSetDefaultPolicyVersion: {prepare: prepared(policy, do(kms.OpCreatePolicyVersion, version)), request: second},
 		kms.OpDeletePolicyVersion:     {prepare: prepared(policy, do(kms.OpCreatePolicyVersion, version)), request: second},
+
+		kms.OpTagPolicy: {prepare: policy, request: func(s *topic) any {
+			return &kms.TagPolicyRequest{PolicyARN: s.policyARN(), Tags: map[string]string{"a": "b"}}
+		}},
+		kms.OpUntagPolicy: {prepare: policy, request: func(s *topic) any {
+			return &kms.UntagPolicyRequest{PolicyARN: s.policyARN(), TagKeys: []string{"a"}}
+		}},
+		kms.OpListEntitiesForPolicy: {prepare: policy, request: byPolicy},
+
+		kms.OpUpdateOIDCThumbprint: {prepare: do(kms.OpCreateOIDCProvider, issuer), request: func(s *topic) any {
+			return &kms.UpdateThumbprintRequest{Provider: issuerName(s), ThumbprintList: []string{strings.Repeat("0a", 20)}}
+		}},
+		kms.OpTagOIDCProvider: {prepare: do(kms.OpCreateOIDCProvider, issuer), request: func(s *topic) any {
+			return &kms.TagProviderRequest{Provider: issuerName(s), Tags: map[string]string{"a": "b"}}
+		}},
+		kms.OpUntagOIDCProvider: {prepare: do(kms.OpCreateOIDCProvider, issuer), request: func(s *topic) any {
+			return &kms.UntagProviderRequest{Provider: issuerName(s), TagKeys: []string{"a"}}
+		}},
+		kms.OpGetSessionToken: {request: func(*topic) any { return &kms.GetSessionTokenRequest{} }},
 
 		kms.OpCreateOIDCProvider:             {request: issuer},
 		kms.OpGetOIDCProvider:                {prepare: do(kms.OpCreateOIDCProvider, issuer), request: byIssuer},

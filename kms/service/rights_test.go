@@ -124,9 +124,10 @@ var keyRights = map[*kms.Operation]right{
 		return &kms.UpdatePrimaryRegionRequest{KeyID: s.name, PrimaryRegion: secondRegion}
 	}},
 
-	kms.OpCreateGrant: {request: func(s *topic) any { return grantRequest(s.name) }},
-	kms.OpRevokeGrant: {prepare: granted, request: func(s *topic) any { return &kms.RevokeGrantRequest{KeyID: s.name, GrantID: s.grantID} }},
-	kms.OpRetireGrant: {prepare: granted, request: func(s *topic) any { return &kms.RetireGrantRequest{KeyID: s.name, GrantID: s.grantID} }},
+	kms.OpCreateGrant:  {request: func(s *topic) any { return grantRequest(s.name) }},
+	kms.OpRevokeGrant:  {prepare: granted, request: func(s *topic) any { return &kms.RevokeGrantRequest{KeyID: s.name, GrantID: s.grantID} }},
+	kms.OpRetireGrant:  {prepare: granted, request: func(s *topic) any { return &kms.RetireGrantRequest{KeyID: s.name, GrantID: s.grantID} }},
+	kms.OpGetResources: {request: func(*topic) any { return &kms.GetResourcesRequest{} }},
 	kms.OpListRetirableGrants: {request: func(*topic) any {
 		return &kms.ListRetirableGrantsRequest{RetiringPrincipal: "arn:aws:iam::" + aliceID + ":root"}
 	}},

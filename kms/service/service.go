@@ -22,6 +22,7 @@ const (
 type Service struct {
 	Config
 	uses   map[*kms.Operation]*use
+	xks    map[*kms.Operation]*use // of calls with an XKS
 	heavy  *heavyWork
 	logins *turns // web identities that are being verified: an issuer that is slow must not take every place, nor one account all
 }
@@ -43,7 +44,7 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Service{Config: c, uses: uses(), heavy: newHeavyWork(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
+	return &Service{Config: c, uses: uses(), xks: xksUses(), heavy: newHeavyWork(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
 }
 
 // use is how one operation is served. Of read, change and act one is set.
@@ -84,6 +85,7 @@ func uses() map[*kms.Operation]*use {
 	accessKeyUses(all)
 	providerUses(all)
 	sessionUses(all)
+	awsUses(all)
 	simulationUses(all)
 	settingUses(all)
 	clusterUses(all)
@@ -135,9 +137,6 @@ func unchecked[Q any](*request, *Q) error { return nil }
 // Do authenticates, authorizes, decides, does, audits and answers one call. Errors are *kms.Error;
 // beside one, a Result says which state the verdict was taken on, unless the node had none.
 func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
-	if s.uses[c.Operation] == nil {
-		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
-	}
 	r := &request{Service: s, ctx: ctx, call: c, op: c.Operation, started: s.Now()}
 	r.parameters = r.noted[:0]
 	switch q := c.Request.(type) {
@@ -149,6 +148,12 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 		if q != nil && q.WithoutPlaintext {
 			r.op = kms.OpGenerateDataKeyPairWithoutPlaintext
 		}
+	}
+	if r.use = s.uses[r.op]; c.XKS != nil {
+		r.use = s.xks[r.op]
+	}
+	if r.use == nil {
+		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
 	}
 	var answer any
 	err := c.Refused

@@ -23,7 +23,10 @@ import (
 const (
 	minDuration     = 900 // seconds
 	defaultDuration = 3600
-	maxChained      = 3600 // seconds that a session lasts that another session's caller asked for
+	maxChained      = 3600  // seconds that a session lasts that another session's caller asked for
+	defaultOwn      = 43200 // seconds that a user's own session lasts
+	maxOwn          = 129600
+	maxRootOwn      = 3600
 	maxWebToken     = 20_000
 	maxPolicyARNs   = 10
 )
@@ -31,6 +34,7 @@ const (
 func sessionUses(all map[*kms.Operation]*use) {
 	all[kms.OpAssumeRole] = reading(checkAssumeRole, assumeRole)
 	all[kms.OpAssumeRoleWithWebIdentity] = reading(checkWebIdentity, assumeRoleWithWebIdentity)
+	all[kms.OpGetSessionToken] = reading(checkOwnSession, getSessionToken)
 }
 
 // wanted is what a session is asked to be.
@@ -159,16 +163,30 @@ func (r *request) issue(i *catalog.Identity, w wanted, s *auth.Session) (any, er
 			return nil, kms.Errorf(kms.CodeMalformedPolicy, "There is no policy %s in the account of the role.", kms.Printable(arn))
 		}
 	}
+	s.Role, s.RoleID, s.Generation, s.Name = i.Name, i.ID, i.Generation, w.name
+	s.Policy, s.PolicyARNs = string(w.policy), w.policies
+	c, err := r.credentials(s, i.Account, seconds, i.ValidFrom) // the node that revoked sessions may have been ahead of this one
+	if err != nil {
+		return nil, err
+	}
+	arn := "arn:" + r.Partition + ":sts::" + i.Account + ":assumed-role/" + i.Name + "/" + s.Name
+	r.resource(i.ARN(r.Partition), role.resource)
+	r.response = append(r.response, audit.Pair{Key: "assumedRoleArn", Value: arn})
+	return &kms.SessionAnswer{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken,
+		Expiration: c.Expiration, AssumedRoleARN: arn, AssumedRoleID: i.ID + ":" + s.Name,
+		PackedPolicySize: 100 * (len(s.Policy) + len(strings.Join(s.PolicyARNs, ""))) / auth.MaxSessionToken}, nil
+}
+
+// credentials completes a session that says what it is, and seals it. It is issued now, or at the earliest time that counts.
+func (r *request) credentials(s *auth.Session, account string, seconds int, earliest int64) (*kms.SessionTokenAnswer, error) {
 	id, sec, err := auth.NewSessionKey(rand.Reader)
 	if err != nil {
 		return nil, err
 	}
 	defer sec.Wipe()
-	now := max(r.now(), i.ValidFrom) // the node that revoked sessions may have been ahead of this one
-	s.Schema, s.AccessKeyID, s.Secret = 1, id, kms.Sensitive(sec)
-	s.Account, s.Role, s.RoleID, s.Generation, s.Name = i.Account, i.Name, i.ID, i.Generation, w.name
+	now := max(r.now(), earliest)
+	s.Schema, s.AccessKeyID, s.Secret, s.Account = 1, id, kms.Sensitive(sec), account
 	s.Issued, s.Expires = now, now+int64(seconds)*1000
-	s.Policy, s.PolicyARNs = string(w.policy), w.policies
 	token, err := r.view.SealSession(s)
 	if err != nil {
 		return nil, err
@@ -176,12 +194,35 @@ func (r *request) issue(i *catalog.Identity, w wanted, s *auth.Session) (any, er
 	if len(token) > auth.MaxSessionToken {
 		return nil, kms.Errorf(kms.CodeLimitExceeded, "The session's policies and tags take %d%% of what a token may carry.", 100*len(token)/auth.MaxSessionToken)
 	}
-	arn := "arn:" + r.Partition + ":sts::" + i.Account + ":assumed-role/" + i.Name + "/" + s.Name
-	r.resource(i.ARN(r.Partition), role.resource)
-	r.response = []audit.Pair{{Key: "accessKeyId", Value: id}, {Key: "expiration", Value: kms.Time(s.Expires).Format(time.RFC3339)}, {Key: "assumedRoleArn", Value: arn}}
-	return &kms.SessionAnswer{AccessKeyID: id, SecretAccessKey: kms.SensitiveString(sec), SessionToken: kms.SensitiveString(token),
-		Expiration: kms.Time(s.Expires), AssumedRoleARN: arn, AssumedRoleID: i.ID + ":" + s.Name,
-		PackedPolicySize: 100 * (len(s.Policy) + len(strings.Join(s.PolicyARNs, ""))) / auth.MaxSessionToken}, nil
+	r.response = []audit.Pair{{Key: "accessKeyId", Value: id}, {Key: "expiration", Value: kms.Time(s.Expires).Format(time.RFC3339)}}
+	return &kms.SessionTokenAnswer{AccessKeyID: id, SecretAccessKey: kms.SensitiveString(sec), SessionToken: kms.SensitiveString(token), Expiration: kms.Time(s.Expires)}, nil
+}
+
+func checkOwnSession(r *request, q *kms.GetSessionTokenRequest) error {
+	if q.DurationSeconds == nil {
+		return nil
+	}
+	r.noteInt("durationSeconds", *q.DurationSeconds)
+	return checkRange("durationSeconds", *q.DurationSeconds, minDuration, maxOwn)
+}
+
+// getSessionToken makes a session of the user or root that calls. It is worth what the access key is that signed the
+// request: it ends when that is deleted or disabled, or its user.
+func getSessionToken(r *request, q *kms.GetSessionTokenRequest) (any, error) {
+	if r.principal.Session != nil {
+		return nil, kms.Errorf(kms.CodeAccessDenied, "Cannot call GetSessionToken with session credentials")
+	}
+	if err := r.allowAll(); err != nil {
+		return nil, err
+	}
+	seconds := defaultOwn
+	if q.DurationSeconds != nil {
+		seconds = *q.DurationSeconds
+	}
+	if r.principal.Type == kms.TypeRoot {
+		seconds = min(seconds, maxRootOwn) // as at AWS, which refuses nothing here
+	}
+	return r.credentials(&auth.Session{OfKey: r.principal.AccessKeyID}, r.principal.Account, seconds, 0)
 }
 
 func checkWebIdentity(r *request, q *kms.AssumeRoleWithWebIdentityRequest) error {

@@ -3,7 +3,6 @@ package service
 import (
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/lockstep-kms/lockstep/kms"
 )
@@ -12,6 +11,7 @@ func tagUses(all map[*kms.Operation]*use) {
 	all[kms.OpTagResource] = changing(checkTagging, tagResource, replayNothing)
 	all[kms.OpUntagResource] = changing(checkUntagging, untagResource, replayNothing)
 	all[kms.OpListResourceTags] = reading(checkKeyList(50), listTags)
+	all[kms.OpGetResources] = reading(checkGetResources, getResources)
 }
 
 func checkKeyList(highest int) func(*request, *kms.KeyListRequest) error {
@@ -65,8 +65,7 @@ func checkUntagging(r *request, q *kms.UntagResourceRequest) error {
 	if err := r.parseSubject(q.KeyID, nil); err != nil {
 		return err
 	}
-	r.note("tagKeys", strings.Join(q.TagKeys, ","))
-	return checkTagKeys(q.TagKeys)
+	return r.checkGoneTags(q.TagKeys)
 }
 
 func checkTagKeys(keys []string) error {

@@ -27,7 +27,8 @@ const (
 // Call is one request as a door hands it over. The service does not keep it.
 type Call struct {
 	Operation *kms.Operation
-	Request   any // a pointer to the operation's request type
+	Request   any  // a pointer to the operation's request type
+	XKS       *XKS // of a call that AWS KMS makes for an external key store; Request is then what XKS says
 	Auth      auth.Request
 
 	// Refused is why the door does not understand the request. Such a call is recorded and refused,
@@ -55,7 +56,7 @@ type Call struct {
 
 // Result is what leaves. With an error only Epoch and Index are set.
 type Result struct {
-	Answer       any    // a pointer to the operation's answer type
+	Answer       any    // a pointer to the operation's answer type, or to what XKS says
 	Epoch, Index uint64 // of the state that the verdict was taken on; for a change, of the change
 
 	// Awaiting is not nil when the change is made but WaitAll's time ended first: the members that

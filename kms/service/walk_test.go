@@ -162,9 +162,13 @@ func TestEveryFormOfAName(t *testing.T) {
 				}
 				code := kms.Code("")
 				switch op {
-				case kms.OpCreateAlias, kms.OpUpdateAlias, kms.OpListAliases:
+				case kms.OpCreateAlias, kms.OpUpdateAlias:
 					if i >= 2 {
 						code = kms.CodeValidation
+					}
+				case kms.OpListAliases:
+					if i >= 2 {
+						code = kms.CodeInvalidKeyID
 					}
 				}
 				_, err := w.Do(w.alice, op, request)
@@ -205,7 +209,7 @@ func TestEveryOperationRefusesWhatIsMalformed(t *testing.T) {
 			}
 			proposals, confirmed := w.Counts().Proposals, w.Counts().Confirmations
 			_, err := w.Do(w.Root, op, request)
-			if code := kms.CodeOf(err); code != kms.CodeInvalidKeyID && code != kms.CodeInvalidARN && code != kms.CodeInvalidCiphertext {
+			if code := kms.CodeOf(err); code != kms.CodeInvalidKeyID && code != kms.CodeValidation && code != kms.CodeInvalidARN && code != kms.CodeInvalidCiphertext {
 				t.Errorf("%s of %q: %v", op.Name, name, err)
 			}
 			if w.Counts().Proposals != proposals || op.Crypto && w.Counts().Confirmations != confirmed {
@@ -281,7 +285,7 @@ func TestTenantsCannotSeeEachOther(t *testing.T) {
 				continue
 			}
 			switch op {
-			case kms.OpCreateKey, kms.OpListKeys, kms.OpGenerateRandom, kms.OpGetCallerIdentity, kms.OpListRetirableGrants, kms.OpDescribeCustomKeyStores:
+			case kms.OpCreateKey, kms.OpListKeys, kms.OpGenerateRandom, kms.OpGetCallerIdentity, kms.OpGetSessionToken, kms.OpListRetirableGrants, kms.OpGetResources, kms.OpDescribeCustomKeyStores:
 				want(t, op.Name, err, "")
 				if text := fmt.Sprintf("%+v", answer); strings.Contains(text, theirs.id) || strings.Contains(text, aliceID) {
 					t.Errorf("%s shows the other tenant: %s", op.Name, text)

@@ -74,10 +74,23 @@ func (r replica) Sound() error {
 	return nil
 }
 
-// AwaitAll implements service.Replica.
+// AwaitAll implements service.Replica: every node that keeps up and is not sealed has opened the index.
 func (r replica) AwaitAll(ctx context.Context, index uint64) ([]string, error) {
 	if f := r.note(func(c *Counts) { c.Awaits++ }); f.AwaitAll != nil {
 		return f.AwaitAll(ctx, index)
+	}
+	r.cluster.mu.Lock()
+	var others []*Node
+	for _, n := range r.cluster.nodes {
+		if !n.lagging && n.Catalog != nil && !n.Catalog.Sealed() {
+			others = append(others, n)
+		}
+	}
+	r.cluster.mu.Unlock()
+	for _, n := range others {
+		if err := n.Catalog.WaitOpened(ctx, index); err != nil && ctx.Err() == nil && kms.CodeOf(err) != kms.CodeSealed {
+			return nil, err
+		}
 	}
 	return nil, nil
 }

@@ -24,7 +24,7 @@ type commands struct{ *cli.App }
 // Commands returns the commands of this package.
 func Commands(a *cli.App) []*cobra.Command {
 	c := commands{a}
-	all := []*cobra.Command{c.user(), c.group(), c.role(), c.accessKey(), c.policy(), c.whoCan(), c.oidcProvider(), c.trustAnchor(), c.assumeRole()}
+	all := []*cobra.Command{c.user(), c.group(), c.role(), c.accessKey(), c.policy(), c.whoCan(), c.oidcProvider(), c.trustAnchor(), c.assumeRole(), c.getSessionToken()}
 	for _, cmd := range all {
 		a.ClientFlags(cmd)
 	}

@@ -17,7 +17,7 @@ func (a commands) policy() *cobra.Command {
 		`A managed policy is named by its ARN and can be attached to any number of users, groups and roles. It has up to five
 versions, one of which counts. The policies of keys are under 'lockstep key policy', those of one identity under
 'lockstep user policy' and alike.`,
-		a.policyCreate(), a.policyGet(), a.policyList(), a.policyDelete(),
+		a.policyCreate(), a.policyGet(), a.policyList(), a.policyDelete(), a.policyTag(), a.policyUntag(), a.policyEntities(),
 		cli.Group("version", "Manage the versions of a managed policy", "A managed policy has up to five versions; the default one counts.",
 			a.versionCreate(), a.versionGet(), a.versionList(), a.versionSetDefault(), a.versionDelete()),
 		a.lint(), a.simulate(), a.explain())
@@ -74,6 +74,46 @@ func (a commands) policyDelete() *cobra.Command {
 		Example: "  lockstep policy delete " + policySample}
 	return run(a, cmd, silent(kms.OpDeletePolicy, (*client.Client).DeletePolicy), r, into(&r.PolicyARN),
 		say(func() string { return r.PolicyARN + " is deleted." }))
+}
+
+func (a commands) policyTag() *cobra.Command {
+	r := &kms.TagPolicyRequest{}
+	cmd := &cobra.Command{Use: "tag POLICY-ARN TAG=VALUE...", Short: "Set tags of a managed policy", Args: cli.AtLeast("POLICY-ARN", "TAG=VALUE"),
+		Example: "  lockstep policy tag " + policySample + " team=payments"}
+	return run(a, cmd, silent(kms.OpTagPolicy, (*client.Client).TagPolicy), r, func(args []string) (err error) {
+		r.PolicyARN = args[0]
+		r.Tags, err = cli.ParseTags(args[1:])
+		return err
+	}, say(func() string { return r.PolicyARN + " is tagged." }))
+}
+
+func (a commands) policyUntag() *cobra.Command {
+	r := &kms.UntagPolicyRequest{}
+	cmd := &cobra.Command{Use: "untag POLICY-ARN TAG...", Short: "Take tags off a managed policy", Args: cli.AtLeast("POLICY-ARN", "TAG"),
+		Example: "  lockstep policy untag " + policySample + " team"}
+	return run(a, cmd, silent(kms.OpUntagPolicy, (*client.Client).UntagPolicy), r, func(args []string) error {
+		r.PolicyARN, r.TagKeys = args[0], args[1:]
+		return nil
+	}, say(func() string { return r.PolicyARN + " does not have these tags." }))
+}
+
+func (a commands) policyEntities() *cobra.Command {
+	r := &kms.PolicyRequest{}
+	cmd := &cobra.Command{Use: "entities POLICY-ARN", Short: "List who has a managed policy",
+		Long:    "Lists the users, groups and roles that a managed policy is attached to, and those that it bounds.",
+		Example: "  lockstep policy entities " + policySample}
+	return run(a, cmd, answering(kms.OpListEntitiesForPolicy, (*client.Client).ListEntitiesForPolicy), r, into(&r.PolicyARN),
+		func(w io.Writer, answer *kms.ListEntitiesForPolicyAnswer) {
+			cli.Row(w, "TYPE", "NAME", "ID", "ATTACHED", "BOUNDS")
+			for _, some := range []struct {
+				noun string
+				all  []kms.PolicyEntity
+			}{{"user", answer.Users}, {"group", answer.Groups}, {"role", answer.Roles}} {
+				for _, e := range some.all {
+					cli.Row(w, some.noun, e.Name, e.ID, e.Attached, e.Bounds)
+				}
+			}
+		})
 }
 
 func versionTable(w io.Writer, versions ...kms.PolicyVersionEntry) {

@@ -19,12 +19,14 @@ policies name the issuer: 'lockstep assume-role --web-identity-token-file'. PROV
 "https://".`,
 		a.oidcCreate(), a.oidcGet(), a.oidcList(), a.oidcDelete(),
 		a.clientID("add-client-id", "Accept another audience in an issuer's tokens", " is accepted by ", silent(kms.OpAddClientIDToOIDCProvider, (*client.Client).AddClientIDToOpenIDConnectProvider)),
-		a.clientID("remove-client-id", "Accept an audience in an issuer's tokens no more", " is not accepted by ", silent(kms.OpRemoveClientIDFromOIDCProvider, (*client.Client).RemoveClientIDFromOpenIDConnectProvider)))
+		a.clientID("remove-client-id", "Accept an audience in an issuer's tokens no more", " is not accepted by ", silent(kms.OpRemoveClientIDFromOIDCProvider, (*client.Client).RemoveClientIDFromOpenIDConnectProvider)),
+		a.oidcThumbprints(), a.oidcTag(), a.oidcUntag())
 }
 
 func describeOIDC(w io.Writer, answer *kms.OIDCProviderAnswer) {
 	p := &answer.Provider
 	cli.Pairs(w, "ARN", p.ARN, "URL", p.URL, "CLIENT IDS", cli.Words(p.ClientIDList), "OWN CA", p.CACertificate != "", "OWN KEYS", p.JWKS != "", "CREATED", p.CreatedAt)
+	cli.Given(w, "THUMBPRINTS", cli.Words(p.ThumbprintList), "TAGS", cli.Context(p.Tags))
 }
 
 func (a commands) oidcCreate() *cobra.Command {
@@ -38,6 +40,8 @@ func (a commands) oidcCreate() *cobra.Command {
 	f.StringArrayVar(&r.ClientIDList, "client-id", nil, "audience that tokens must have, repeatable")
 	f.StringVar(&ca, "ca-file", "", "PEM file of the CA that signed the issuer's TLS certificate (default: the nodes' own roots)")
 	f.StringVar(&keys, "jwks-file", "", "JWK Set of an issuer that the nodes cannot reach")
+	f.StringArrayVar(&r.ThumbprintList, "thumbprint", nil, "SHA-1 of a certificate, kept for tools that compare it, repeatable")
+	tagVar(cmd, &r.Tags)
 	_ = cmd.MarkFlagRequired("client-id")
 	return run(a, cmd, answering(kms.OpCreateOIDCProvider, (*client.Client).CreateOpenIDConnectProvider), r, func(args []string) (err error) {
 		r.URL = args[0]
@@ -86,6 +90,38 @@ func (a commands) clientID(use, short, is string, m method[kms.ClientIDRequest, 
 	r := &kms.ClientIDRequest{}
 	cmd := &cobra.Command{Use: use + " PROVIDER CLIENT-ID", Short: short, Example: "  lockstep oidc-provider " + use + " token.actions.example lockstep"}
 	return run(a, cmd, m, r, into(&r.Provider, &r.ClientID), say(func() string { return r.ClientID + is + r.Provider + "." }))
+}
+
+func (a commands) oidcThumbprints() *cobra.Command {
+	r := &kms.UpdateThumbprintRequest{}
+	cmd := &cobra.Command{Use: "set-thumbprints PROVIDER THUMBPRINT...", Short: "Replace the thumbprints kept of an issuer", Args: cli.AtLeast("PROVIDER", "THUMBPRINT"),
+		Long:    "Replaces the thumbprints that are kept for tools that compare them. Whom an issuer's certificate is trusted by is not their matter.",
+		Example: "  lockstep oidc-provider set-thumbprints token.actions.example 990f4193972f2becf12ddeda5237f9c952f20d9e"}
+	return run(a, cmd, silent(kms.OpUpdateOIDCThumbprint, (*client.Client).UpdateOpenIDConnectProviderThumbprint), r, func(args []string) error {
+		r.Provider, r.ThumbprintList = args[0], args[1:]
+		return nil
+	}, say(func() string { return r.Provider + " has these thumbprints." }))
+}
+
+func (a commands) oidcTag() *cobra.Command {
+	r := &kms.TagProviderRequest{}
+	cmd := &cobra.Command{Use: "tag PROVIDER TAG=VALUE...", Short: "Set tags of an issuer", Args: cli.AtLeast("PROVIDER", "TAG=VALUE"),
+		Example: "  lockstep oidc-provider tag token.actions.example team=payments"}
+	return run(a, cmd, silent(kms.OpTagOIDCProvider, (*client.Client).TagOpenIDConnectProvider), r, func(args []string) (err error) {
+		r.Provider = args[0]
+		r.Tags, err = cli.ParseTags(args[1:])
+		return err
+	}, say(func() string { return r.Provider + " is tagged." }))
+}
+
+func (a commands) oidcUntag() *cobra.Command {
+	r := &kms.UntagProviderRequest{}
+	cmd := &cobra.Command{Use: "untag PROVIDER TAG...", Short: "Take tags off an issuer", Args: cli.AtLeast("PROVIDER", "TAG"),
+		Example: "  lockstep oidc-provider untag token.actions.example team"}
+	return run(a, cmd, silent(kms.OpUntagOIDCProvider, (*client.Client).UntagOpenIDConnectProvider), r, func(args []string) error {
+		r.Provider, r.TagKeys = args[0], args[1:]
+		return nil
+	}, say(func() string { return r.Provider + " does not have these tags." }))
 }
 
 func (a commands) trustAnchor() *cobra.Command {

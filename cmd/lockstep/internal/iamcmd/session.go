@@ -53,6 +53,37 @@ printed as lines that a POSIX shell evaluates: eval "$(lockstep assume-role ROLE
 	return cli.Calls(cmd, kms.OpAssumeRole.Name, kms.OpAssumeRoleWithWebIdentity.Name)
 }
 
+func (a commands) getSessionToken() *cobra.Command {
+	r := &kms.GetSessionTokenRequest{}
+	var duration time.Duration
+	var export bool
+	cmd := &cobra.Command{Use: "get-session-token", Short: "Get the credentials of a session of one's own", Args: cli.Exactly(),
+		Long: `Gets credentials that are the caller's own until they expire: a user or root keeps the secret of its access key at home. The
+session may not manage identities, and ends early when the access key or its user is disabled or deleted.`,
+		Example: `  lockstep get-session-token --duration 1h --export > session.env`,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if export && a.JSON() {
+				return cli.Misuse("--export and -o json exclude each other")
+			}
+			if r.DurationSeconds, err = seconds(cmd, "duration", duration); err != nil {
+				return err
+			}
+			call := (*client.Client).GetSessionToken
+			if export {
+				return cli.RunRaw(cmd.Context(), a.App, call, r, func(s *kms.SessionTokenAnswer) []byte {
+					return exports(s.AccessKeyID, s.SecretAccessKey, s.SessionToken)
+				})
+			}
+			return cli.Run(cmd.Context(), a.App, call, r, func(w io.Writer, s *kms.SessionTokenAnswer) {
+				cli.Pairs(w, "ACCESS KEY ID", s.AccessKeyID, "SECRET ACCESS KEY", string(s.SecretAccessKey), "SESSION TOKEN", string(s.SessionToken), "EXPIRES", s.Expiration)
+			})
+		},
+	}
+	cmd.Flags().DurationVar(&duration, "duration", 0, "how long it lasts, from 15m to 36h (default 12h); of a root 1h at most")
+	cmd.Flags().BoolVar(&export, "export", false, "print lines for eval instead of a table")
+	return cli.Calls(cmd, kms.OpGetSessionToken.Name)
+}
+
 func (a commands) assume(cmd *cobra.Command, o *assume) (err error) {
 	if o.export && a.JSON() {
 		return cli.Misuse("--export and -o json exclude each other")
@@ -79,7 +110,7 @@ func (a commands) assume(cmd *cobra.Command, o *assume) (err error) {
 
 func printSession[Request any](cmd *cobra.Command, a commands, call cli.Method[Request, kms.SessionAnswer], r *Request, export bool) error {
 	if export {
-		return cli.RunRaw(cmd.Context(), a.App, call, r, exports)
+		return cli.RunRaw(cmd.Context(), a.App, call, r, func(s *kms.SessionAnswer) []byte { return exports(s.AccessKeyID, s.SecretAccessKey, s.SessionToken) })
 	}
 	return cli.Run(cmd.Context(), a.App, call, r, func(w io.Writer, s *kms.SessionAnswer) {
 		cli.Pairs(w, "ACCESS KEY ID", s.AccessKeyID, "SECRET ACCESS KEY", string(s.SecretAccessKey), "SESSION TOKEN", string(s.SessionToken),
@@ -89,11 +120,11 @@ func printSession[Request any](cmd *cobra.Command, a commands, call cli.Method[R
 }
 
 // exports renders a session for eval: for this command line, and for AWS's tools and SDKs.
-func exports(s *kms.SessionAnswer) []byte {
+func exports(id string, secret, token kms.SensitiveString) []byte {
 	var b strings.Builder
 	for _, prefix := range []string{"LOCKSTEP_", "AWS_"} {
 		for _, v := range []struct{ name, value string }{
-			{"ACCESS_KEY_ID", s.AccessKeyID}, {"SECRET_ACCESS_KEY", string(s.SecretAccessKey)}, {"SESSION_TOKEN", string(s.SessionToken)},
+			{"ACCESS_KEY_ID", id}, {"SECRET_ACCESS_KEY", string(secret)}, {"SESSION_TOKEN", string(token)},
 		} {
 			fmt.Fprintf(&b, "export %s%s=%s\n", prefix, v.name, quote(v.value))
 		}

@@ -3,6 +3,8 @@ package keycmd
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,8 +86,55 @@ func (a commands) policyList() *cobra.Command {
 }
 
 func (a commands) tags() *cobra.Command {
-	return cli.Group("tags", "List, set and remove a key's tags", cli.KeyHelp+" Who may use a key can depend on its tags.",
-		a.tagsList(), a.tagsAdd(), a.tagsRemove())
+	return cli.Group("tags", "List, set and remove a key's tags; find keys by theirs", cli.KeyHelp+" Who may use a key can depend on its tags.",
+		a.tagsList(), a.tagsAdd(), a.tagsRemove(), a.tagsFind())
+}
+
+func (a commands) tagsFind() *cobra.Command {
+	var r kms.GetResourcesRequest
+	page := cli.Page{Limit: &r.ResourcesPerPage, Marker: &r.PaginationToken}
+	cmd := &cobra.Command{
+		Use: "find [NAME[=VALUE]...]", Short: "Find keys by their tags", Args: cobra.ArbitraryArgs,
+		Long: `Lists the keys that have every tag named, with the value if one is given; a name that is given
+with several values finds each of them. Without a name it lists all keys that have tags. Keys whose tags
+you may not list are left out.`,
+		Example: "  lockstep key tags find team=payments stage\n  lockstep key tags find stage=test stage=staging",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.TagFilters = tagFilters(args)
+			return cli.List(cmd.Context(), a.App, (*client.Client).GetResources, &r, page,
+				func(all *kms.GetResourcesAnswer) (*[]kms.ResourceTagMapping, *string) {
+					return &all.ResourceTagMappingList, &all.PaginationToken
+				},
+				func(w io.Writer, found []kms.ResourceTagMapping) {
+					cli.Row(w, "KEY", "TAGS")
+					for _, m := range found {
+						tags := make(map[string]string, len(m.Tags))
+						for _, t := range m.Tags {
+							tags[t.Key] = t.Value
+						}
+						cli.Row(w, m.ResourceARN, cli.Context(tags))
+					}
+				})
+		},
+	}
+	cli.PageFlags(cmd, page)
+	return cli.Calls(cmd, "GetResources")
+}
+
+// tagFilters makes one filter of each name, of the values that stand with it.
+func tagFilters(args []string) (all []kms.TagFilter) {
+	for _, arg := range args {
+		name, value, valued := strings.Cut(arg, "=")
+		i := slices.IndexFunc(all, func(f kms.TagFilter) bool { return f.Key == name })
+		if i < 0 {
+			i = len(all)
+			all = append(all, kms.TagFilter{Key: name})
+		}
+		if valued {
+			all[i].Values = append(all[i].Values, value)
+		}
+	}
+	return all
 }
 
 func (a commands) tagsList() *cobra.Command {

@@ -1,0 +1,197 @@
+package service
+
+import (
+	"errors"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/kms/catalog"
+)
+
+// Limits of the AWS Resource Groups Tagging API.
+const (
+	maxTagFilters    = 50
+	maxFilterValues  = 20
+	maxResourceTypes = 100
+	maxResourceARNs  = 100
+	maxResourceARN   = 1011
+	maxResources     = 100
+	minTagsPerPage   = 100 // more than one key can have, so that every page has one
+	maxTagsPerPage   = 500
+)
+
+// maxLookedThrough is how many keys one page of getResources looks through at most, whatever it finds.
+const maxLookedThrough = 1000
+
+func checkGetResources(r *request, q *kms.GetResourcesRequest) error {
+	if n := q.ResourcesPerPage; n != 0 {
+		if err := checkRange("resourcesPerPage", n, 1, maxResources); err != nil {
+			return err
+		}
+	}
+	if n := q.TagsPerPage; n != 0 {
+		if err := checkRange("tagsPerPage", n, minTagsPerPage, maxTagsPerPage); err != nil {
+			return err
+		}
+	}
+	for _, list := range []struct {
+		field      string
+		n, highest int
+	}{
+		{"tagFilters", len(q.TagFilters), maxTagFilters},
+		{"resourceTypeFilters", len(q.ResourceTypeFilters), maxResourceTypes},
+		{"resourceARNList", len(q.ResourceARNList), maxResourceARNs},
+	} {
+		if list.n > list.highest {
+			return constraint(list.field, "Member must have length less than or equal to %d", list.highest)
+		}
+	}
+	if len(q.ResourceARNList) > 0 && (len(q.TagFilters) > 0 || len(q.ResourceTypeFilters) > 0 || q.ResourcesPerPage != 0 || q.TagsPerPage != 0 || q.PaginationToken != "") {
+		return kms.Errorf(kms.CodeValidation, "A list of ARNs stands alone: leave out the filters and the paging.")
+	}
+	for _, arn := range q.ResourceARNList {
+		if err := checkLength("resourceARNList", len(arn), maxResourceARN); err != nil {
+			return err
+		}
+	}
+	return r.checkTagFilters(q.TagFilters)
+}
+
+func (r *request) checkTagFilters(filters []kms.TagFilter) error {
+	keys := make([]string, len(filters))
+	for i, f := range filters {
+		if !utf8.ValidString(f.Key) {
+			return kms.Errorf(kms.CodeInvalidRequest, "A tag filter is not valid UTF-8.")
+		}
+		if err := checkLength("tagFilters", utf8.RuneCountInString(f.Key), maxTagKey); err != nil {
+			return err
+		}
+		if len(f.Values) > maxFilterValues {
+			return constraint("tagFilters", "Member must have length less than or equal to %d", maxFilterValues)
+		}
+		for _, value := range f.Values {
+			if utf8.RuneCountInString(value) > maxTagValue {
+				return constraint("tagFilters", "Member must have length less than or equal to %d", maxTagValue)
+			}
+		}
+		keys[i] = f.Key
+	}
+	r.note("tagFilters", strings.Join(keys, ","))
+	return nil
+}
+
+// getResources answers the tagged keys of the caller's account and the call's region whose tags the caller may list:
+// the right to call it shows nothing that ListResourceTags would not.
+func getResources(r *request, q *kms.GetResourcesRequest) (any, error) {
+	if err := r.allowAll(); err != nil {
+		return nil, err
+	}
+	if len(q.ResourceARNList) > 0 {
+		return r.listedResources(q.ResourceARNList)
+	}
+	after, err := r.after(q.PaginationToken)
+	if err != nil {
+		return nil, err
+	}
+	var last [16]byte
+	copy(last[:], after)
+	answer := &kms.GetResourcesAnswer{ResourceTagMappingList: []kms.ResourceTagMapping{}}
+	if !namesKeys(q.ResourceTypeFilters) {
+		return answer, nil
+	}
+	limit, tags := q.ResourcesPerPage, q.TagsPerPage
+	if limit == 0 {
+		limit = 50
+	}
+	if tags == 0 {
+		tags = math.MaxInt
+	}
+	keys, more := page(r.view.Keys(r.scope, last, maxLookedThrough+1), maxLookedThrough)
+	for _, k := range keys {
+		if matches(q.TagFilters, k.Tags) {
+			shown, err := r.showsTags(k)
+			if err != nil {
+				return nil, err
+			}
+			if shown {
+				if len(answer.ResourceTagMappingList) == limit || len(k.Tags) > tags {
+					more = true
+					break
+				}
+				tags -= len(k.Tags)
+				answer.ResourceTagMappingList = append(answer.ResourceTagMappingList, mapping(k))
+			}
+		}
+		last = k.Raw
+	}
+	if more {
+		answer.PaginationToken = r.marker(string(last[:]))
+	}
+	return answer, nil
+}
+
+// listedResources answers those of the ARNs that are keys which getResources would answer too.
+func (r *request) listedResources(arns []string) (any, error) {
+	answer := &kms.GetResourcesAnswer{ResourceTagMappingList: []kms.ResourceTagMapping{}}
+	for _, arn := range slices.Compact(slices.Sorted(slices.Values(arns))) {
+		ref, err := r.parseKey(arn)
+		if err != nil || ref.ID == "" || ref.Scope.Account != r.scope.Account {
+			continue
+		}
+		k, _, err := r.lookUp(r.scope, ref)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		shown, err := r.showsTags(k)
+		if err != nil {
+			return nil, err
+		}
+		if shown {
+			answer.ResourceTagMappingList = append(answer.ResourceTagMappingList, mapping(k))
+		}
+	}
+	return answer, nil
+}
+
+// namesKeys reports whether the resource types, each "service" or "service:type", have keys among them.
+func namesKeys(types []string) bool {
+	return len(types) == 0 || slices.Contains(types, "kms") || slices.Contains(types, "kms:key")
+}
+
+// matches reports whether every filter finds a tag.
+func matches(filters []kms.TagFilter, tags map[string]string) bool {
+	for _, f := range filters {
+		value, ok := tags[f.Key]
+		if !ok || len(f.Values) > 0 && !slices.Contains(f.Values, value) {
+			return false
+		}
+	}
+	return true
+}
+
+// showsTags reports whether the key has tags that the caller may list.
+func (r *request) showsTags(k *catalog.Key) (bool, error) {
+	if len(k.Tags) == 0 {
+		return false, nil
+	}
+	err := r.allowKey(k, kms.OpListResourceTags.Action, "", nil)
+	if kms.CodeOf(err) == kms.CodeAccessDenied {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func mapping(k *catalog.Key) kms.ResourceTagMapping {
+	m := kms.ResourceTagMapping{ResourceARN: k.ARN, Tags: make([]kms.Tag, 0, len(k.Tags))}
+	for _, name := range slices.Sorted(maps.Keys(k.Tags)) {
+		m.Tags = append(m.Tags, kms.Tag{Key: name, Value: k.Tags[name]})
+	}
+	return m
+}
