@@ -179,8 +179,9 @@ func CodeOf(err error) Code {
 	return AsError(err).Code
 }
 
-// IsRefusal reports whether err is a verdict on the caller's rights or on an object's state, which
-// a stale view can get wrong: such a verdict may leave only after it was confirmed on a fresh view.
+// IsRefusal reports whether err can be a verdict on the caller's rights or on an object's state, which
+// a stale view can get wrong: such a verdict may leave only after it was confirmed on a fresh view. What is wrong with a
+// request in itself has some of these codes, too; who found it there knows that no view changes it.
 func IsRefusal(err error) bool {
 	if err == nil {
 		return false
@@ -189,7 +190,7 @@ func IsRefusal(err error) bool {
 	case CodeUnauthenticated, CodeAccessDenied, CodeNotFound, CodeKeyDisabled, CodeInvalidState, CodeInvalidKeyUsage,
 		CodeAlreadyExists, CodeLimitExceeded, CodeIncorrectKey, CodeInvalidCiphertext, CodeInvalidTag, CodeUnsupported,
 		CodeInvalidGrantID, CodeInvalidGrantToken, CodeInvalidImportToken, CodeExpiredImportToken, CodeIncorrectKeyMaterial, CodeDryRun,
-		CodeInvalidIdentityToken, CodeDeleteConflict, CodeCustomKeyStoreNotFound:
+		CodeInvalidIdentityToken, CodeDeleteConflict, CodeValidation, CodeMalformedPolicy, CodeCustomKeyStoreNotFound:
 		return true
 	default:
 		return false

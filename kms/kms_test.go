@@ -131,7 +131,7 @@ func TestErrors(t *testing.T) {
 	}
 	// What depends on the view may not leave unconfirmed; what does not must not cost a poll.
 	for code, want := range map[Code]bool{CodeNotFound: true, CodeAccessDenied: true, CodeUnauthenticated: true, CodeKeyDisabled: true,
-		CodeInvalidRequest: false, CodeValidation: false, CodeSealed: false, CodeThrottled: false, CodeOutcomeUnknown: false} {
+		CodeValidation: true, CodeMalformedPolicy: true, CodeInvalidRequest: false, CodeInvalidARN: false, CodeSealed: false, CodeThrottled: false, CodeOutcomeUnknown: false} {
 		if IsRefusal(Errorf(code, "")) != want {
 			t.Errorf("IsRefusal(%s) is %v", code, !want)
 		}

@@ -51,8 +51,15 @@ func TestFreshRefusal(t *testing.T) {
 			return w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/old", TargetKeyID: w.CreateKey(w.alice)}
 		}, ""},
 		{"a stale read finds a new key", func(t *testing.T, w *world) (servicetest.Credentials, *kms.Operation, any) {
-			return w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: w.CreateKey(w.alice)}
+			return w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: w.CreateKey(w.alice)}
 		}, ""},
+		{"a policy names a new role", func(t *testing.T, w *world) (servicetest.Credentials, *kms.Operation, any) {
+			w.must(t, w.alice, kms.OpCreateRole, &kms.CreateRoleRequest{Name: "new", AssumeRolePolicyDocument: trusting(iamARN(aliceID, "root"))})
+			return w.alice, kms.OpCreateKey, &kms.CreateKeyRequest{Policy: policyFor(iamARN(aliceID, "root"), iamARN(aliceID, "role/new"))}
+		}, ""},
+		{"a policy names nobody", func(t *testing.T, w *world) (servicetest.Credentials, *kms.Operation, any) {
+			return w.alice, kms.OpCreateKey, &kms.CreateKeyRequest{Policy: policyFor(iamARN(aliceID, "root"), iamARN(aliceID, "role/none"))}
+		}, kms.CodeMalformedPolicy},
 		{"what is not there is refused", func(t *testing.T, w *world) (servicetest.Credentials, *kms.Operation, any) {
 			return w.alice, kms.OpEncrypt, &kms.EncryptRequest{KeyID: "alias/none", Plaintext: []byte("p")}
 		}, kms.CodeNotFound},
@@ -77,6 +84,31 @@ func TestFreshRefusal(t *testing.T) {
 				t.Errorf("%d confirmations", got)
 			}
 		})
+	}
+}
+
+// policyFor allows principals everything.
+func policyFor(principals ...string) kms.PolicyDocument {
+	return kms.PolicyDocument(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*","Principal":{"AWS":["` + strings.Join(principals, `","`) + `"]}}]}`)
+}
+
+// A verdict on the kinds of keys is one on what an alias leads to now. What is wrong in a request itself costs no poll.
+func TestFreshRefusalOfKinds(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	signs, signsToo := w.make(t, w.alice, signingKey).KeyID, w.make(t, w.alice, signingKey).KeyID
+	w.must(t, w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: w.CreateKey(w.alice)})
+	n := w.behind(t)
+	w.must(t, w.alice, kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"})
+	w.must(t, w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: signs})
+	_, err := n.Do(w.alice, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a", TargetKeyID: signsToo})
+	want(t, "on a node that knows the alias of an encryption key", err, "")
+	before := n.Counts().Confirmations
+	_, err = n.Do(w.alice, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a", TargetKeyID: "alias/b"})
+	want(t, "an alias of an alias", err, kms.CodeValidation)
+	_, err = n.Do(w.alice, kms.OpCreateKey, &kms.CreateKeyRequest{Policy: "{}"})
+	want(t, "no policy", err, kms.CodeMalformedPolicy)
+	if got := n.Counts().Confirmations - before; got != 0 {
+		t.Errorf("what is wrong in itself was confirmed %d times", got)
 	}
 }
 
@@ -119,7 +151,7 @@ func TestControlReadsAreConfirmed(t *testing.T) {
 	n := w.behind(t)
 	_, err := w.Do(w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: key})
 	want(t, "disable", err, "")
-	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	call.Stale = true
 	result, err := n.Service.Do(t.Context(), call)
 	want(t, "stale", err, "")
@@ -169,7 +201,7 @@ func TestLease(t *testing.T) {
 		}
 	}
 	w.Break(servicetest.Faults{Lease: func() error { return lost }})
-	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	want(t, "control work without a lease", err, "")
 }
 
