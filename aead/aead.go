@@ -20,6 +20,8 @@
 //	commitment         = derived[32:64]
 //	ciphertext and tag = AES-256-GCM(encryption key, iv, aad, plaintext)
 //
+// SealCompact has a second form for a protocol without room for these, with its own promises.
+//
 // Salt and iv are random. A label has no zero byte, so label | 0x00 | info reads one way only.
 package aead
 

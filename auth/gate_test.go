@@ -416,3 +416,37 @@ func BenchmarkDecide(b *testing.B) {
 		}
 	}
 }
+
+// A session of a user or root itself acts on no identities, and asks for no sessions but of roles, whatever policies allow.
+func TestDecideOwnSession(t *testing.T) {
+	trust := parse(t, policy.TrustPolicy, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"sts:*"}]}`)
+	for name, who := range map[string]*Principal{"root": root(tenant, false), "user": user(tenant, false, statement(t, "Allow", "*"))} {
+		own := *who
+		own.Session = &Session{OfKey: "AKIAOWNER"}
+		for _, op := range kms.Operations {
+			q := Query{Principal: &own, Operation: op, Resource: "*", ResourceAccount: tenant}
+			want := op.Resource != kms.ResourceCluster
+			switch op.Resource {
+			case kms.ResourceKey:
+				q.Resource, q.Key, q.Policy = keyARN, true, defaultPolicy(t, tenant)
+			case kms.ResourceIdentity:
+				q.Resource, want = userARN, false
+			case kms.ResourceRole:
+				q.Resource, q.Policy, want = roleARN, trust, op == kms.OpAssumeRole
+			}
+			want = want && op != kms.OpGetSessionToken
+			if d := Decide(&q); d.Allow() != want {
+				t.Errorf("%s by a %s's own session: %v (%s)", op.Name, name, d.Allow(), d.Reason)
+			}
+		}
+		q := Query{Principal: &own, Operation: kms.OpAssumeRole, Action: "STS:tagsession", Resource: roleARN, ResourceAccount: tenant, Policy: trust}
+		if d := Decide(&q); !d.Allow() {
+			t.Errorf("sts:TagSession by a %s's own session: %s", name, d.Reason)
+		}
+	}
+	role := *user(tenant, false, statement(t, "Allow", "*"))
+	role.Type, role.Session = TypeAssumedRole, &Session{Role: "r"}
+	if d := Decide(&Query{Principal: &role, Operation: kms.OpGetSessionToken, Resource: "*", ResourceAccount: tenant}); d.Allow() {
+		t.Error("a session of a role gets a session")
+	}
+}

@@ -159,7 +159,7 @@ func TestClientCertificates(t *testing.T) {
 		if err := encrypts(ctx, machine, r.key); err != nil {
 			t.Error(err)
 		}
-		mustCode(t, failed(machine.DescribeKey(ctx, &kms.KeyRequest{KeyID: r.key})), kms.CodeAccessDenied)
+		mustCode(t, failed(machine.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: r.key})), kms.CodeAccessDenied)
 		for what, cert := range map[string]tls.Certificate{
 			"of another authority": foreign.client(t, "till.shop.example", nil),
 			"that signs itself":    selfSigned(t),

@@ -230,12 +230,12 @@ func TestNoQuorumFailsFastAndCryptoGoesOn(t *testing.T) {
 	if err := roundTrip(ctx, key, left.Client(), left.Client()); err != nil {
 		t.Errorf("cryptography without a quorum, inside the bound: %v", err)
 	}
-	_, err = left.Client().DescribeKey(ctx, &kms.KeyRequest{KeyID: key})
+	_, err = left.Client().DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key})
 	mustCode(t, err, kms.CodeCannotConfirm)
-	if _, err := left.Client().DescribeKey(ctx, &kms.KeyRequest{KeyID: key}, client.Stale()); err != nil {
+	if _, err := left.Client().DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key}, client.Stale()); err != nil {
 		t.Errorf("a stale read was asked for: %v", err)
 	}
-	_, err = left.Client().DescribeKey(ctx, &kms.KeyRequest{KeyID: "11111111-2222-3333-4444-555555555555"}, client.Stale())
+	_, err = left.Client().DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "11111111-2222-3333-4444-555555555555"}, client.Stale())
 	mustCode(t, err, kms.CodeCannotConfirm) // a refusal is never stale
 }
 

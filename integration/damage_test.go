@@ -203,12 +203,12 @@ func quarantined(t *testing.T, c *cluster.Cluster, n *cluster.Node, key string) 
 	cl := n.Client()
 	_, encrypt := cl.Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
 	_, random := cl.GenerateRandom(ctx, &kms.GenerateRandomRequest{NumberOfBytes: new(32)})
-	_, describe := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: key})
-	_, stale := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: key}, client.Stale())
+	_, describe := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key})
+	_, stale := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key}, client.Stale())
 	_, list := cl.ListKeys(ctx, &kms.ListRequest{})
 	_, members := cl.Members(ctx)
 	_, create := cl.CreateKey(ctx, &kms.CreateKeyRequest{})
-	_, unknown := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: "11111111-2222-3333-4444-555555555555"})
+	_, unknown := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "11111111-2222-3333-4444-555555555555"})
 	for what, err := range map[string]error{"encrypt": encrypt, "random": random, "describe": describe, "stale describe": stale,
 		"list": list, "members": members, "create": create, "describe of no key": unknown} {
 		if class := kms.CodeOf(err).Class(); err == nil || class != kms.ClassUnavailable {

@@ -199,7 +199,7 @@ func TestFlood(t *testing.T) {
 	l := cryptoLoad(key, c.Nodes...)
 	peak := watchMemory(t, memory, time.Duration(rounds(3, 60))*time.Second)
 	for _, n := range targets { // control reads go through the leader
-		if _, err := n.Client().DescribeKey(background(t), &kms.KeyRequest{KeyID: key}); err != nil {
+		if _, err := n.Client().DescribeKey(background(t), &kms.DescribeKeyRequest{KeyID: key}); err != nil {
 			t.Errorf("%s under the flood: %v", n.Name, err)
 		}
 	}

@@ -132,7 +132,7 @@ func (r *realm) users(t *testing.T) {
 		if err := encrypts(ctx, ann, r.key); err != nil {
 			t.Errorf("on node %d: %v", node, err)
 		}
-		mustDeny(t, failed(ann.DescribeKey(ctx, &kms.KeyRequest{KeyID: r.key})), "kms:DescribeKey", r.keyARN)
+		mustDeny(t, failed(ann.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: r.key})), "kms:DescribeKey", r.keyARN)
 		mustDeny(t, failed(ann.ListUsers(ctx, &kms.ListRequest{})), "iam:ListUsers", "*")
 		if who, err := ann.GetCallerIdentity(ctx); err != nil || who.ARN != "arn:aws:iam::"+r.account+":user/ann" {
 			t.Errorf("who calls on node %d: %+v, %v", node, who, err)
@@ -194,7 +194,7 @@ func (r *realm) roles(t *testing.T) {
 	if err := encrypts(ctx, r.bearer(by.token, 2), r.key); err != nil {
 		t.Errorf("as bearer token: %v", err)
 	}
-	mustDeny(t, failed(r.bearer(by.token, 2).DescribeKey(ctx, &kms.KeyRequest{KeyID: r.key})), "kms:DescribeKey", r.keyARN)
+	mustDeny(t, failed(r.bearer(by.token, 2).DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: r.key})), "kms:DescribeKey", r.keyARN)
 	encrypt := request{method: "POST", path: "/v1/keys/" + r.key + "/encrypt", body: `{"plaintext":"eA=="}`}
 	if a := by.send(t, r.c.Nodes[0], encrypt); a.status != http.StatusOK {
 		t.Errorf("signed: %+v", a)
@@ -307,14 +307,14 @@ func (r *realm) accounts(t *testing.T) {
 		if err := encrypts(ctx, may, r.keyARN); err != nil {
 			t.Errorf("what the key policy allows: %v", err)
 		}
-		mustDeny(t, failed(may.DescribeKey(ctx, &kms.KeyRequest{KeyID: r.keyARN})), "kms:DescribeKey", r.keyARN)
+		mustDeny(t, failed(may.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: r.keyARN})), "kms:DescribeKey", r.keyARN)
 	}
 	mustDeny(t, encrypts(ctx, r.as(eve, 1), r.keyARN), "kms:Encrypt", r.keyARN)
 	g, err := r.root(0).CreateGrant(ctx, &kms.CreateGrantRequest{KeyID: r.key, GranteePrincipal: bob, RetiringPrincipal: bob, Operations: []kms.GrantOperation{"DescribeKey"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.as(key, 1).DescribeKey(ctx, &kms.KeyRequest{KeyID: r.keyARN}); err != nil {
+	if _, err := r.as(key, 1).DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: r.keyARN}); err != nil {
 		t.Errorf("what the grant allows: %v", err)
 	}
 	retire := &kms.RetireGrantRequest{KeyID: r.keyARN, GrantID: g.GrantID}
@@ -324,7 +324,7 @@ func (r *realm) accounts(t *testing.T) {
 		t.Errorf("the retiring principal: %v", err)
 	}
 	for node := range r.c.Nodes {
-		mustDeny(t, failed(r.as(key, node).DescribeKey(ctx, &kms.KeyRequest{KeyID: r.keyARN})), "kms:DescribeKey", r.keyARN)
+		mustDeny(t, failed(r.as(key, node).DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: r.keyARN})), "kms:DescribeKey", r.keyARN)
 	}
 	if _, err := r.root(0).PutKeyPolicy(ctx, &kms.PutKeyPolicyRequest{KeyID: r.key, Policy: kms.PolicyDocument(trustingRoot(r.account))}, client.WaitAll(0)); err != nil {
 		t.Fatal(err)

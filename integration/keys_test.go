@@ -134,7 +134,7 @@ func (o *tour) rotation(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		k, err := o.next().DescribeKey(ctx, &kms.KeyRequest{KeyID: key})
+		k, err := o.next().DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func (o *tour) regions(t *testing.T) {
 	if _, err := o.next().UpdatePrimaryRegion(ctx, &kms.UpdatePrimaryRegionRequest{KeyID: key, PrimaryRegion: "eu-west-1"}); err != nil {
 		t.Fatal(err)
 	}
-	k, err := o.next().DescribeKey(ctx, &kms.KeyRequest{KeyID: key})
+	k, err := o.next().DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key})
 	if err != nil || k.Key.MultiRegionConfiguration.PrimaryKey.ARN != r.Key.ARN {
 		t.Errorf("the primary key then: %+v, %v", k, err)
 	}

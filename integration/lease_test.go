@@ -70,7 +70,7 @@ func TestCutOffFollower(t *testing.T) {
 		t.Errorf("its health: %+v, %v", h, err)
 	}
 	if err := func() error {
-		_, err := cutOff.Client().DescribeKey(ctx, &kms.KeyRequest{KeyID: "11111111-2222-3333-4444-555555555555"})
+		_, err := cutOff.Client().DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "11111111-2222-3333-4444-555555555555"})
 		return err
 	}(); kms.CodeOf(err) != kms.CodeCannotConfirm {
 		t.Errorf("a refusal of a cut-off node: %v", err)

@@ -302,7 +302,7 @@ func (w *worker) alias(name, target, verb string) {
 
 func (w *worker) describe(key string, opts ...client.Option) {
 	w.h.call(func(ctx context.Context) ([]string, error) {
-		a, err := w.cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: key}, opts...)
+		a, err := w.cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key}, opts...)
 		if err != nil {
 			return nil, err
 		}
@@ -317,7 +317,7 @@ func (w *worker) describeAlias(name string) {
 	at := time.Since(w.h.begun)
 	var state string
 	w.h.call(func(ctx context.Context) ([]string, error) {
-		a, err := w.cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: name})
+		a, err := w.cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: name})
 		if err != nil {
 			return nil, err
 		}
@@ -382,7 +382,7 @@ func (w *worker) resolve(t *testing.T, c *cluster.Cluster) {
 		t.Fatal(err)
 	}
 	for _, k := range page.Keys {
-		a, err := w.cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: k.KeyID})
+		a, err := w.cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: k.KeyID})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -531,7 +531,7 @@ func TestCheckerFindsStaleReads(t *testing.T) {
 	rest := c.Followers()
 	at := func(n *cluster.Node) *worker { return &worker{h: h, o: o, cl: c.NewClient(o.id, o.secret, n)} }
 	c.Eventually(10*time.Second, "the key on the follower", func(ctx context.Context) error {
-		_, err := at(rest[0]).cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: o.keys[0]})
+		_, err := at(rest[0]).cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: o.keys[0]})
 		return err
 	})
 	c.Net.Isolate(rest[0])

@@ -156,7 +156,7 @@ func keysDescribed(t *testing.T, cl *client.Client, description string) (n int) 
 		t.Fatal(err)
 	}
 	for _, k := range page.Keys {
-		d, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: k.KeyID})
+		d, err := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: k.KeyID})
 		if err != nil {
 			t.Fatal(err)
 		}

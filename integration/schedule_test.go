@@ -82,7 +82,7 @@ func (s *scheduled) tick(now time.Time) {
 		s.t.Fatal(err)
 	}
 	s.Eventually(30*time.Second, "the expiry of imported material", func(ctx context.Context) error {
-		d, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: k.Key.KeyID})
+		d, err := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: k.Key.KeyID})
 		if err == nil && d.Key.KeyState != kms.StatePendingImport {
 			err = fmt.Errorf("the key is %s", d.Key.KeyState)
 		}
@@ -138,7 +138,7 @@ func TestScheduledWork(t *testing.T) {
 		}
 	}
 	s.tick(time.Now())
-	if d, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: doomed}); err != nil || d.Key.KeyState != kms.StatePendingDeletion {
+	if d, err := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: doomed}); err != nil || d.Key.KeyState != kms.StatePendingDeletion {
 		t.Fatalf("one wrong clock: %v, %v", d, err)
 	}
 	if n := s.recorded("RotateKey") + s.recorded("DeleteKey"); n != 0 {
@@ -160,7 +160,7 @@ func TestScheduledWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Eventually(30*time.Second, "the work that is due", func(ctx context.Context) error {
-		if _, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: doomed}); kms.CodeOf(err) != kms.CodeNotFound {
+		if _, err := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: doomed}); kms.CodeOf(err) != kms.CodeNotFound {
 			return fmt.Errorf("the key is not destroyed: %v", err)
 		}
 		a, err := cl.ListKeyRotations(ctx, &kms.ListKeyRotationsRequest{KeyID: rotated})

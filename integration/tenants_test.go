@@ -60,7 +60,7 @@ func newTenant(t *testing.T, c *cluster.Cluster, name string) *tenant {
 	}
 	slices.Sort(n.keys)
 	n.own.key, n.own.alias = n.keys[0], "alias/"+name+"/only-here"
-	key, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: n.own.key})
+	key, err := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: n.own.key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func byKey(do func(ctx context.Context, cl *client.Client, key string) error) (a
 func tries() map[*kms.Operation][]try {
 	all := map[*kms.Operation][]try{
 		kms.OpDescribeKey: byKey(func(ctx context.Context, cl *client.Client, key string) error {
-			_, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: key})
+			_, err := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key})
 			return err
 		}),
 		kms.OpEnableKey: byKey(func(ctx context.Context, cl *client.Client, key string) error {
@@ -401,7 +401,7 @@ func (n *tenant) all(t *testing.T) string {
 	keys, err := cl.ListKeys(ctx, &kms.ListRequest{})
 	add(keys, err)
 	for _, k := range keys.Keys {
-		d, err := cl.DescribeKey(ctx, &kms.KeyRequest{KeyID: k.KeyID})
+		d, err := cl.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: k.KeyID})
 		if err == nil { // the tenant's own uses are not the matter
 			d.Key.LastUse, d.Key.RecentCallers = nil, nil
 		}
@@ -471,7 +471,7 @@ func (n *tenant) seesItself(t *testing.T, other *tenant) {
 	if err != nil || made.Alias.TargetKeyID != n.own.key || !strings.Contains(made.Alias.AliasARN, n.account) {
 		t.Errorf("an alias that only the other tenant has: %+v, %v", made, err)
 	}
-	d, err := other.nodes[0].DescribeKey(ctx, &kms.KeyRequest{KeyID: other.own.alias})
+	d, err := other.nodes[0].DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: other.own.alias})
 	if err != nil || d.Key.KeyID != other.own.key {
 		t.Errorf("the other tenant's alias then: %+v, %v", d, err)
 	}

@@ -23,6 +23,12 @@ type (
 		KeyID string `json:"-" path:"key"`
 	}
 
+	// DescribeKeyRequest is a KeyRequest with grant tokens.
+	DescribeKeyRequest struct {
+		KeyID       string   `json:"-" path:"key"`
+		GrantTokens []string `json:"-" query:"grant_tokens"` // comma-separated
+	}
+
 	// RegionalKey names one key of a multi-Region key.
 	RegionalKey struct {
 		ARN    string `json:"arn"`

@@ -101,7 +101,7 @@ var (
 		Name: "CreateKey", Action: "kms:CreateKey", Source: sourceKMS, Resource: ResourceAccount, Mutates: true, Created: true})
 	OpListKeys = op[ListRequest, ListKeysAnswer](Operation{
 		Name: "ListKeys", Action: "kms:ListKeys", Source: sourceKMS, Resource: ResourceAccount})
-	OpDescribeKey          = foreign(reads[KeyRequest, KeyAnswer]("DescribeKey"))
+	OpDescribeKey          = foreign(reads[DescribeKeyRequest, KeyAnswer]("DescribeKey"))
 	OpGetKeyLastUsage      = reads[KeyRequest, KeyLastUsageAnswer]("GetKeyLastUsage")
 	OpGetKeyPolicy         = reads[KeyRequest, GetKeyPolicyAnswer]("GetKeyPolicy")
 	OpListKeyPolicies      = reads[KeyListRequest, ListKeyPoliciesAnswer]("ListKeyPolicies")

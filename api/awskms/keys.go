@@ -13,8 +13,10 @@ func keyActions() []*action {
 	return []*action{
 		bind(kms.OpCreateKey, createKey, func(_ *kms.CreateKeyRequest, a *kms.KeyAnswer) *keyOutput { return describe(a) }),
 		bind(kms.OpDescribeKey,
-			func(in *describeKeyInput) (*kms.KeyRequest, error) { return &kms.KeyRequest{KeyID: in.KeyID}, nil },
-			func(_ *kms.KeyRequest, a *kms.KeyAnswer) *keyOutput { return describe(a) }),
+			func(in *describeKeyInput) (*kms.DescribeKeyRequest, error) {
+				return &kms.DescribeKeyRequest{KeyID: in.KeyID, GrantTokens: in.GrantTokens}, nil
+			},
+			func(_ *kms.DescribeKeyRequest, a *kms.KeyAnswer) *keyOutput { return describe(a) }),
 		bind(kms.OpListKeys,
 			func(in *listInput) (*kms.ListRequest, error) {
 				return &kms.ListRequest{Limit: number(in.Limit), Marker: in.Marker}, nil

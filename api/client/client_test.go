@@ -476,10 +476,10 @@ func TestOptionsAgainstTheDoor(t *testing.T) {
 	if meta.Index != "1.8" || meta.RequestID == "" || meta.Addr != server.URL || len(meta.Awaiting) != 1 || meta.Awaiting[0] != "node-2" {
 		t.Errorf("%+v", meta)
 	}
-	if _, err := c.DescribeKey(context.Background(), &kms.KeyRequest{KeyID: "k"}, client.Stale()); err != nil || !s.call.Stale {
+	if _, err := c.DescribeKey(context.Background(), &kms.DescribeKeyRequest{KeyID: "k"}, client.Stale()); err != nil || !s.call.Stale {
 		t.Errorf("%v %+v", err, s.call)
 	}
-	if _, err := c.DescribeKey(context.Background(), &kms.KeyRequest{KeyID: ".."}); kms.CodeOf(err) != kms.CodeValidation {
+	if _, err := c.DescribeKey(context.Background(), &kms.DescribeKeyRequest{KeyID: ".."}); kms.CodeOf(err) != kms.CodeValidation {
 		t.Errorf("a key named ..: %v", err)
 	}
 	for _, token := range []string{"a,b", ""} { // the door would read it as two, or as none

@@ -12,7 +12,7 @@ func (c *Client) CreateKey(ctx context.Context, r *kms.CreateKeyRequest, opts ..
 }
 
 // DescribeKey describes a key.
-func (c *Client) DescribeKey(ctx context.Context, r *kms.KeyRequest, opts ...Option) (*kms.KeyAnswer, error) {
+func (c *Client) DescribeKey(ctx context.Context, r *kms.DescribeKeyRequest, opts ...Option) (*kms.KeyAnswer, error) {
 	return do[kms.KeyAnswer](ctx, c, kms.OpDescribeKey, r, opts)
 }
 

@@ -53,7 +53,7 @@ func TestAKeysLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := b.DescribeKey(ctx, &kms.KeyRequest{KeyID: key.Key.ARN}, client.MinIndex(meta.Index)); err != nil || got.Key.Description != "invoices" {
+	if got, err := b.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key.Key.ARN}, client.MinIndex(meta.Index)); err != nil || got.Key.Description != "invoices" {
 		t.Fatalf("%+v %v", got, err)
 	}
 	if _, err := a.CreateAlias(ctx, &kms.CreateAliasRequest{AliasName: "alias/app/main", TargetKeyID: key.Key.KeyID}); err != nil {
@@ -81,7 +81,7 @@ func TestAKeysLife(t *testing.T) {
 	if err := b.DeleteAlias(ctx, &kms.DeleteAliasRequest{AliasName: "alias/app/main"}); err != nil {
 		t.Fatal(err)
 	}
-	_, err = a.DescribeKey(ctx, &kms.KeyRequest{KeyID: "alias/app/main"})
+	_, err = a.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: "alias/app/main"})
 	wantCode(t, "deleted alias", err, kms.CodeNotFound)
 	_, err = as(t, servicetest.Credentials{AccessKeyID: cluster.Root.AccessKeyID, Secret: "wrong"}, front(t, one, nil)).ListKeys(ctx, &kms.ListRequest{})
 	wantCode(t, "wrong secret", err, kms.CodeUnauthenticated)

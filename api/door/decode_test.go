@@ -59,6 +59,22 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// Where senders may add members, unknown ones are skipped; nothing else is looser, inside of them neither.
+func TestDecodeExtensible(t *testing.T) {
+	var r kms.EncryptRequest
+	if err := DecodeExtensible([]byte(`{"new":{"a":[1,null]},"plaintext":"aGk=","Plaintext":"eA=="}`), &r); err != nil || string(r.Plaintext) != "hi" {
+		t.Errorf("%q, %v", []byte(r.Plaintext), err)
+	}
+	for name, body := range map[string]string{
+		"duplicate member": `{"plaintext":"aGk=","plaintext":"aGk="}`, "duplicate inside": `{"new":{"a":1,"a":2}}`, "base64": `{"plaintext":"aGk"}`,
+		"trailing bytes": `{}x`, "array": `[]`, "UTF-8": "{\"new\":\"\xff\"}", "deep": `{"new":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}`,
+	} {
+		if err := DecodeExtensible([]byte(body), &kms.EncryptRequest{}); kms.CodeOf(err) != kms.CodeInvalidRequest {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestDecodeAccepts(t *testing.T) {
 	var r kms.EncryptRequest
 	body := " {\r\n\t\"plaintext\" : \"aGk=\", \"encryption_context\": {\"a\\\"[[[[\": \"\\u00e4\"}} \n"

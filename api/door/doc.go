@@ -13,5 +13,5 @@
 // up to 64 KiB of a body, for as long as the time limits allow, and a few larger bodies in all.
 //
 // The invariant that would hurt: what the strict decoder accepts has one meaning; duplicate names,
-// invalid UTF-8, unknown members and trailing data are refused, never resolved.
+// invalid UTF-8, unknown members (but for DecodeExtensible) and trailing data are refused, never resolved.
 package door

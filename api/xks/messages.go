@@ -132,7 +132,7 @@ func decodeHealth(body []byte, _ string) (any, *service.XKS, error) {
 func decodeMetadata(body []byte, key string) (any, *service.XKS, error) {
 	var q plainRequest
 	err := read(body, &q, q.Words.ofKeys)
-	return &kms.KeyRequest{KeyID: key}, q.Words.xks(), err
+	return &kms.DescribeKeyRequest{KeyID: key}, q.Words.xks(), err
 }
 
 func decodeEncrypt(body []byte, key string) (any, *service.XKS, error) {

@@ -75,10 +75,10 @@ func TestRequests(t *testing.T) {
 			&service.XKSHealth{Members: []kms.Member{{ID: "a", Healthy: true, Version: "1.2"}, {ID: "b", Healthy: true, Sealed: true, Version: "1.1"}, {ID: "c", Version: "1.2"}}},
 			`{"xksProxyFleetSize":3,"xksProxyVendor":"Lockstep","xksProxyModel":"Lockstep 1.2","ekmVendor":"Lockstep","ekmFleetDetails":[{"id":"a","model":"Lockstep 1.2","healthStatus":"ACTIVE"},` +
 				`{"id":"b","model":"Lockstep 1.1","healthStatus":"UNAVAILABLE"},{"id":"c","model":"Lockstep 1.2","healthStatus":"UNAVAILABLE"}]}`},
-		{key + "metadata", "{" + said + "}", kms.OpDescribeKey, &kms.KeyRequest{KeyID: id},
+		{key + "metadata", "{" + said + "}", kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: id},
 			&kms.KeyAnswer{Key: kms.KeyMetadata{KeySpec: kms.SymmetricDefault, KeyUsage: kms.EncryptDecrypt, KeyState: kms.StateEnabled}},
 			`{"keySpec":"AES_256","keyUsage":["ENCRYPT","DECRYPT"],"keyStatus":"ENABLED"}`},
-		{key + "metadata", "{" + said + "}", kms.OpDescribeKey, &kms.KeyRequest{KeyID: id},
+		{key + "metadata", "{" + said + "}", kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: id},
 			&kms.KeyAnswer{Key: kms.KeyMetadata{KeySpec: kms.RSA2048, KeyUsage: kms.SignVerify, KeyState: kms.StatePendingDeletion}},
 			`{"keySpec":"RSA_2048","keyUsage":["SIGN_VERIFY"],"keyStatus":"DISABLED"}`},
 		{key + "encrypt", "{" + said + `,"plaintext":"SGVsbG8gV29ybGQh","encryptionAlgorithm":"AES_GCM","additionalAuthenticatedData":"YQ==","ciphertextDataIntegrityValueAlgorithm":"SHA_256"}`,

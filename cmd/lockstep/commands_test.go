@@ -43,7 +43,7 @@ func generalCommands() map[string]commandTest {
 	return map[string]commandTest{
 		"key create": {"key create --description invoices --tag a=b", "", kms.OpCreateKey, &kms.CreateKeyRequest{Description: "invoices", Tags: map[string]string{"a": "b"}},
 			"KEY ID       " + testKey, `"key_id": "` + testKey},
-		"key describe": {"key describe alias/app", "", kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/app"}, "2026-01-02T03:04:05Z", `"created_at": "2026-01-02T03:04:05Z"`},
+		"key describe": {"key describe alias/app", "", kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/app"}, "2026-01-02T03:04:05Z", `"created_at": "2026-01-02T03:04:05Z"`},
 		"key enable":   {"key enable " + testARN, "", kms.OpEnableKey, &kms.KeyRequest{KeyID: testARN}, testARN, testARN},
 		"key disable":  {"key disable k", "", kms.OpDisableKey, &kms.KeyRequest{KeyID: "k"}, "STATE", "key_state"},
 		"key policy":   {"key policy k", "", kms.OpGetKeyPolicy, &kms.KeyRequest{KeyID: "k"}, `{"Version":"2012-10-17"}`, `"policy_name": "default"`},

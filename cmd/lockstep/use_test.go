@@ -23,7 +23,7 @@ func TestAlgorithmsAreChosen(t *testing.T) {
 	one := []kms.SigningAlgorithm{kms.MLDSASHAKE256}
 	mac := []kms.MacAlgorithm{kms.HMACSHA384}
 	n, code, stderr := sign(kms.KeyMetadata{SigningAlgorithms: one}, "sign", "alias/a")
-	if code != 0 || len(n.calls) != 2 || n.calls[0].Request.(*kms.KeyRequest).KeyID != "alias/a" || n.calls[1].Request.(*kms.SignRequest).SigningAlgorithm != kms.MLDSASHAKE256 {
+	if code != 0 || len(n.calls) != 2 || n.calls[0].Request.(*kms.DescribeKeyRequest).KeyID != "alias/a" || n.calls[1].Request.(*kms.SignRequest).SigningAlgorithm != kms.MLDSASHAKE256 {
 		t.Errorf("%d %q, %d calls", code, stderr, len(n.calls))
 	}
 	if n, code, stderr = sign(kms.KeyMetadata{SigningAlgorithms: one}, "verify", "k", "c2ln"); code != 0 || n.calls[1].Request.(*kms.VerifyRequest).SigningAlgorithm != kms.MLDSASHAKE256 {

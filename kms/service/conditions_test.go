@@ -395,7 +395,7 @@ func TestConditionsOfSessions(t *testing.T) {
 		`{"DateLessThan":{"aws:TokenIssueTime":"2020-01-01T00:00:00Z"}}`:             kms.CodeAccessDenied,
 	} {
 		w.inline(t, w.alice, kms.OpPutRolePolicy, "role", permit("kms:DescribeKey", "*", condition))
-		_, err := do(kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+		_, err := do(kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 		want(t, condition, err, code)
 	}
 }

@@ -460,7 +460,7 @@ func TestDecryptFindsItsKey(t *testing.T) {
 	key, other := p.CreateKey(p.alice), p.CreateKey(p.alice)
 	p.must(t, p.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/a", TargetKeyID: key})
 	describe := func() kms.KeyMetadata {
-		return p.must(t, p.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
+		return p.must(t, p.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
 	}
 	type made struct {
 		blob     []byte

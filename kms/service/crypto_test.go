@@ -139,7 +139,7 @@ func TestCryptoAnswers(t *testing.T) {
 		return do(kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: blob, EncryptionContext: context}).(*kms.DecryptAnswer)
 	}
 
-	material := do(kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}).(*kms.KeyAnswer).Key.CurrentKeyMaterialID
+	material := do(kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}).(*kms.KeyAnswer).Key.CurrentKeyMaterialID
 	blob := w.encrypt(t, w.alice, key, "hello", context)
 	if d := decrypt(blob, context); string(d.Plaintext) != "hello" || d.KeyID != arn+key || d.KeyMaterialID != material || len(material) != 64 {
 		t.Errorf("decrypted %q with %s, %s", []byte(d.Plaintext), d.KeyID, d.KeyMaterialID)

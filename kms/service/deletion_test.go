@@ -46,7 +46,7 @@ func live(w *world, kind fsm.Kind) (n int) {
 
 func (w *world) describe(t testing.TB, key string) kms.KeyMetadata {
 	t.Helper()
-	return w.must(t, w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
+	return w.must(t, w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
 }
 
 func (w *world) schedule(t testing.TB, key string, days int) kms.KeyMetadata {
@@ -120,6 +120,6 @@ func TestAliasLeavesADestroyedKey(t *testing.T) {
 	if got := w.describe(t, "alias/a").KeyID; got != other {
 		t.Errorf("the alias names %s", got)
 	}
-	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	want(t, "the key", err, kms.CodeNotFound)
 }

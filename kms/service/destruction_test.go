@@ -95,7 +95,7 @@ func (w *world) scheduleDeletion(t testing.TB, key string, window int) kms.KeyMe
 
 func (w *world) describeKey(t testing.TB, key string) kms.KeyMetadata {
 	t.Helper()
-	return w.must(t, w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
+	return w.must(t, w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
 }
 
 func (w *world) decrypts(t testing.TB, ciphertext []byte, plaintext string) {
@@ -110,7 +110,7 @@ func (w *world) decrypts(t testing.TB, ciphertext []byte, plaintext string) {
 func (w *world) gone(t testing.TB, key string, ciphertext []byte) {
 	t.Helper()
 	for op, request := range map[*kms.Operation]any{
-		kms.OpDescribeKey: &kms.KeyRequest{KeyID: key}, kms.OpEncrypt: &kms.EncryptRequest{KeyID: key, Plaintext: []byte("p")},
+		kms.OpDescribeKey: &kms.DescribeKeyRequest{KeyID: key}, kms.OpEncrypt: &kms.EncryptRequest{KeyID: key, Plaintext: []byte("p")},
 		kms.OpDecrypt: &kms.DecryptRequest{CiphertextBlob: ciphertext}, kms.OpCancelKeyDeletion: &kms.KeyRequest{KeyID: key},
 	} {
 		if ciphertext == nil && op == kms.OpDecrypt {
@@ -230,7 +230,7 @@ func TestDeletionTellsWhoUsedTheKey(t *testing.T) {
 		if !reflect.DeepEqual(again.Answer, first.Answer) {
 			t.Errorf("the retry on %s is answered\n%+v, the first was answered\n%+v", n.Name, again.Answer, first.Answer)
 		}
-		described, err := n.Do(p.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+		described, err := n.Do(p.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 		want(t, "describe", err, "")
 		told("described on "+n.Name, described.(*kms.KeyAnswer).Key)
 	}

@@ -51,7 +51,7 @@ func TestFreshRefusal(t *testing.T) {
 			return w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/old", TargetKeyID: w.CreateKey(w.alice)}
 		}, ""},
 		{"a stale read finds a new key", func(t *testing.T, w *world) (servicetest.Credentials, *kms.Operation, any) {
-			return w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: w.CreateKey(w.alice)}
+			return w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: w.CreateKey(w.alice)}
 		}, ""},
 		{"a policy names a new role", func(t *testing.T, w *world) (servicetest.Credentials, *kms.Operation, any) {
 			w.must(t, w.alice, kms.OpCreateRole, &kms.CreateRoleRequest{Name: "new", AssumeRolePolicyDocument: trusting(iamARN(aliceID, "root"))})
@@ -151,7 +151,7 @@ func TestControlReadsAreConfirmed(t *testing.T) {
 	n := w.behind(t)
 	_, err := w.Do(w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: key})
 	want(t, "disable", err, "")
-	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	call.Stale = true
 	result, err := n.Service.Do(t.Context(), call)
 	want(t, "stale", err, "")
@@ -201,7 +201,7 @@ func TestLease(t *testing.T) {
 		}
 	}
 	w.Break(servicetest.Faults{Lease: func() error { return lost }})
-	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	want(t, "control work without a lease", err, "")
 }
 

@@ -135,7 +135,7 @@ func TestGrantConstraints(t *testing.T) {
 				want(t, fmt.Sprintf("%s with %v under %+v", op.Name, context, row.c), err, code)
 			}
 		}
-		w.must(t, carl, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}) // has no context
+		w.must(t, carl, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}) // has no context
 		w.must(t, carl, kms.OpRetireGrant, &kms.RetireGrantRequest{KeyID: key, GrantID: g.GrantID})
 	}
 	// One of several grants is enough.

@@ -189,8 +189,11 @@ func TestGrantTokensAndEnds(t *testing.T) {
 		want(t, name, err, kms.CodeInvalidGrantToken)
 		_, err = w.Do(w.alice, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x"), GrantTokens: []string{token}})
 		want(t, name, err, kms.CodeInvalidGrantToken)
+		_, err = w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key, GrantTokens: []string{token}})
+		want(t, name, err, kms.CodeInvalidGrantToken)
 	}
 	w.must(t, w.alice, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x"), GrantTokens: []string{g.GrantToken}})
+	w.must(t, w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key, GrantTokens: []string{g.GrantToken}})
 	for _, q := range []*kms.RetireGrantRequest{{}, {GrantToken: "a", KeyID: key}, {KeyID: key}, {GrantID: g.GrantID}} {
 		_, err := w.Do(w.alice, kms.OpRetireGrant, q)
 		want(t, fmt.Sprint(q), err, kms.CodeValidation)

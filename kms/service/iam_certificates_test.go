@@ -145,7 +145,7 @@ func TestClientCertificates(t *testing.T) {
 	if id := records[len(records)-1]["userIdentity"].(map[string]any); id["type"] != auth.TypeAssumedRole || id["arn"] != session {
 		t.Errorf("recorded %v", id)
 	}
-	_, err = proven(w.Node, byCertificate(aliceID, client), kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	_, err = proven(w.Node, byCertificate(aliceID, client), kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	want(t, "what the role may not", err, kms.CodeAccessDenied)
 
 	// What changes takes effect with the next request.

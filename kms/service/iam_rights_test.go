@@ -129,7 +129,7 @@ func TestDelegatedAdministrator(t *testing.T) {
 	}
 	made := w.accessKey(t, "x")
 	want(t, "what the boundary has", uses(w.Node, made, key), "")
-	_, err := w.Do(made, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	_, err := w.Do(made, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	want(t, "what it has not", err, kms.CodeAccessDenied)
 	_, err = w.Do(made, kms.OpDeleteUserPermissionsBoundary, &kms.IdentityRequest{Name: "x"})
 	want(t, "off with one's own boundary", err, kms.CodeAccessDenied)

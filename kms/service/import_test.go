@@ -68,7 +68,7 @@ func (w *world) refused(t *testing.T, what string, do doer, op *kms.Operation, r
 
 func (do doer) describe(t testing.TB, key string) kms.KeyMetadata {
 	t.Helper()
-	return do.must(t, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
+	return do.must(t, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
 }
 
 func (do doer) state(t testing.TB, key string, want kms.KeyState) {

@@ -15,7 +15,7 @@ import (
 
 func keyUses(all map[*kms.Operation]*use) {
 	all[kms.OpCreateKey] = changing(checkCreateKey, createKey, replayKey)
-	all[kms.OpDescribeKey] = reading(checkKey, describeKey)
+	all[kms.OpDescribeKey] = reading(checkDescribeKey, describeKey)
 	all[kms.OpGetKeyLastUsage] = reading(checkKey, lastUsage)
 	all[kms.OpListKeys] = reading(checkListKeys, listKeys)
 	all[kms.OpEnableKey] = changing(checkKey, setState(kms.StateEnabled, "key.enabled"), replayKey)
@@ -328,7 +328,11 @@ func replayNothing(r *request, rs *records) (any, error) {
 
 func checkKey(r *request, q *kms.KeyRequest) error { return r.parseSubject(q.KeyID, nil) }
 
-func describeKey(r *request, _ *kms.KeyRequest) (any, error) {
+func checkDescribeKey(r *request, q *kms.DescribeKeyRequest) error {
+	return r.parseSubject(q.KeyID, q.GrantTokens)
+}
+
+func describeKey(r *request, _ *kms.DescribeKeyRequest) (any, error) {
 	k, err := r.useKey(r.key, r.op.Action, nil)
 	if err != nil {
 		return nil, err

@@ -38,8 +38,8 @@ func TestControlDecisions(t *testing.T) {
 		{"long tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"x": strings.Repeat("v", 257)}}, kms.CodeInvalidTag, ""},
 		{"empty tag", kms.OpCreateKey, &kms.CreateKeyRequest{Tags: map[string]string{"": "v"}}, kms.CodeInvalidTag, ""},
 
-		{"id", kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}, "", ""},
-		{"nothing", kms.OpDescribeKey, &kms.KeyRequest{}, kms.CodeValidation, ""},
+		{"id", kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}, "", ""},
+		{"nothing", kms.OpDescribeKey, &kms.DescribeKeyRequest{}, kms.CodeValidation, ""},
 		{"page too large", kms.OpListKeys, &kms.ListRequest{Limit: 1001}, kms.CodeValidation, "less than or equal to 1000"},
 		{"negative page", kms.OpListKeys, &kms.ListRequest{Limit: -1}, kms.CodeValidation, "greater than or equal to 1"},
 		{"garbage marker", kms.OpListKeys, &kms.ListRequest{Marker: "AAAA"}, kms.CodeInvalidMarker, "marker is invalid"},
@@ -61,7 +61,7 @@ func TestControlDecisions(t *testing.T) {
 		{"page too large", kms.OpListAliases, &kms.ListAliasesRequest{Limit: 101}, kms.CodeValidation, "100"},
 		{"delete", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}, "", ""},
 		{"delete again", kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: "alias/a"}, kms.CodeNotFound, "is not found"},
-		{"gone", kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/a"}, kms.CodeNotFound, ""},
+		{"gone", kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/a"}, kms.CodeNotFound, ""},
 		{"free again", kms.OpCreateAlias, alias("alias/a", key), "", ""},
 	})
 	w.alice = w.Root // the rows below are the operator's
@@ -100,7 +100,7 @@ func TestControlAnswers(t *testing.T) {
 		k.KeyState != kms.StateEnabled || k.KeyManager != "CUSTOMER" || k.Description != "d" || k.CreatedAt.UnixMilli() < servicetest.Epoch {
 		t.Errorf("created %+v", k)
 	}
-	if got := do(kms.OpDescribeKey, &kms.KeyRequest{KeyID: k.ARN}).(*kms.KeyAnswer).Key; got.ARN != k.ARN || got.CurrentKeyMaterialID != k.CurrentKeyMaterialID {
+	if got := do(kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: k.ARN}).(*kms.KeyAnswer).Key; got.ARN != k.ARN || got.CurrentKeyMaterialID != k.CurrentKeyMaterialID {
 		t.Errorf("described %+v, created %+v", got, k)
 	}
 	if p := do(kms.OpGetKeyPolicy, &kms.KeyRequest{KeyID: k.KeyID}).(*kms.GetKeyPolicyAnswer); p.Policy != auth.DefaultKeyPolicy("aws", aliceID) || p.PolicyName != "default" || p.KeyID != k.ARN {
@@ -117,14 +117,14 @@ func TestControlAnswers(t *testing.T) {
 	}
 
 	// A region is a namespace.
-	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: k.KeyID})
+	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: k.KeyID})
 	call.Region = "us-east-1"
 	_, err := w.Service.Do(t.Context(), call)
 	want(t, "other region", err, kms.CodeNotFound)
 	call.Region = "mars-1"
 	_, err = w.Service.Do(t.Context(), call)
 	want(t, "a region that is not served", err, kms.CodeValidation)
-	call = servicetest.Call(servicetest.Credentials{}, kms.OpDescribeKey, &kms.KeyRequest{KeyID: k.KeyID})
+	call = servicetest.Call(servicetest.Credentials{}, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: k.KeyID})
 	call.Region = "mars-1"
 	confirmed := w.Counts().Confirmations
 	_, err = w.Service.Do(t.Context(), call)

@@ -16,7 +16,7 @@ const managedAlias = "alias/aws/test"
 
 func (w *world) describeAs(t *testing.T, who servicetest.Credentials, key string) kms.KeyMetadata {
 	t.Helper()
-	return w.must(t, who, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
+	return w.must(t, who, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}).(*kms.KeyAnswer).Key
 }
 
 // A managed key comes into being with its first use, whatever node is asked, and is the same one for every other.
@@ -34,7 +34,7 @@ func TestManagedKeyComesIntoBeing(t *testing.T) {
 		{kms.OpGenerateDataKeyWithoutPlaintext, func(a string) any { return &kms.GenerateDataKeyRequest{KeyID: a, KeySpec: kms.DataKeyAES256} }},
 		{kms.OpGenerateDataKeyPair, func(a string) any { return &kms.GenerateDataKeyPairRequest{KeyID: a, KeyPairSpec: kms.ECCNISTP256} }},
 		{kms.OpGenerateDataKeyPairWithoutPlaintext, func(a string) any { return &kms.GenerateDataKeyPairRequest{KeyID: a, KeyPairSpec: kms.ECCNISTP256} }},
-		{kms.OpDescribeKey, func(a string) any { return &kms.KeyRequest{KeyID: a} }},
+		{kms.OpDescribeKey, func(a string) any { return &kms.DescribeKeyRequest{KeyID: a} }},
 	} {
 		for j, n := range []*servicetest.Node{w.Node, second} {
 			alias := fmt.Sprintf("%s%d-%d", kms.ManagedAliasPrefix, i, j)
@@ -142,7 +142,7 @@ func TestManagedKeyMadeByTwo(t *testing.T) {
 	w.Break(servicetest.Faults{BeforePropose: func(*fsm.Txn) {
 		once.Do(func() {
 			var err error
-			if theirs, err = second.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: managedAlias}); err != nil {
+			if theirs, err = second.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: managedAlias}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -233,11 +233,11 @@ func TestManagedKeysAreLimited(t *testing.T) {
 	for i := range 64 {
 		w.describeAs(t, w.alice, fmt.Sprintf("alias/aws/%d", i))
 	}
-	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/aws/more"})
+	_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/aws/more"})
 	want(t, "one more", err, kms.CodeLimitExceeded)
 	w.encrypt(t, w.alice, "alias/aws/0", message, nil)
 	w.describeAs(t, w.bob, "alias/aws/more")
-	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/aws/more"})
+	call := servicetest.Call(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/aws/more"})
 	call.Region = secondRegion
 	_, err = w.Service.Do(t.Context(), call)
 	want(t, "in another region", err, "")

@@ -359,7 +359,7 @@ func TestRetryAfterUnknownOutcome(t *testing.T) {
 			t.Errorf("answered %+v", a)
 		}
 	}
-	_, err = w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/a"})
+	_, err = w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/a"})
 	want(t, "the alias stays deleted", err, kms.CodeNotFound)
 }
 

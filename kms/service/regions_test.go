@@ -91,7 +91,7 @@ func TestRegionsShareMaterial(t *testing.T) {
 	w.refused(t, "an unserved region", first, kms.OpReplicateKey, to(key, "eu-central-1"), kms.CodeValidation)
 	w.refused(t, "its own region", first, kms.OpReplicateKey, to(key, firstRegion), kms.CodeAlreadyExists)
 	w.refused(t, "a single-region key", first, kms.OpReplicateKey, to(single.KeyID, secondRegion), kms.CodeUnsupported)
-	w.refused(t, "a key of another region", second, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}, kms.CodeNotFound)
+	w.refused(t, "a key of another region", second, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}, kms.CodeNotFound)
 	w.refused(t, "a policy that is none", first, kms.OpReplicateKey, &kms.ReplicateKeyRequest{KeyID: key, ReplicaRegion: secondRegion, Policy: "{}"}, kms.CodeMalformedPolicy)
 
 	full := to(key, secondRegion)
@@ -271,7 +271,7 @@ func TestRegionsAreDestroyed(t *testing.T) {
 		t.Errorf("scheduled %+v", a)
 	}
 	w.pass(t, 7*days)
-	w.refused(t, "a destroyed replica", second, kms.OpDescribeKey, byKey, kms.CodeNotFound)
+	w.refused(t, "a destroyed replica", second, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}, kms.CodeNotFound)
 	first.state(t, key, kms.StatePendingReplicaDeletion)
 	first.related(t, key, "PRIMARY", firstRegion, thirdRegion)
 	third.related(t, key, "REPLICA", firstRegion, thirdRegion)
@@ -279,7 +279,7 @@ func TestRegionsAreDestroyed(t *testing.T) {
 
 	schedule(third, 8)
 	w.pass(t, 8*days)
-	w.refused(t, "the last replica", third, kms.OpDescribeKey, byKey, kms.CodeNotFound)
+	w.refused(t, "the last replica", third, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}, kms.CodeNotFound)
 	got := first.describe(t, key)
 	if at := w.after(9 * days); got.KeyState != kms.StatePendingDeletion || got.DeletionDate == nil || at.Sub(*got.DeletionDate).Abs() > time.Second {
 		t.Fatalf("after its last replica the primary key is %+v, want its deletion at %v", got, at)
@@ -297,7 +297,7 @@ func TestRegionsAreDestroyed(t *testing.T) {
 		t.Fatal("the material went before the window was over")
 	}
 	w.pass(t, time.Minute)
-	w.refused(t, "the primary key", first, kms.OpDescribeKey, byKey, kms.CodeNotFound)
+	w.refused(t, "the primary key", first, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}, kms.CodeNotFound)
 	if w.live(k.CurrentKeyMaterialID) {
 		t.Error("the material outlived the last key")
 	}

@@ -86,7 +86,7 @@ var keyRights = map[*kms.Operation]right{
 		return &kms.CreateKeyRequest{Description: "d", Tags: map[string]string{"k": "v"}}
 	}},
 	kms.OpListKeys:             {request: func(*topic) any { return &kms.ListRequest{} }},
-	kms.OpDescribeKey:          {request: byKey},
+	kms.OpDescribeKey:          {request: func(s *topic) any { return &kms.DescribeKeyRequest{KeyID: s.name} }},
 	kms.OpGetKeyLastUsage:      {request: byKey},
 	kms.OpGetKeyPolicy:         {request: byKey},
 	kms.OpListKeyPolicies:      {request: func(s *topic) any { return &kms.KeyListRequest{KeyID: s.name} }},

@@ -385,7 +385,7 @@ func TestRotationOfRegionalKeys(t *testing.T) {
 	w.must(t, w.alice, kms.OpEnableKeyRotation, &kms.EnableKeyRotationRequest{KeyID: key, RotationPeriodInDays: ptr(90)})
 	w.Advance(92 * days)
 	w.runDue(t)
-	a, err := in(kms.OpDescribeKey, &kms.KeyRequest{KeyID: there})
+	a, err := in(kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: there})
 	want(t, "describe the replica", err, "")
 	if got, mine := a.(*kms.KeyAnswer).Key.CurrentKeyMaterialID, w.describeKey(t, key).CurrentKeyMaterialID; got != mine || len(keyOn(t, w.Node, key).Materials) != 2 {
 		t.Errorf("the replica has %s, the primary %s", got, mine)

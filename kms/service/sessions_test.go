@@ -297,7 +297,7 @@ func TestSessionRights(t *testing.T) {
 		q := row.q
 		s := w.assume(t, w.alice, &q)
 		for op, may := range map[*kms.Operation]bool{kms.OpEncrypt: row.encrypts, kms.OpDescribeKey: row.describe} {
-			request := map[*kms.Operation]any{kms.OpEncrypt: &kms.EncryptRequest{KeyID: key, Plaintext: []byte("p")}, kms.OpDescribeKey: &kms.KeyRequest{KeyID: key}}[op]
+			request := map[*kms.Operation]any{kms.OpEncrypt: &kms.EncryptRequest{KeyID: key, Plaintext: []byte("p")}, kms.OpDescribeKey: &kms.DescribeKeyRequest{KeyID: key}}[op]
 			_, err := proven(w.Node, bearer(s.SessionToken), op, request)
 			want(t, what+": "+op.Name, err, map[bool]kms.Code{false: kms.CodeAccessDenied}[may])
 		}

@@ -89,7 +89,7 @@ func (w *world) bring(t *testing.T, op *kms.Operation, state kms.KeyState) *topi
 		}
 		w.must(t, w.alice, kms.OpScheduleKeyDeletion, &kms.ScheduleKeyDeletionRequest{KeyID: s.id})
 	}
-	if got := w.must(t, w.alice, kms.OpDescribeKey, byKey(s)).(*kms.KeyAnswer).Key; got.KeyState != state || got.Enabled != (state == kms.StateEnabled) {
+	if got := w.must(t, w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: s.name}).(*kms.KeyAnswer).Key; got.KeyState != state || got.Enabled != (state == kms.StateEnabled) {
 		t.Fatalf("the key is %s, enabled: %v, instead of %s", got.KeyState, got.Enabled, state)
 	}
 	return s
@@ -172,7 +172,7 @@ func TestImportInEveryState(t *testing.T) {
 	s := w.topic(t, w.alice, kms.OpImportKeyMaterial, "alias/a") // one that is pending import, with a token
 	state := func(want kms.KeyState) {
 		t.Helper()
-		if got := w.must(t, w.alice, kms.OpDescribeKey, byKey(s)).(*kms.KeyAnswer).Key.KeyState; got != want {
+		if got := w.must(t, w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: s.name}).(*kms.KeyAnswer).Key.KeyState; got != want {
 			t.Fatalf("the key is %s, want %s", got, want)
 		}
 	}
@@ -243,7 +243,7 @@ func TestAliasesMoveBetweenKeysOfOneKind(t *testing.T) {
 	w.must(t, w.alice, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/b", TargetKeyID: signing})
 
 	// A managed key has the one alias that it was made for.
-	managed := w.must(t, w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/aws/test"}).(*kms.KeyAnswer).Key.KeyID
+	managed := w.must(t, w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/aws/test"}).(*kms.KeyAnswer).Key.KeyID
 	_, err = w.Do(w.alice, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/z", TargetKeyID: managed})
 	want(t, "an alias of a managed key", err, kms.CodeAccessDenied)
 	_, err = w.Do(w.alice, kms.OpUpdateAlias, &kms.UpdateAliasRequest{AliasName: "alias/a", TargetKeyID: managed})

@@ -130,8 +130,8 @@ func TestPolicyOfItsOwn(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
 	key := w.CreateKey(w.alice)
 	w.repolicy(t, key)
-	for _, op := range []*kms.Operation{kms.OpGetKeyPolicy, kms.OpDescribeKey} {
-		_, err := w.Do(w.alice, op, &kms.KeyRequest{KeyID: key})
+	for op, request := range map[*kms.Operation]any{kms.OpGetKeyPolicy: &kms.KeyRequest{KeyID: key}, kms.OpDescribeKey: &kms.DescribeKeyRequest{KeyID: key}} {
+		_, err := w.Do(w.alice, op, request)
 		want(t, op.Name, err, kms.CodeAccessDenied)
 	}
 	_, err := w.Do(w.alice, kms.OpPutKeyPolicy, &kms.PutKeyPolicyRequest{KeyID: key, Policy: defaultPolicy(aliceID)})
@@ -195,7 +195,7 @@ func TestAliasesOfKeys(t *testing.T) {
 			w := newWorld(t, twoRegions)
 			s := w.bring(t, kms.OpDeleteAlias, state)
 			w.must(t, w.alice, kms.OpDeleteAlias, &kms.DeleteAliasRequest{AliasName: s.alias})
-			_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: s.alias})
+			_, err := w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: s.alias})
 			want(t, "deleted", err, kms.CodeNotFound)
 		})
 	}

@@ -119,7 +119,7 @@ func TestWhatIsNoUse(t *testing.T) {
 		{kms.OpReEncrypt, &kms.ReEncryptRequest{KeyID: key, CiphertextBlob: ciphertext}, "*"}, // from the disabled key
 		{kms.OpEncrypt, &kms.EncryptRequest{KeyID: signing, Plaintext: []byte("p")}, "*"},
 		{kms.OpGetPublicKey, &kms.GetPublicKeyRequest{KeyID: signing}, ""},
-		{kms.OpDescribeKey, &kms.KeyRequest{KeyID: key}, ""},
+		{kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key}, ""},
 		{kms.OpRotateKeyOnDemand, &kms.KeyRequest{KeyID: key}, ""},
 	} {
 		if _, err := w.Do(w.alice, row.op, row.request); row.code == "*" && err == nil || row.code != "*" && kms.CodeOf(err) != row.code {

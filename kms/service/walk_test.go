@@ -337,7 +337,7 @@ func TestTenantsCannotSeeEachOther(t *testing.T) {
 	// The same alias name is another alias.
 	_, err = w.Do(w.bob, kms.OpCreateAlias, &kms.CreateAliasRequest{AliasName: "alias/secret-name", TargetKeyID: own})
 	want(t, "alias of the same name", err, "")
-	answer, err := w.Do(w.alice, kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/secret-name"})
+	answer, err := w.Do(w.alice, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/secret-name"})
 	want(t, "describe", err, "")
 	if answer.(*kms.KeyAnswer).Key.KeyID != key {
 		t.Error("the other tenant moved the alias")

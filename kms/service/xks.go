@@ -18,7 +18,7 @@ import (
 //
 //	OpEncrypt            *XKSEncryptRequest -> *XKSEncryptAnswer
 //	OpDecrypt            *XKSDecryptRequest -> *XKSDecryptAnswer
-//	OpDescribeKey        *kms.KeyRequest    -> *kms.KeyAnswer
+//	OpDescribeKey        *kms.DescribeKeyRequest    -> *kms.KeyAnswer
 //	OpGetCallerIdentity  *kms.Empty         -> *XKSHealth
 //
 // https://github.com/aws/aws-kms-xksproxy-api-spec
@@ -132,7 +132,7 @@ func (r *request) checkXKSKey(id string) error {
 	return r.parseSubject(id, nil)
 }
 
-func checkXKSDescribe(r *request, q *kms.KeyRequest) error { return r.checkXKSKey(q.KeyID) }
+func checkXKSDescribe(r *request, q *kms.DescribeKeyRequest) error { return r.checkXKSKey(q.KeyID) }
 
 func checkXKSHealth(r *request, _ *kms.Empty) error { return r.checkXKS() }
 

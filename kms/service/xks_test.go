@@ -125,9 +125,9 @@ func TestXKSDecisions(t *testing.T) {
 		{"short tag", w.alice, saidXKS, kms.OpDecrypt, dec(key, func(q *service.XKSDecryptRequest) { q.Tag = q.Tag[1:] }), kms.CodeInvalidCiphertext},
 		{"no ciphertext", w.alice, saidXKS, kms.OpDecrypt, dec(key, func(q *service.XKSDecryptRequest) { q.Ciphertext = nil }), kms.CodeValidation},
 		{"disabled", w.alice, saidXKS, kms.OpDecrypt, dec(disabled, nil), kms.CodeKeyDisabled},
-		{"describe", w.alice, saidXKS, kms.OpDescribeKey, &kms.KeyRequest{KeyID: disabled}, ""},
-		{"describe no key", w.alice, saidXKS, kms.OpDescribeKey, &kms.KeyRequest{KeyID: nowhere}, kms.CodeNotFound},
-		{"describe by alias", w.alice, saidXKS, kms.OpDescribeKey, &kms.KeyRequest{KeyID: "alias/xks"}, kms.CodeInvalidKeyID},
+		{"describe", w.alice, saidXKS, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: disabled}, ""},
+		{"describe no key", w.alice, saidXKS, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: nowhere}, kms.CodeNotFound},
+		{"describe by alias", w.alice, saidXKS, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: "alias/xks"}, kms.CodeInvalidKeyID},
 		{"health", w.alice, saidXKS, kms.OpGetCallerIdentity, &kms.Empty{}, ""},
 		{"health of nobody", servicetest.Credentials{}, saidXKS, kms.OpGetCallerIdentity, &kms.Empty{}, kms.CodeUnauthenticated},
 		{"another operation", w.alice, saidXKS, kms.OpListKeys, &kms.ListRequest{}, kms.CodeUnsupported},
@@ -165,7 +165,7 @@ func TestXKSConditionsAndRecords(t *testing.T) {
 	w.inline(t, w.alice, kms.OpPutUserPolicy, "carl", permit("kms:Encrypt", "*"))
 	_, err := external(w.Node, carl, saidXKS, kms.OpDecrypt, &service.XKSDecryptRequest{KeyID: key, Metadata: make([]byte, 20), IV: make([]byte, 16), Ciphertext: []byte(secret), Tag: make([]byte, 16)})
 	want(t, "decrypt", err, kms.CodeAccessDenied)
-	_, err = external(w.Node, carl, saidXKS, kms.OpDescribeKey, &kms.KeyRequest{KeyID: key})
+	_, err = external(w.Node, carl, saidXKS, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
 	want(t, "describe", err, kms.CodeAccessDenied)
 	_, err = external(w.Node, carl, saidXKS, kms.OpGetCallerIdentity, &kms.Empty{})
 	want(t, "health", err, "")

@@ -2,12 +2,12 @@ package libraries
 
 import (
 	"bytes"
-	"maps"
 	"strings"
 	"testing"
 
 	mplclient "github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl/awscryptographymaterialproviderssmithygenerated"
 	mpl "github.com/aws/aws-cryptographic-material-providers-library/releases/go/mpl/awscryptographymaterialproviderssmithygeneratedtypes"
+	primitives "github.com/aws/aws-cryptographic-material-providers-library/releases/go/primitives/awscryptographyprimitivessmithygeneratedtypes"
 	esdkclient "github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk/awscryptographyencryptionsdksmithygenerated"
 	esdk "github.com/aws/aws-encryption-sdk/releases/go/encryption-sdk/awscryptographyencryptionsdksmithygeneratedtypes"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,12 +76,9 @@ func (k *keyrings) decrypt(r mpl.IKeyring, message []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !maps.Equal(out.EncryptionContext, purpose) {
-		// The SDK adds a public key of its own to what was given.
-		for name, value := range purpose {
-			if out.EncryptionContext[name] != value {
-				k.t.Errorf("the message's context has %s=%q", name, out.EncryptionContext[name])
-			}
+	for name, value := range purpose { // the SDK adds a public key of its own to what was given
+		if out.EncryptionContext[name] != value {
+			k.t.Errorf("the message's context has %s=%q", name, out.EncryptionContext[name])
 		}
 	}
 	return out.Plaintext, nil
@@ -158,7 +155,7 @@ func TestEncryptionSDKRSA(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	suite := mpl.ESDKAlgorithmSuiteIdAlgAes256GcmHkdfSha512CommitKey // RSA keyrings cannot carry signatures' public keys
+	suite := mpl.ESDKAlgorithmSuiteIdAlgAes256GcmHkdfSha512CommitKey // the RSA keyring takes no suite with signatures
 	for _, alg := range []types.EncryptionAlgorithmSpec{types.EncryptionAlgorithmSpecRsaesOaepSha1, types.EncryptionAlgorithmSpecRsaesOaepSha256} {
 		ring := func(node int) mpl.IKeyring {
 			return k.must(k.make.CreateAwsKmsRsaKeyring(t.Context(), mpl.CreateAwsKmsRsaKeyringInput{
@@ -172,5 +169,38 @@ func TestEncryptionSDKRSA(t *testing.T) {
 		for node := range c.Nodes {
 			k.opens(string(alg), ring(node), out.Ciphertext, []byte("text"))
 		}
+	}
+}
+
+// TestEncryptionSDKECDH agrees on wrapping keys between two keys of the cluster: the sender's private key and the
+// recipient's public one give what the recipient derives with its own private key.
+func TestEncryptionSDKECDH(t *testing.T) {
+	c, k := cluster.Get(t), newKeyrings(t)
+	for spec, curve := range map[types.KeySpec]primitives.ECDHCurveSpec{
+		types.KeySpecEccNistP256: primitives.ECDHCurveSpecEccNistP256,
+		types.KeySpecEccNistP384: primitives.ECDHCurveSpecEccNistP384,
+		types.KeySpecEccNistP521: primitives.ECDHCurveSpecEccNistP521,
+	} {
+		sender, recipient := newKey(t, c, spec, types.KeyUsageTypeKeyAgreement), newKey(t, c, spec, types.KeyUsageTypeKeyAgreement)
+		public, err := clientOf(t, c, 2, c.Region).GetPublicKey(within(t), &kms.GetPublicKeyInput{KeyId: &recipient})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ring := func(node int, scheme mpl.KmsEcdhStaticConfigurations) mpl.IKeyring {
+			return k.must(k.make.CreateAwsKmsEcdhKeyring(t.Context(), mpl.CreateAwsKmsEcdhKeyringInput{
+				KmsClient: clientOf(t, c, node, c.Region), CurveSpec: curve, KeyAgreementScheme: scheme,
+			}))
+		}
+		send := ring(0, &mpl.KmsEcdhStaticConfigurationsMemberKmsPrivateKeyToStaticPublicKey{
+			Value: mpl.KmsPrivateKeyToStaticPublicKeyInput{SenderKmsIdentifier: sender, RecipientPublicKey: public.PublicKey},
+		})
+		text := []byte("agreed on")
+		message := k.encrypt(send, text)
+		for node := range c.Nodes {
+			k.opens(string(spec), ring(node, &mpl.KmsEcdhStaticConfigurationsMemberKmsPublicKeyDiscovery{
+				Value: mpl.KmsPublicKeyDiscoveryInput{RecipientKmsIdentifier: recipient},
+			}), message, text)
+		}
+		k.opens(string(spec)+" by the sender", send, message, text)
 	}
 }

@@ -39,7 +39,7 @@ func TestGoCloud(t *testing.T) {
 	}
 	keepers := map[string]*secrets.Keeper{"by alias": byAlias, "by ARN": open("awskms:///" + arn + "?context_app=shop")}
 	for node := range c.Nodes {
-		keepers["node "+string(rune('0'+node))] = awskms.OpenKeeper(clientOf(t, c, node, c.Region), arn, &awskms.KeeperOptions{EncryptionContext: map[string]string{"app": "shop"}})
+		keepers[c.Nodes[node]] = awskms.OpenKeeper(clientOf(t, c, node, c.Region), arn, &awskms.KeeperOptions{EncryptionContext: map[string]string{"app": "shop"}})
 	}
 	for name, k := range keepers {
 		if got, err := k.Decrypt(ctx, sealed); err != nil || string(got) != "a secret" {

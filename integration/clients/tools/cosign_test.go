@@ -30,7 +30,7 @@ func TestCosign(t *testing.T) {
 	u.write("blob", strings.Repeat("what is signed\n", 1000)) // more than a message to sign may be long: a digest is signed
 	u.write("other", "something else")
 	u.run("sign-blob", "--yes", "--tlog-upload=false", "--key", ref(1), "--output-signature", "blob.sig", "blob")
-	for _, key := range []string{ref(0), ref(1), ref(2), "cosign.pub"} {
+	for _, key := range []string{ref(0), ref(1), ref(2), "awskms:///" + alias, "cosign.pub"} {
 		u.run("verify-blob", "--insecure-ignore-tlog", "--key", key, "--signature", "blob.sig", "blob")
 		u.refused([]string{"invalid signature"}, "verify-blob", "--insecure-ignore-tlog", "--key", key, "--signature", "blob.sig", "other")
 	}

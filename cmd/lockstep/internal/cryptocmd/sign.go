@@ -18,7 +18,7 @@ func choose[T ~string](ctx context.Context, c *client.Client, key string, given 
 	if *given != "" {
 		return nil
 	}
-	answer, err := c.DescribeKey(ctx, &kms.KeyRequest{KeyID: key})
+	answer, err := c.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: key})
 	if err != nil {
 		return fmt.Errorf("which algorithms the key has could not be read, so give --algorithm: %w", err)
 	}

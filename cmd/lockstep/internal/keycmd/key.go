@@ -6,6 +6,7 @@
 package keycmd
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -28,7 +29,7 @@ func Commands(a *cli.App) []*cobra.Command {
 func (a commands) key() *cobra.Command {
 	return cli.Group("key", "Create and manage keys", cli.KeyHelp,
 		a.create(), a.list(),
-		a.oneKey("describe", "Describe a key", (*client.Client).DescribeKey, false, "DescribeKey"),
+		a.oneKey("describe", "Describe a key", describeOne, false, "DescribeKey"),
 		a.lastUsage(), a.updateDescription(),
 		a.oneKey("enable", "Enable a key", (*client.Client).EnableKey, true, "EnableKey"),
 		a.oneKey("disable", "Disable a key: it does no cryptography until it is enabled", (*client.Client).DisableKey, true, "DisableKey"),
@@ -132,6 +133,11 @@ func (a commands) oneKey(name, short string, method cli.Method[kms.KeyRequest, k
 		a.WriteFlags(cmd)
 	}
 	return cli.Calls(cmd, operation)
+}
+
+// describeOne is DescribeKey without grant tokens, which nobody needs here.
+func describeOne(c *client.Client, ctx context.Context, r *kms.KeyRequest, opts ...client.Option) (*kms.KeyAnswer, error) {
+	return c.DescribeKey(ctx, &kms.DescribeKeyRequest{KeyID: r.KeyID}, opts...)
 }
 
 func describeKey(w io.Writer, answer *kms.KeyAnswer) {
