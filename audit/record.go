@@ -8,9 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxText bounds, in bytes, the two fields that carry a caller's text at length; CloudTrail cuts
-// them likewise.
-const maxText = 1024
+// Bounds of what a record says in a caller's words: text in bytes, and members of an object. CloudTrail cuts user agents
+// and error messages likewise.
+const (
+	maxText    = 1024
+	maxMembers = 64
+)
 
 // Record is one audited call. An empty string is left out of the line unless CloudTrail always has
 // the field.
@@ -52,7 +55,8 @@ type Resource struct {
 }
 
 // Pair is one recorded parameter; the keys of one list differ from each other. Object, when not
-// nil, stands in place of Value, as an object with sorted keys.
+// nil, stands in place of Value, as an object with sorted keys. A value is cut to 1 KiB, an object to its first 64 members;
+// keys stand as they are: whoever records an object has checked it.
 type Pair struct {
 	Key, Value string
 	Object     map[string]string
@@ -158,7 +162,7 @@ func appendPairs(b []byte, pairs []Pair) []byte {
 		case p.bare:
 			b = append(b, p.Value...)
 		default:
-			b = appendString(b, p.Value)
+			b = appendString(b, cut(p.Value))
 		}
 	}
 	return append(b, '}')
@@ -171,13 +175,14 @@ func appendObject(b []byte, m map[string]string) []byte {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
+	keys = keys[:min(len(keys), maxMembers)]
 	b = append(b, '{')
 	for i, k := range keys {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(appendString(b, k), ':')
-		b = appendString(b, m[k])
+		b = appendString(b, cut(m[k]))
 	}
 	return append(b, '}')
 }

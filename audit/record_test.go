@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -82,7 +83,7 @@ func checkLine(t testing.TB, r *Record) {
 		if m, ok := got.RequestParameters[validKey(p.Key)].(map[string]any); ok {
 			for k, v := range p.Object {
 				if utf8.ValidString(k) {
-					text("object member", m[k].(string), v)
+					text("object member", m[k].(string), cut(v))
 				}
 			}
 		}
@@ -155,4 +156,29 @@ func BenchmarkAppendJSON(b *testing.B) {
 		buf = r.AppendJSON(buf[:0])
 	}
 	b.SetBytes(int64(len(buf)))
+}
+
+// However long what a caller said is, its record is not.
+func TestParametersAreCut(t *testing.T) {
+	long, many := strings.Repeat("x", 1<<16), map[string]string{}
+	for i := range 100 {
+		many[fmt.Sprintf("%04d", i)] = long
+	}
+	var got struct {
+		RequestParameters, ResponseElements struct {
+			Text   string
+			Object map[string]string
+		}
+	}
+	pairs := []Pair{{Key: "text", Value: long}, {Key: "object", Object: many}}
+	line := (&Record{Parameters: pairs, Response: pairs}).AppendJSON(nil)
+	if err := json.Unmarshal(line, &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.ResponseElements.Text != long[:1024] || len(got.ResponseElements.Object) != 64 || len(line) > 150<<10 {
+		t.Errorf("%d bytes in a text, %d members, %d bytes in all", len(got.ResponseElements.Text), len(got.ResponseElements.Object), len(line))
+	}
+	if m := got.RequestParameters.Object; m["0000"] != long[:1024] || m["0063"] != long[:1024] || m["0064"] != "" {
+		t.Errorf("%d members, %d bytes in the first", len(m), len(m["0000"]))
+	}
 }

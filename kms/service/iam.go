@@ -346,18 +346,20 @@ func checkTagIdentity(s *species) func(*request, *kms.TagIdentityRequest) error 
 	}
 }
 
-// checkNewTags is checkTags of a request that is about nothing else.
+// checkNewTags is takeTags of a request that is about nothing else.
 func (r *request) checkNewTags(tags map[string]string) error {
 	if len(tags) == 0 {
 		return constraint("tags", "Member must not be null")
 	}
-	r.noteMap("tags", tags)
-	return checkTags(tags)
+	return r.takeTags(tags)
 }
 
 func (r *request) checkGoneTags(keys []string) error {
+	if err := checkTagKeys(keys); err != nil {
+		return err
+	}
 	r.note("tagKeys", strings.Join(keys, ","))
-	return checkTagKeys(keys)
+	return nil
 }
 
 func tagIdentity(s *species) func(*request, *kms.TagIdentityRequest) (*change, error) {

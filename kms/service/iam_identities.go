@@ -45,8 +45,7 @@ func identityUses(all map[*kms.Operation]*use) {
 func checkCreateUser(r *request, q *kms.CreateUserRequest) error {
 	r.note("path", q.Path)
 	r.note("permissionsBoundary", kms.Printable(q.PermissionsBoundary))
-	r.noteMap("tags", q.Tags)
-	return firstOf(r.checkIdentity(user, q.Name), checkPath(q.Path), checkTags(q.Tags))
+	return firstOf(r.checkIdentity(user, q.Name), checkPath(q.Path), r.takeTags(q.Tags))
 }
 
 // firstOf returns the first error there is.
@@ -221,8 +220,7 @@ func checkCreateRole(r *request, q *kms.CreateRoleRequest) error {
 	r.note("path", q.Path)
 	r.note("description", q.Description)
 	r.note("permissionsBoundary", kms.Printable(q.PermissionsBoundary))
-	r.noteMap("tags", q.Tags)
-	return firstOf(r.checkIdentity(role, q.Name), checkPath(q.Path), checkTags(q.Tags), checkRoleNote(q.Description),
+	return firstOf(r.checkIdentity(role, q.Name), checkPath(q.Path), r.takeTags(q.Tags), checkRoleNote(q.Description),
 		checkDuration(q.MaxSessionDuration), checkDocument("trust policy", policy.TrustPolicy, q.AssumeRolePolicyDocument, maxTrust))
 }
 

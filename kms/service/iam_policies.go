@@ -110,11 +110,10 @@ func checkCreatePolicy(r *request, q *kms.CreatePolicyRequest) error {
 	r.note("policyName", q.Name)
 	r.note("path", q.Path)
 	r.note("description", q.Description)
-	r.noteMap("tags", q.Tags)
 	if !utf8.ValidString(q.Description) || utf8.RuneCountInString(q.Description) > maxRoleNote {
 		return constraint("description", "Member must have length less than or equal to %d", maxRoleNote)
 	}
-	return firstOf(checkName("policyName", q.Name, 128), checkPath(q.Path), checkTags(q.Tags),
+	return firstOf(checkName("policyName", q.Name, 128), checkPath(q.Path), r.takeTags(q.Tags),
 		checkDocument("policy", policy.IdentityPolicy, q.PolicyDocument, maxManagedPolicy))
 }
 

@@ -184,9 +184,8 @@ func issuerName(url string) string {
 func checkCreateOIDC(r *request, q *kms.CreateOIDCProviderRequest) error {
 	r.note("url", kms.Printable(q.URL))
 	r.note("clientIDList", kms.Printable(strings.Join(q.ClientIDList, ",")))
-	r.noteMap("tags", q.Tags)
 	return firstOf(r.checkOIDC(&kms.Provider{URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS}),
-		checkThumbprints(q.ThumbprintList), checkTags(q.Tags))
+		checkThumbprints(q.ThumbprintList), r.takeTags(q.Tags))
 }
 
 // checkThumbprints refuses what is no SHA-1 of a certificate.

@@ -39,14 +39,14 @@ func (r *request) audit(err error) error {
 	return err
 }
 
-// note adds a parameter to the audit record unless it is empty.
+// note adds a parameter to the audit record unless it is empty. The record cuts what is long.
 func (r *request) note(key, value string) {
 	if value != "" {
 		r.parameters = append(r.parameters, audit.Pair{Key: key, Value: value})
 	}
 }
 
-// noteMap adds an object to the audit record unless it is empty.
+// noteMap adds an object, which has been checked, to the audit record unless it is empty.
 func (r *request) noteMap(key string, object map[string]string) {
 	if len(object) > 0 {
 		r.parameters = append(r.parameters, audit.Pair{Key: key, Object: object})

@@ -49,20 +49,19 @@ type wanted struct {
 
 func (r *request) checkWanted(w wanted) error {
 	r.note("roleArn", kms.Printable(w.role))
-	r.note("roleSessionName", w.name)
 	if w.duration != nil {
 		r.noteInt("durationSeconds", *w.duration)
 		if err := checkRange("durationSeconds", *w.duration, minDuration, maxSession); err != nil {
 			return err
 		}
 	}
-	r.noteMap("tags", w.tags)
 	if _, _, err := r.parseRole(w.role); err != nil {
 		return err
 	}
 	if len(w.name) < 2 || len(w.name) > 64 || !inPattern(w.name, "_+=,.@-") {
 		return constraint("roleSessionName", "Member must satisfy regular expression pattern: [\\w+=,.@-]* and have 2 to 64 characters")
 	}
+	r.note("roleSessionName", w.name)
 	if w.policy != "" {
 		if n := utf8.RuneCountInString(string(w.policy)); n > auth.MaxSessionPolicy {
 			return kms.Errorf(kms.CodeLimitExceeded, "A session policy has at most %d characters.", auth.MaxSessionPolicy)
@@ -74,7 +73,7 @@ func (r *request) checkWanted(w wanted) error {
 	if len(w.policies) > maxPolicyARNs {
 		return constraint("policyArns", "Member must have length less than or equal to %d", maxPolicyARNs)
 	}
-	return checkTags(w.tags)
+	return r.takeTags(w.tags)
 }
 
 // parseRole returns the account and name of a role's ARN.

@@ -30,10 +30,15 @@ func checkTagging(r *request, q *kms.TagResourceRequest) error {
 	if len(q.Tags) == 0 {
 		return constraint("tags", "Member must not be null")
 	}
-	if err := checkTags(q.Tags); err != nil {
+	return r.takeTags(q.Tags)
+}
+
+// takeTags refuses tags before they are recorded, as checkTags does, and notes the others.
+func (r *request) takeTags(tags map[string]string) error {
+	if err := checkTags(tags); err != nil {
 		return err
 	}
-	r.noteMap("tags", q.Tags)
+	r.noteMap("tags", tags)
 	return nil
 }
 
