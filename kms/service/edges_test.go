@@ -22,6 +22,14 @@ func TestNoSessionIsIssuedOnAStaleState(t *testing.T) {
 	call.Stale = true
 	_, err := n.Service.Do(t.Context(), call)
 	want(t, "stale", err, kms.CodeAccessDenied)
+
+	owner := w.accessKey(t, "u")
+	n = w.behind(t)
+	w.must(t, w.alice, kms.OpDeleteAccessKey, &kms.DeleteAccessKeyRequest{Name: "u", AccessKeyID: owner.AccessKeyID})
+	call = servicetest.Call(owner, kms.OpGetSessionToken, &kms.GetSessionTokenRequest{})
+	call.Stale = true
+	_, err = n.Service.Do(t.Context(), call)
+	want(t, "stale, of a key that is gone", err, kms.CodeUnauthenticated)
 }
 
 // A denied caller learns neither that an identity is there, nor its path or spelling, nor whose an access key is.

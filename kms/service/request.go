@@ -104,7 +104,7 @@ func (r *request) run(ctx context.Context) (any, error) {
 	}
 	switch {
 	case r.op == kms.OpSeal: // must work without a quorum
-	case r.call.Stale && r.op.Resource != kms.ResourceRole: // a session outlives the state that it was issued on
+	case r.call.Stale && r.op.Resource != kms.ResourceRole && r.op != kms.OpGetSessionToken: // a session outlives the state that it was issued on
 		err = r.Replica.Sound()
 	default:
 		err = r.confirm(ctx)
