@@ -27,9 +27,13 @@ func (r *request) after(marker string) (string, error) {
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(marker)
 	if err != nil || len(raw) < markerMAC || string(r.markerMAC(string(raw[markerMAC:]))) != string(raw[:markerMAC]) {
-		return "", kms.Errorf(kms.CodeInvalidMarker, "The marker is invalid: it must be the next_marker of the same listing.")
+		return "", errMarker()
 	}
 	return string(raw[markerMAC:]), nil
+}
+
+func errMarker() error {
+	return kms.Errorf(kms.CodeInvalidMarker, "The marker is invalid: it must be the next_marker of the same listing.")
 }
 
 // checkLimit refuses a page size outside 1 to highest; 0 stands for the default.

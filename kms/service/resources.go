@@ -1,15 +1,18 @@
 package service
 
 import (
+	"encoding/base64"
 	"errors"
 	"maps"
 	"math"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
+	"github.com/lockstep-kms/lockstep/seal"
 )
 
 // Limits of the AWS Resource Groups Tagging API.
@@ -24,8 +27,16 @@ const (
 	maxTagsPerPage   = 500
 )
 
-// maxLookedThrough is how many keys one page of getResources looks through at most, whatever it finds.
-const maxLookedThrough = 1000
+// Bounds of the work for one page of getResources, whatever it finds: keys that are looked through, and decisions on the
+// right to a key's tags, each of which may ask every policy there is.
+const (
+	maxLookedThrough = 1000
+	maxDecided       = 100
+)
+
+// resourcesPurpose is the purpose of the tokens of its pages. They are sealed: a page may end at a key that the caller may
+// not know of.
+const resourcesPurpose = "resources"
 
 func checkGetResources(r *request, q *kms.GetResourcesRequest) error {
 	if n := q.ResourcesPerPage; n != 0 {
@@ -56,6 +67,9 @@ func checkGetResources(r *request, q *kms.GetResourcesRequest) error {
 	for _, arn := range q.ResourceARNList {
 		if err := checkLength("resourceARNList", len(arn), maxResourceARN); err != nil {
 			return err
+		}
+		if !strings.HasPrefix(arn, "arn:") {
+			return kms.Errorf(kms.CodeValidation, "%s is not an ARN.", kms.Printable(arn))
 		}
 	}
 	return r.checkTagFilters(q.TagFilters)
@@ -93,12 +107,10 @@ func getResources(r *request, q *kms.GetResourcesRequest) (any, error) {
 	if len(q.ResourceARNList) > 0 {
 		return r.listedResources(q.ResourceARNList)
 	}
-	after, err := r.after(q.PaginationToken)
+	last, err := r.openResources(q.PaginationToken)
 	if err != nil {
 		return nil, err
 	}
-	var last [16]byte
-	copy(last[:], after)
 	answer := &kms.GetResourcesAnswer{ResourceTagMappingList: []kms.ResourceTagMapping{}}
 	if !namesKeys(q.ResourceTypeFilters) {
 		return answer, nil
@@ -111,8 +123,13 @@ func getResources(r *request, q *kms.GetResourcesRequest) (any, error) {
 		tags = math.MaxInt
 	}
 	keys, more := page(r.view.Keys(r.scope, last, maxLookedThrough+1), maxLookedThrough)
+	decided := 0
 	for _, k := range keys {
-		if matches(q.TagFilters, k.Tags) {
+		if len(k.Tags) > 0 && matches(q.TagFilters, k.Tags) {
+			if decided++; decided > maxDecided {
+				more = true
+				break
+			}
 			shown, err := r.showsTags(k)
 			if err != nil {
 				return nil, err
@@ -129,9 +146,33 @@ func getResources(r *request, q *kms.GetResourcesRequest) (any, error) {
 		last = k.Raw
 	}
 	if more {
-		answer.PaginationToken = r.marker(string(last[:]))
+		if answer.PaginationToken, err = r.sealResources(last); err != nil {
+			return nil, err
+		}
 	}
 	return answer, nil
+}
+
+// sealResources returns the token behind which getResources goes on after a key.
+func (r *request) sealResources(last [16]byte) (string, error) {
+	token, err := r.view.SealToken(resourcesPurpose, []byte(r.scope.Account+r.scope.Region), last[:])
+	return base64.RawURLEncoding.EncodeToString(token), err
+}
+
+// openResources reads a token; the empty one is before everything.
+func (r *request) openResources(token string) (last [16]byte, err error) {
+	if token == "" {
+		return last, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
+	if err != nil {
+		return last, errMarker()
+	}
+	plain, err := r.view.OpenToken(resourcesPurpose, []byte(r.scope.Account+r.scope.Region), raw)
+	if errors.Is(err, seal.ErrOpen) || err == nil && copy(last[:], plain) != len(last) {
+		err = errMarker()
+	}
+	return last, err
 }
 
 // listedResources answers those of the ARNs that are keys which getResources would answer too.
@@ -180,6 +221,11 @@ func matches(filters []kms.TagFilter, tags map[string]string) bool {
 func (r *request) showsTags(k *catalog.Key) (bool, error) {
 	if len(k.Tags) == 0 {
 		return false, nil
+	}
+	if err := r.ctx.Err(); err != nil { // nobody waits for the answer
+		e := kms.Errorf(kms.CodeUnavailable, "The request ended before it was answered.")
+		e.RetryAfter = time.Second
+		return false, e.WithCause(err)
 	}
 	err := r.allowKey(k, kms.OpListResourceTags.Action, "", nil)
 	if kms.CodeOf(err) == kms.CodeAccessDenied {

@@ -1,6 +1,10 @@
 package service_test
 
 import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,9 +76,9 @@ func TestResourcesByTags(t *testing.T) {
 		"the service":            {types("ec2", "kms"), []string{a1, a2, ab}},
 		"the type":               {types("kms:key"), []string{a1, a2, ab}},
 		"other types":            {types("ec2", "kms:alias"), nil},
-		"ARNs": {kms.GetResourcesRequest{ResourceARNList: []string{a2, a1, a2, none, "arn:aws:kms:" + firstRegion + ":" + aliceID + ":key/" + none,
+		"ARNs": {kms.GetResourcesRequest{ResourceARNList: []string{a2, a1, "arn:aws:kms:" + firstRegion + ":" + aliceID + ":key/" + none,
 			"arn:aws:kms:" + secondRegion + ":" + aliceID + ":" + strings.SplitN(a1, ":", 6)[5], "arn:aws:kms:" + firstRegion + ":" + bobID + ":" + strings.SplitN(a1, ":", 6)[5],
-			"arn:aws:kms:" + firstRegion + ":" + aliceID + ":alias/a", "arn:aws:s3:::bucket", "nonsense", strings.SplitN(ab, "/", 2)[1], untagged}}, []string{a1, a2}},
+			"arn:aws:kms:" + firstRegion + ":" + aliceID + ":alias/a", "arn:aws:s3:::bucket", "arn:nonsense", untagged}}, []string{a1, a2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			slices.Sort(tt.want)
@@ -172,6 +176,47 @@ func TestResourcesAreLookedForInBounds(t *testing.T) {
 	}
 }
 
+// Who may list no tags makes a page of few decisions, comes to the end by its tokens, and is shown no key by them.
+func TestResourcesOfOthersAreLookedForInBounds(t *testing.T) {
+	w := newWorld(t, servicetest.Options{})
+	for range 250 {
+		w.tagged(t, "a=1")
+	}
+	asker := w.hire(t, "asker", permit("tag:GetResources", "*"))
+	if got, pages := w.resources(t, asker, kms.GetResourcesRequest{}); pages != 3 || got != nil {
+		t.Errorf("%d keys in %d pages", len(got), pages)
+	}
+	if got, pages := w.resources(t, w.alice, kms.GetResourcesRequest{ResourcesPerPage: 100}); pages != 3 || len(slices.Compact(got)) != 250 {
+		t.Errorf("root finds %d keys in %d pages", len(got), pages)
+	}
+	if got, pages := w.resources(t, asker, kms.GetResourcesRequest{TagFilters: []kms.TagFilter{{Key: "b"}}}); pages != 1 || got != nil {
+		t.Errorf("by other tags: %d keys in %d pages", len(got), pages)
+	}
+	token := w.must(t, asker, kms.OpGetResources, &kms.GetResourcesRequest{}).(*kms.GetResourcesAnswer).PaginationToken
+	sealed, err := base64.RawURLEncoding.DecodeString(token)
+	want(t, "a token", err, "")
+	for _, k := range w.keys(t, w.alice) {
+		if raw, err := kms.KeyIDBytes(k.KeyID); err != nil || bytes.Contains(sealed, raw[:]) {
+			t.Fatalf("the token shows %s (%v)", k.KeyID, err)
+		}
+	}
+	sealed[len(sealed)-1] ^= 1
+	for name, row := range map[string]struct {
+		who   servicetest.Credentials
+		token string
+	}{"of another account": {w.bob, token}, "changed": {asker, base64.RawURLEncoding.EncodeToString(sealed)}, "with more": {asker, token + "="}} {
+		_, err := w.Do(row.who, kms.OpGetResources, &kms.GetResourcesRequest{PaginationToken: row.token})
+		want(t, name, err, kms.CodeInvalidMarker)
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	w.Break(servicetest.Faults{Confirm: func() error { cancel(); return nil }})
+	_, err = w.Service.Do(ctx, servicetest.Call(w.alice, kms.OpGetResources, &kms.GetResourcesRequest{}))
+	if kms.CodeOf(err) != kms.CodeUnavailable || !errors.Is(err, context.Canceled) {
+		t.Errorf("for nobody: %v", err)
+	}
+}
+
 func TestResourceQuestionsAreChecked(t *testing.T) {
 	w := newWorld(t, servicetest.Options{})
 	arn := w.tagged(t, "a=1")
@@ -193,7 +238,7 @@ func TestResourceQuestionsAreChecked(t *testing.T) {
 		add(code, &kms.GetResourcesRequest{TagsPerPage: 500 + over})
 		add(code, &kms.GetResourcesRequest{TagsPerPage: 100 - over})
 		add(code, &kms.GetResourcesRequest{ResourceARNList: repeat(100+over, arn)})
-		add(code, &kms.GetResourcesRequest{ResourceARNList: []string{arn, strings.Repeat("x", 1011+over)}})
+		add(code, &kms.GetResourcesRequest{ResourceARNList: []string{arn, "arn:" + strings.Repeat("x", 1007+over)}})
 		add(code, &kms.GetResourcesRequest{ResourceTypeFilters: repeat(100+over, "kms")})
 		add(code, filters(50+over, "a"))
 		add(code, filters(1, strings.Repeat("ä", 128+over)))
@@ -202,7 +247,9 @@ func TestResourceQuestionsAreChecked(t *testing.T) {
 	}
 	add(kms.CodeValidation, filters(1, ""))
 	add(kms.CodeInvalidRequest, filters(1, "\xff"))
-	add(kms.CodeValidation, &kms.GetResourcesRequest{ResourceARNList: []string{""}})
+	for _, id := range []string{"", arn[strings.LastIndex(arn, "/")+1:], "alias/a"} {
+		add(kms.CodeValidation, &kms.GetResourcesRequest{ResourceARNList: []string{arn, id}})
+	}
 	for _, with := range []kms.GetResourcesRequest{
 		{TagFilters: []kms.TagFilter{{Key: "a"}}}, {ResourceTypeFilters: []string{"kms"}}, {ResourcesPerPage: 5}, {TagsPerPage: 100}, {PaginationToken: "m"},
 	} {
