@@ -33,7 +33,8 @@ const (
 	ReasonNoRule      = "no rule names what the query asks about"
 	ReasonNotOperator = "the principal does not belong to the operator account"
 	ReasonUnreadable  = "the key policy cannot be read"
-	ReasonOwnSession  = "a user's or root's own session may not act on identities and ask for sessions but of roles"
+	ReasonNotOneself  = "only a user or root that is in no session may ask for a session of its own"
+	ReasonOwnSession  = "a user's or root's own session may not act on identities, nor ask for sessions but of roles"
 )
 
 // Decision is the gate's verdict.
@@ -109,7 +110,9 @@ func Decide(q *Query) Decision {
 	}
 	service, _, _ := strings.Cut(action, ":")
 	switch cluster := op.Resource == kms.ResourceCluster; {
-	case op == kms.OpGetSessionToken, p.Session != nil && p.Session.OfKey != "" && beyondOwnSession(service, action):
+	case op == kms.OpGetSessionToken:
+		d.Reason = ReasonNotOneself
+	case p.Session != nil && p.Session.OfKey != "" && beyondOwnSession(service, action):
 		d.Reason = ReasonOwnSession
 	case cluster != strings.EqualFold(service, "lockstep"): // policies compare actions without case
 		d.Reason = ReasonNoRule

@@ -446,7 +446,7 @@ func TestDecideOwnSession(t *testing.T) {
 	}
 	role := *user(tenant, false, statement(t, "Allow", "*"))
 	role.Type, role.Session = TypeAssumedRole, &Session{Role: "r"}
-	if d := Decide(&Query{Principal: &role, Operation: kms.OpGetSessionToken, Resource: "*", ResourceAccount: tenant}); d.Allow() {
-		t.Error("a session of a role gets a session")
+	if d := Decide(&Query{Principal: &role, Operation: kms.OpGetSessionToken, Resource: "*", ResourceAccount: tenant}); d.Allow() || d.Reason != ReasonNotOneself {
+		t.Errorf("a session of a role asks for a session of its own: %v (%s)", d.Allow(), d.Reason)
 	}
 }

@@ -68,28 +68,30 @@ func TestFullSessionIsFull(t *testing.T) {
 	}
 }
 
-func TestSessionGoldenVector(t *testing.T) {
-	text, err := os.ReadFile("testdata/session.hex")
-	if err != nil {
-		t.Fatal(err)
-	}
-	golden, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	plain, err := fullSession().Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(plain, golden) {
-		t.Errorf("encoded to %x", plain)
-	}
-	got, err := DecodeSession(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := fields(fullSession()); !reflect.DeepEqual(fields(got), want) {
-		t.Errorf("decoded to %+v", fields(got))
+func TestSessionGoldenVectors(t *testing.T) {
+	for file, s := range map[string]*Session{"testdata/session.hex": fullSession(), "testdata/own.hex": ownSession()} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden, err := hex.DecodeString(strings.Join(strings.Fields(string(text)), ""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := s.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(plain, golden) {
+			t.Errorf("%s: encoded to %x", file, plain)
+		}
+		got, err := DecodeSession(golden)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if want := fields(s); !reflect.DeepEqual(fields(got), want) {
+			t.Errorf("%s: decoded to %+v", file, fields(got))
+		}
 	}
 }
 
@@ -146,6 +148,11 @@ func TestDecodeSessionRefuses(t *testing.T) {
 	change("schema 257", func(m map[int]any) { m[0] = 257 })
 	change("unknown field", func(m map[int]any) { m[18] = 1 })
 	change("of a role and a key", func(m map[int]any) { m[17] = "AKIAOWNER" })
+	for key, value := range map[int]any{4: "deploy", 5: "AROA", 7: "build", 10: map[string]string{"a": "b"}, 11: "{}", 12: []string{"arn"}} {
+		all := pairs(t, ownSession())
+		all[key] = value
+		tests[fmt.Sprint("of a key, with field ", key)] = encoded(t, all)
+	}
 	change("of nobody", func(m map[int]any) { delete(m, 4); delete(m, 5) })
 	change("field of another type", func(m map[int]any) { m[3] = 111122223333 })
 	change("not UTF-8", func(m map[int]any) { m[3] = "\xff" })
@@ -242,7 +249,7 @@ func TestSessionIsOverAtItsMillisecond(t *testing.T) {
 
 // What decodes is a whole session, and its encoding is one too.
 func FuzzDecodeSession(f *testing.F) {
-	for _, s := range []*Session{testSession(), fullSession()} {
+	for _, s := range []*Session{testSession(), fullSession(), ownSession()} {
 		plain, err := s.Encode()
 		if err != nil {
 			f.Fatal(err)
@@ -256,7 +263,7 @@ func FuzzDecodeSession(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if s.Schema != 1 || s.Certificate || s.AccessKeyID == "" || len(s.Secret) == 0 || s.RoleID == "" || s.Expires <= s.Issued {
+		if s.Schema != 1 || s.Certificate || s.AccessKeyID == "" || len(s.Secret) == 0 || (s.RoleID == "") == (s.OfKey == "") || s.Expires <= s.Issued {
 			t.Fatalf("%x decodes to %+v", plain, fields(s))
 		}
 		again, err := s.Encode()

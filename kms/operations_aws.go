@@ -16,10 +16,16 @@ var (
 	OpListSSHPublicKeys              = iamReads[IdentityRequest, Empty]("ListSSHPublicKeys")
 	OpListServiceSpecificCredentials = iamReads[IdentityRequest, Empty]("ListServiceSpecificCredentials")
 	OpGetLoginProfile                = iamReads[IdentityRequest, Empty]("GetLoginProfile")
-	OpDeleteLoginProfile             = iamReads[IdentityRequest, Empty]("DeleteLoginProfile")
+	OpDeleteLoginProfile             = change(iamReads[IdentityRequest, Empty]("DeleteLoginProfile"))
 	OpListVirtualMFADevices          = iamReads[Empty, Empty]("ListVirtualMFADevices")
 	OpListAccountAliases             = iamReads[Empty, Empty]("ListAccountAliases")
 )
+
+// change makes an operation one that asks for a change, though there never is anything to change.
+func change(o *Operation) *Operation {
+	o.Mutates = true
+	return o
+}
 
 // AWSOperations lists them. None of them is in Operations.
 var AWSOperations = []*Operation{

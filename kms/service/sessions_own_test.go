@@ -174,7 +174,7 @@ func TestAWSOperations(t *testing.T) {
 			code = kms.CodeNotFound
 		}
 		want(t, op.Name, err, code)
-		if records := w.Records()[before:]; len(records) != 1 || records[0]["eventName"] != op.Name {
+		if records := w.Records()[before:]; len(records) != 1 || records[0]["eventName"] != op.Name || records[0]["readOnly"] != !(strings.HasPrefix(op.Name, "Update") || strings.HasPrefix(op.Name, "Delete")) {
 			t.Errorf("%s: audit records %v", op.Name, records)
 		}
 		if q, ok := request.(*kms.IdentityRequest); ok {
