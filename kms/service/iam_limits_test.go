@@ -49,6 +49,31 @@ func TestBackoffOfWrongProofs(t *testing.T) {
 	})
 }
 
+// The deadline of a door that has one ends no such wait, also when it was over before; a caller who goes away does.
+func TestBackoffOutlastsTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, servicetest.Options{Backoff: limit.NewBackoff(limit.BackoffConfig{Free: -1, First: time.Second, Longest: time.Second})})
+		wrong := servicetest.Credentials{AccessKeyID: w.alice.AccessKeyID, Secret: "guessed"}
+		for what, row := range map[string]struct{ deadline, gone, want time.Duration }{
+			"a deadline":             {200 * time.Millisecond, time.Hour, time.Second},
+			"a deadline far off":     {time.Minute, time.Hour, time.Second},
+			"a caller who went away": {time.Minute, 300 * time.Millisecond, 300 * time.Millisecond},
+		} {
+			client, leave := context.WithCancel(t.Context())
+			ctx, cancel := context.WithTimeout(client, row.deadline)
+			defer time.AfterFunc(row.gone, leave).Stop()
+			start := time.Now()
+			_, err := w.Service.Do(ctx, servicetest.Call(wrong, kms.OpListKeys, &kms.ListRequest{}))
+			want(t, what, err, kms.CodeUnauthenticated)
+			if d := time.Since(start); d != row.want {
+				t.Errorf("%s: it took %s", what, d)
+			}
+			cancel()
+			leave()
+		}
+	})
+}
+
 // When too many answers wait already, the next is 429 at once and says when to try again.
 func TestBackoffIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

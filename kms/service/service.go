@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"time"
@@ -192,12 +193,26 @@ func (s *Service) backOff(ctx context.Context, r *request, err error) error {
 		return err
 	}
 	wait := s.Backoff.Failed(c.Source, auth.ClaimedIdentity(err))
+	ctx, cancel := untilCanceled(ctx)
+	defer cancel()
 	if wait == 0 || s.Backoff.Wait(ctx, c.Source, wait) {
 		return err
 	}
 	e := kms.Errorf(kms.CodeThrottled, "Too many requests that are not authenticated come from this address; try again later.")
 	e.RetryAfter = wait
 	return e
+}
+
+// untilCanceled returns a context that ends when ctx is canceled, since the caller went away, and not at its deadline, which
+// is for the cluster's answer: a door that has one must not be the door to guess at.
+func untilCanceled(ctx context.Context) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return longer, func() { stop(); cancel() }
 }
 
 // regionOf returns the region of a call.
