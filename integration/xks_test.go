@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -219,8 +220,8 @@ func (x *xks) health(t *testing.T) {
 		if r.XksProxyFleetSize != 3 || len(r.EkmFleetDetails) != 3 || r.XksProxyVendor != "Lockstep" || r.XksProxyModel != "Lockstep test" || r.EkmVendor != "Lockstep" {
 			t.Fatalf("%+v", r)
 		}
-		for _, m := range r.EkmFleetDetails {
-			if m.ID == "" || m.Model != "Lockstep test" || m.HealthStatus != "ACTIVE" {
+		for i, m := range r.EkmFleetDetails {
+			if m.ID != strconv.Itoa(i+1) || m.Model != "Lockstep" || m.HealthStatus != "ACTIVE" {
 				t.Errorf("%+v", m)
 			}
 		}

@@ -1,6 +1,8 @@
 package xks
 
 import (
+	"strconv"
+
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
@@ -166,12 +168,13 @@ const maxMembers = 10
 
 const vendor = "Lockstep"
 
-// health lists the members as external key managers: each is a proxy and a key manager in one.
+// health lists the members as external key managers: each is a proxy and a key manager in one. Every tenant may ask: it is
+// told how many there are and how they are, not which ids and releases they have.
 func (d *Door) health(answer any) any {
 	members := answer.(*service.XKSHealth).Members
 	a := healthAnswer{FleetSize: len(members), Vendor: vendor, Model: vendor + " " + d.version, EKMVendor: vendor, EKMs: []member{}}
-	for _, m := range members[:min(len(members), maxMembers)] {
-		one := member{ID: m.ID, Model: vendor + " " + m.Version, Health: "ACTIVE"}
+	for i, m := range members[:min(len(members), maxMembers)] {
+		one := member{ID: strconv.Itoa(i + 1), Model: vendor, Health: "ACTIVE"}
 		if m.Sealed || !m.Healthy {
 			one.Health = "UNAVAILABLE"
 		}

@@ -3,7 +3,6 @@ package xks
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -73,8 +72,8 @@ func TestRequests(t *testing.T) {
 	}{
 		{"/xks/eu-west-1/kms/xks/v1/health", "{" + said + "}", kms.OpGetCallerIdentity, &kms.Empty{},
 			&service.XKSHealth{Members: []kms.Member{{ID: "a", Healthy: true, Version: "1.2"}, {ID: "b", Healthy: true, Sealed: true, Version: "1.1"}, {ID: "c", Version: "1.2"}}},
-			`{"xksProxyFleetSize":3,"xksProxyVendor":"Lockstep","xksProxyModel":"Lockstep 1.2","ekmVendor":"Lockstep","ekmFleetDetails":[{"id":"a","model":"Lockstep 1.2","healthStatus":"ACTIVE"},` +
-				`{"id":"b","model":"Lockstep 1.1","healthStatus":"UNAVAILABLE"},{"id":"c","model":"Lockstep 1.2","healthStatus":"UNAVAILABLE"}]}`},
+			`{"xksProxyFleetSize":3,"xksProxyVendor":"Lockstep","xksProxyModel":"Lockstep 1.2","ekmVendor":"Lockstep","ekmFleetDetails":[{"id":"1","model":"Lockstep","healthStatus":"ACTIVE"},` +
+				`{"id":"2","model":"Lockstep","healthStatus":"UNAVAILABLE"},{"id":"3","model":"Lockstep","healthStatus":"UNAVAILABLE"}]}`},
 		{key + "metadata", "{" + said + "}", kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: id},
 			&kms.KeyAnswer{Key: kms.KeyMetadata{KeySpec: kms.SymmetricDefault, KeyUsage: kms.EncryptDecrypt, KeyState: kms.StateEnabled}},
 			`{"keySpec":"AES_256","keyUsage":["ENCRYPT","DECRYPT"],"keyStatus":"ENABLED"}`},
@@ -254,7 +253,8 @@ func TestFleet(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add("{"+said+"}", byte(0))
 	f.Add("{"+said+`,"plaintext":"SGVsbG8gV29ybGQh","encryptionAlgorithm":"AES_GCM","more":[{}]}`, byte(2))
-	f.Add("{"+said+`,"ciphertext":"Yw==","ciphertextMetadata":"bQ==","initializationVector":"aQ==","authenticationTag":"dA==","encryptionAlgorithm":"AES_GCM"}`, byte(3))
+	f.Add("{"+said+`,"ciphertext":"Yw==","ciphertextMetadata":"bQ==","initializationVector":"aQ==","authenticationTag":"dA==","encryptionAlgorithm":"AES_GCM","additionalAuthenticatedData":"YWE="}`, byte(3))
+	f.Add("{"+said+`,"plaintext":"","Plaintext":"eA==","encryption\u0041lgorithm":"AES_GCM","additionalAuthenticatedData":null}`, byte(2))
 	f.Add(strings.Repeat(`{"requestMetadata":`, 100), byte(1))
 	f.Fuzz(func(t *testing.T, body string, which byte) {
 		a := []*api{health, metadata, encrypt, decrypt}[which%4]
@@ -273,25 +273,34 @@ func FuzzDecode(f *testing.F) {
 		if x.KMSRequestID == "" || x.KMSOperation == "" || a != health && x.AWSPrincipalARN == "" || (a == encrypt || a == decrypt) && x.KMSKeyARN == "" {
 			t.Fatalf("%+v of %q", x, body)
 		}
-		var again struct {
-			Plaintext, Ciphertext, AuthenticationTag *string
-		}
+		var again map[string]json.RawMessage // by exact names, as the door takes them
 		if err := json.Unmarshal([]byte(body), &again); err != nil {
 			t.Fatalf("%q is no JSON: %v", body, err)
 		}
-		same := func(got []byte, text *string) {
-			want, err := base64.StdEncoding.DecodeString(*text)
-			if err != nil || !bytes.Equal(got, want) {
-				t.Fatalf("%x of %q", got, body)
+		same := func(name string, got []byte) {
+			var want []byte
+			if text, ok := again[name]; ok {
+				if err := json.Unmarshal(text, &want); err != nil {
+					t.Fatalf("%s of %q: %v", name, body, err)
+				}
+			}
+			if !bytes.Equal(got, want) || (got == nil) != (want == nil) {
+				t.Fatalf("%s is %x of %q", name, got, body)
 			}
 		}
 		switch q := request.(type) {
 		case *service.XKSEncryptRequest:
-			if !strings.Contains(strings.ToLower(body), "plaintext") || again.Plaintext == nil {
-				return // spelled with escapes or beside another case, which the other library takes for the same
+			same("plaintext", q.Plaintext)
+			same("additionalAuthenticatedData", q.Data)
+			if q.Plaintext == nil {
+				t.Fatalf("%+v of %q", q, body)
 			}
-			same(q.Plaintext, again.Plaintext)
 		case *service.XKSDecryptRequest:
+			same("ciphertext", q.Ciphertext)
+			same("ciphertextMetadata", q.Metadata)
+			same("initializationVector", q.IV)
+			same("authenticationTag", q.Tag)
+			same("additionalAuthenticatedData", q.Data)
 			if q.Ciphertext == nil || q.IV == nil || q.Tag == nil {
 				t.Fatalf("%+v of %q", q, body)
 			}
