@@ -55,11 +55,16 @@ type reply struct {
 	EkmFleetDetails                          []struct{ ID, Model, HealthStatus string }
 }
 
-// post asks until a node that is busy with other things than answering has the time to.
-func (s keyStore) post(t testing.TB, node int, path, body string) (r reply) {
+// post asks until the answer comes in time.
+func (s keyStore) post(t testing.TB, node int, path, body string) reply {
 	t.Helper()
+	return s.inTime(func() reply { return s.ask(t, node, path, body) })
+}
+
+// inTime asks until a machine that is busy with other things has the time to answer.
+func (s keyStore) inTime(ask func() reply) (r reply) {
 	s.c.Eventually(30*time.Second, "an answer in time", func(context.Context) error {
-		if r = s.ask(t, node, path, body); r.ErrorName == "DependencyTimeoutException" {
+		if r = ask(); r.ErrorName == "DependencyTimeoutException" {
 			return notYet("%s", r.ErrorMessage)
 		}
 		return nil
@@ -396,12 +401,14 @@ func (x *xks) who(t *testing.T) {
 		}
 	}
 	// Other proofs than a signature are none here.
-	q, err := http.NewRequestWithContext(background(t), "POST", x.c.Nodes[0].APIAddr+x.path+"/health", strings.NewReader(healthBody))
-	if err != nil {
-		t.Fatal(err)
-	}
-	q.SetBasicAuth(x.id, x.secret)
-	expect(t, "basic", x.send(t, q), 401, "AuthenticationFailedException")
+	expect(t, "basic", x.inTime(func() reply {
+		q, err := http.NewRequestWithContext(background(t), "POST", x.c.Nodes[0].APIAddr+x.path+"/health", strings.NewReader(healthBody))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.SetBasicAuth(x.id, x.secret)
+		return x.send(t, q)
+	}), 401, "AuthenticationFailedException")
 	for _, region := range []string{"us-east-1", "ap-southeast-2"} {
 		s := x.keyStore
 		s.region = region
