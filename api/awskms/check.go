@@ -172,15 +172,26 @@ func lowerFirst(s string) string {
 	return string(unicode.ToLower(r)) + s[n:]
 }
 
-// findings collects what is wrong with a request.
+// What one answer says of a request, which nobody needs to have signed, is bounded.
+const (
+	maxFindings = 20  // that are collected
+	maxMembers  = 200 // of a list of structures; AWS KMS takes no list of more
+)
+
+// findings collects what is wrong with a request: the first maxFindings.
 type findings []string
 
+func (f findings) full() bool { return len(f) == maxFindings }
+
 func (f *findings) add(value, at, what string, args ...any) {
+	if f.full() {
+		return
+	}
 	*f = append(*f, "Value"+value+" at '"+at+"' failed to satisfy constraint: "+fmt.Sprintf(what, args...))
 }
 
-// check returns everything in which a shape that was decoded from body breaks its constraints, in one error worded as
-// AWS words it; nil when there is nothing.
+// check returns in what a shape that was decoded from body breaks its constraints, up to maxFindings, in one error
+// worded as AWS words it; nil when there is nothing.
 func check(v reflect.Value, members []member, body []byte) error {
 	var found findings
 	checkMembers(&found, "", v, members, body)
@@ -265,14 +276,21 @@ func (m *member) check(found *findings, at string, v reflect.Value) {
 	}
 }
 
-// checkList checks a list and its members, or the length of a blob.
+// checkList checks the length of a list or blob, and the members of a list that is not too long.
 func (m *member) checkList(found *findings, at string, v reflect.Value) {
 	if m.limit != nil {
 		m.limit.length(found, "", at, v.Len())
+		if v.Len() > m.limit.most {
+			return
+		}
 	}
 	switch v.Type().Elem().Kind() {
 	case reflect.Struct:
-		for i := range v.Len() {
+		if v.Len() > maxMembers {
+			found.add("", at, "Member must have length less than or equal to %d", maxMembers)
+			return
+		}
+		for i := 0; i < v.Len() && !found.full(); i++ {
 			checkMembers(found, at+"."+strconv.Itoa(i+1)+".member.", v.Index(i), m.fields, nil)
 		}
 	case reflect.String:

@@ -60,6 +60,22 @@ func TestConstraints(t *testing.T) {
 	}
 }
 
+// However much is wrong with a request, what is said of it is short.
+func TestFindingsAreBounded(t *testing.T) {
+	tags := func(n int) string { return strings.Repeat(`{},`, n-1) + `{}` }
+	for _, tt := range []struct{ operation, body, starts, ends string }{
+		{"TagResource", `{"KeyId":"x","Tags":[` + tags(1<<20/3-10) + `]}`, "1 validation error detected: ", "Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to 200"},
+		{"TagResource", `{"KeyId":"x","Tags":[` + tags(200) + `]}`, "20 validation errors detected: ", "Value null at 'tags.10.member.tagValue' failed to satisfy constraint: Member must not be null"},
+		{"TagResource", `{"Tags":[` + tags(200) + `]}`, "20 validation errors detected: Value null at 'keyId'", "Value null at 'tags.10.member.tagKey' failed to satisfy constraint: Member must not be null"},
+		{"Encrypt", `{"KeyId":"x","Plaintext":"AA==","GrantTokens":[` + strings.Repeat(`"",`, 1<<18) + `""]}`, "1 validation error detected: ", "less than or equal to 10"},
+	} {
+		r := refused(t, serve(&fake{}, tt.operation, tt.body))
+		if m := r.Message; len(m) > 16<<10 || !strings.HasPrefix(m, tt.starts) || !strings.HasSuffix(m, tt.ends) {
+			t.Errorf("%s of %d bytes: %d bytes: %.200s", tt.operation, len(tt.body), len(m), m)
+		}
+	}
+}
+
 func TestWhatIsWithinItsConstraints(t *testing.T) {
 	for _, tt := range []struct{ operation, body string }{
 		{"UpdateKeyDescription", `{"KeyId":"` + aKey + `","Description":""}`},

@@ -19,6 +19,7 @@ import (
 const (
 	maxPairs = 512
 	maxName  = 128 // bytes of a parameter's name
+	maxWrong = 20  // violations that are told
 )
 
 // form is the parameters of a request by name, "Tags.member.1.Key". Each was given once.
@@ -113,6 +114,9 @@ func (d *decoder) take(name string) (string, bool) {
 
 // violated notes a violation as AWS words it, of a member such as "tags.1.member.key".
 func (d *decoder) violated(member, format string, args ...any) {
+	if len(d.wrong) == maxWrong {
+		return
+	}
 	d.wrong = append(d.wrong, "Value at '"+member+"' failed to satisfy constraint: "+fmt.Sprintf(format, args...))
 }
 
