@@ -204,7 +204,7 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
 	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
 	edge := aws.New(aws.Config{Service: svc, Door: d, Concurrency: cfg.Limits.MaxConcurrent})
-	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions[0]))}))
+	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions))}))
 	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
 	s.http = door.Server(d.Handler(router), s.log)
 
