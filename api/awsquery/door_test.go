@@ -454,6 +454,10 @@ func TestSimulation(t *testing.T) {
 	if w := send(f, ofIAM, "/", ask(many.String())); w.Code != 400 || errorOf(t, w).Code != "ValidationError" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	again := ask("&ActionNames.member.1=kms:Encrypt&ContextEntries.member.2.ContextKeyName=AWS:sourceip&ContextEntries.member.2.ContextKeyValues.member.1=192.0.2.2&ContextEntries.member.2.ContextKeyType=ip")
+	if w := send(f, ofIAM, "/", again); w.Code != 400 || errorOf(t, w).Code != "ValidationError" || !strings.Contains(errorOf(t, w).Message, "AWS:sourceip is given twice") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
 	for source, want := range map[string]string{"arn:aws:iam::1:policy/p": "user-managed", "arn:aws:iam::1:group/g p": "group", "arn:aws:iam::1:role/r p": "role"} {
 		if got := policyType(&kms.Verdict{PolicyID: source, Source: "identity policy"}); got != want {
 			t.Errorf("%s: %s", source, got)
