@@ -33,10 +33,21 @@ func client(t *testing.T, options ...func(*kms.Options)) (*kms.Client, *recorder
 	rec := &recorder{t: t, golden: goldenResponses(t), seen: map[string]map[string]bool{}}
 	patient := func(o *kms.Options) {
 		o.HTTPClient = rec
-		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.RateLimiter = 10, nothingLimits{} })
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 20, time.Second/4, nothingLimits{}
+			o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(notLimits)}, o.Retryables...)
+		})
 	}
 	cfg := cluster.Get(t).Config(t)
 	return kms.NewFromConfig(cfg, append([]func(*kms.Options){patient}, options...)...), rec
+}
+
+// notLimits keeps the SDK from its habit to try again what exceeds a limit.
+func notLimits(err error) aws.Ternary {
+	if e := (*types.LimitExceededException)(nil); errors.As(err, &e) {
+		return aws.FalseTernary
+	}
+	return aws.UnknownTernary
 }
 
 // nothingLimits lets every retry through.
@@ -143,7 +154,8 @@ func unique() string { return strings.ToLower(rand.Text()) }
 func noKey() string {
 	var b [16]byte
 	rand.Read(b[:])
-	return fmt.Sprintf("%x-%x-4%x-8%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])[:36]
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func keyARN(region, account, id string) string {
