@@ -215,7 +215,7 @@ func TestAnswers(t *testing.T) {
 			"<Role><Path>/a/</Path><RoleName>r</RoleName><RoleId>AROA</RoleId><Arn>arn:aws:iam::111122223333:role/a/r</Arn><CreateDate>2026-01-02T02:04:05Z</CreateDate>" +
 				"<AssumeRolePolicyDocument>%7B%22a%22%3A%20%22b%2Bc~%C3%A9%22%7D</AssumeRolePolicyDocument><Description>&lt;&amp;&#34;&gt;\uFFFD</Description><MaxSessionDuration>3600</MaxSessionDuration>" +
 				"<PermissionsBoundary><PermissionsBoundaryType>PermissionsBoundaryPolicy</PermissionsBoundaryType><PermissionsBoundaryArn>arn:b</PermissionsBoundaryArn></PermissionsBoundary>" +
-				"<Tags><member><Key>a</Key><Value>1</Value></member><member><Key>z</Key></member></Tags></Role>"},
+				"<Tags><member><Key>a</Key><Value>1</Value></member><member><Key>z</Key><Value></Value></member></Tags></Role>"},
 		"empty list": {ofIAM, action(iam, "ListUsers"), &kms.ListUsersAnswer{}, "<ListUsersResult><Users></Users><IsTruncated>false</IsTruncated></ListUsersResult>"},
 		"a page": {ofIAM, action(iam, "ListRoles&PathPrefix=/b/&MaxItems=1"), &kms.ListRolesAnswer{Roles: []kms.IdentityEntry{role}, NextMarker: "m"},
 			"<ListRolesResult><Roles></Roles><IsTruncated>true</IsTruncated><Marker>m</Marker></ListRolesResult>"},

@@ -52,11 +52,14 @@ func appendXML(b *bytes.Buffer, name string, v reflect.Value) {
 	b.WriteString("</" + name + ">")
 }
 
-// appendFields writes the fields of a struct; those of an embedded one are its own.
+// appendFields writes the fields of a struct; those of an embedded one are its own. A text that is required, such as the
+// value of a tag, is there also when it is empty.
 func appendFields(b *bytes.Buffer, v reflect.Value) {
 	for i := range v.NumField() {
 		if field := v.Type().Field(i); field.Anonymous || field.Tag.Get("aws") == "inline" {
 			appendFields(b, v.Field(i))
+		} else if field.Type.Kind() == reflect.String && hasRule(field.Tag.Get("is"), "required") {
+			appendText(b, field.Name, v.Field(i).String())
 		} else {
 			appendXML(b, field.Name, v.Field(i))
 		}

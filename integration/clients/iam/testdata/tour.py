@@ -39,13 +39,14 @@ assert iam.get_user()["User"]["Arn"] == f"arn:aws:iam::{account}:root"
 allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Sid": "Everything"}]}
 trust = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}}]}
 
+tags = [{"Key": "leer", "Value": ""}, {"Key": "naïve", "Value": "wert mit ü"}]
 users = [f"user-{n}" for n in range(5)]
 for name in users:
-    iam.create_user(UserName=name, Path="/boto/", Tags=[{"Key": "naïve", "Value": "wert mit ü"}])
+    iam.create_user(UserName=name, Path="/boto/", Tags=tags)
     iam.get_waiter("user_exists").wait(UserName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 3})
 pages = list(iam.get_paginator("list_users").paginate(PathPrefix="/boto/", PaginationConfig={"PageSize": 2}))
 assert len(pages) >= 3 and [u["UserName"] for p in pages for u in p["Users"]] == users
-assert iam.list_user_tags(UserName="user-0")["Tags"] == [{"Key": "naïve", "Value": "wert mit ü"}]
+assert iam.list_user_tags(UserName="user-0")["Tags"] == tags
 
 policy = iam.create_policy(PolicyName="boto", PolicyDocument=json.dumps(allow))["Policy"]["Arn"]
 iam.get_waiter("policy_exists").wait(PolicyArn=policy, WaiterConfig={"Delay": 1, "MaxAttempts": 3})

@@ -158,14 +158,14 @@ def policies(tour, iam):
 
 
 def simulation(tour, iam):
-    """Asks, where it is served, what policies would decide."""
-    known = {"simulate_custom_policy": {"PolicyInputList": [json.dumps(document("kms:Encrypt", Resource="*"))]},
-             "simulate_principal_policy": {"PolicySourceArn": iam.create_user(UserName=new("user"))["User"]["Arn"]}}
-    for method, arguments in known.items():
-        results = tour.pages(iam, method, "EvaluationResults", ActionNames=["kms:Encrypt", "kms:Decrypt"], **arguments)
-        decisions = {r["EvalActionName"]: r["EvalDecision"] for r in results}
-        allowed = "allowed" if method == "simulate_custom_policy" else "implicitDeny"
-        check(decisions == {"kms:Encrypt": allowed, "kms:Decrypt": "implicitDeny"}, method, decisions)
+    owner = {"UserName": new("user")}
+    arn = iam.create_user(**owner)["User"]["Arn"]
+    iam.put_user_policy(PolicyName="use", PolicyDocument=json.dumps(document("kms:CreateKey", Resource="*")), **owner)
+    results = tour.pages(iam, "simulate_principal_policy", "EvaluationResults", PolicySourceArn=arn, ActionNames=["kms:CreateKey", "kms:ListKeys"])
+    decisions = {r["EvalActionName"]: r["EvalDecision"] for r in results}
+    check(decisions == {"kms:CreateKey": "allowed", "kms:ListKeys": "implicitDeny"}, decisions)
+    iam.delete_user_policy(PolicyName="use", **owner)
+    iam.delete_user(**owner)
 
 
 def credentials(session):
@@ -277,7 +277,7 @@ def presigned(sts):
 def run():
     tour = Tour()
     iam, sts = tour.client("iam"), tour.client("sts")
-    for step in (users, groups, policies, providers):
+    for step in (users, groups, policies, simulation, providers):
         step(tour, iam)
     roles(tour, iam, sts)
     web_identity(tour, iam, sts)

@@ -264,7 +264,7 @@ def key_stores(tour, kms):
     check(tour.pages(kms, "describe_custom_key_stores", "CustomKeyStores") == [], "key stores")
     tour.refused("CustomKeyStoreNotFoundException", kms.describe_custom_key_stores, CustomKeyStoreId="cks-1234567890abcdef0")
     unsupported = "UnsupportedOperationException"
-    tour.refused(unsupported, kms.create_custom_key_store, CustomKeyStoreName="outside", CloudHsmClusterId="cluster-1a23b4cdefg",
+    tour.refused(unsupported, kms.create_custom_key_store, CustomKeyStoreName="outside", CloudHsmClusterId="cluster-abcdefghijk",
                  KeyStorePassword="kmsPswd1", TrustAnchorCertificate="-----BEGIN CERTIFICATE-----")
     for call in (kms.connect_custom_key_store, kms.disconnect_custom_key_store, kms.delete_custom_key_store):
         tour.refused(unsupported, call, CustomKeyStoreId="cks-1234567890abcdef0")

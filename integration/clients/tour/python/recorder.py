@@ -23,7 +23,8 @@ STATUS = {"AccessDenied": 403, "InvalidClientTokenId": 403, "SignatureDoesNotMat
 # Listings of what one object has are answered whole, whatever page is asked for.
 ANSWERED_WHOLE = {
     "ListAccessKeys", "ListAttachedGroupPolicies", "ListAttachedRolePolicies", "ListAttachedUserPolicies", "ListEntitiesForPolicy",
-    "ListGroupPolicies", "ListGroupsForUser", "ListPolicyVersions", "ListRolePolicies", "ListUserPolicies", "GetGroup",
+    "ListGroupPolicies", "ListGroupsForUser", "ListPolicyVersions", "ListRolePolicies", "ListUserPolicies", "ListUserTags", "ListRoleTags",
+    "ListPolicyTags", "ListOpenIDConnectProviderTags", "ListOpenIDConnectProviders", "GetGroup", "SimulatePrincipalPolicy",
 }
 
 # Clients from before this version do not know the endpoint variables.
