@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -129,6 +130,7 @@ func goldenResponses(t *testing.T) map[string]document {
 // answered.
 type recorder struct {
 	t      *testing.T
+	http   aws.HTTPClient // that sends the requests
 	golden map[string]document
 
 	mu         sync.Mutex
@@ -147,7 +149,7 @@ type sent struct {
 
 // Do implements the SDK's HTTPClient.
 func (r *recorder) Do(q *http.Request) (*http.Response, error) {
-	resp, err := http.DefaultClient.Do(q)
+	resp, err := r.http.Do(q)
 	if err != nil {
 		return nil, err
 	}
