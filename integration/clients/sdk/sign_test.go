@@ -1,5 +1,7 @@
 package sdk
 
+//lint:file-ignore SA1019 CustomerMasterKeySpec is deprecated, and AWS KMS answers and takes it
+
 import (
 	"crypto"
 	"crypto/ecdsa"
@@ -50,7 +52,7 @@ func publicKeys(t *testing.T, c *kms.Client) {
 			t.Errorf("%s has no public key", kind.KeySpec)
 		}
 		out.PublicKey = nil
-		want := kms.GetPublicKeyOutput{KeyId: k.Arn, KeySpec: kind.KeySpec, KeyUsage: kind.KeyUsage, CustomerMasterKeySpec: k.CustomerMasterKeySpec, //nolint:staticcheck // deprecated, and answered
+		want := kms.GetPublicKeyOutput{KeyId: k.Arn, KeySpec: kind.KeySpec, KeyUsage: kind.KeyUsage, CustomerMasterKeySpec: k.CustomerMasterKeySpec,
 			EncryptionAlgorithms: kind.EncryptionAlgorithms, SigningAlgorithms: kind.SigningAlgorithms,
 			KeyAgreementAlgorithms: kind.KeyAgreementAlgorithms, EncapsulationAlgorithms: kind.EncapsulationAlgorithms, ResultMetadata: out.ResultMetadata}
 		equal(t, string(kind.KeySpec), *out, want)
