@@ -280,6 +280,31 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// TestBusy fills the one gate of all doors: nothing of a request is looked at then.
+func TestBusy(t *testing.T) {
+	f, d := &fake{}, door.New(door.Config{Concurrency: 1})
+	h := New(aws.New(aws.Config{Service: f, Door: d}))
+	ask := func() *httptest.ResponseRecorder {
+		q := httptest.NewRequest("POST", "/", strings.NewReader("no JSON"))
+		q.Header["X-Amz-Target"] = []string{"TrentService.ListKeys"}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, q)
+		return w
+	}
+	if !d.Serving.Enter() {
+		t.Fatal("the gate is closed")
+	}
+	if r := refused(t, ask()); r.Type != "ThrottlingException" || len(f.calls) != 0 {
+		t.Errorf("%+v, %d calls", r, len(f.calls))
+	}
+	d.Serving.Leave()
+	for range 2 {
+		if r := refused(t, ask()); r.Type != "SerializationException" {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 func TestTargets(t *testing.T) {
 	d := door.New(door.Config{})
 	f := &fake{}
