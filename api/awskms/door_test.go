@@ -346,3 +346,21 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
+
+// TestRetriesAreOneChange signs as botocore does, which adds the invocation id afterwards: a change has it for its idempotency
+// key, and what changes nothing has none.
+func TestRetriesAreOneChange(t *testing.T) {
+	for operation, want := range map[string]string{"CreateKey": "sigv4:id:4711", "ListKeys": ""} {
+		f := &fake{}
+		d := door.New(door.Config{})
+		q := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+		for name, value := range map[string]string{"X-Amz-Target": "TrentService." + operation, "X-Amz-Date": "20260304T050607Z", "Amz-Sdk-Invocation-Id": "4711",
+			"Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260304/us-east-1/kms/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("0a", 32)} {
+			q.Header.Set(name, value)
+		}
+		d.Handler(New(aws.New(aws.Config{Service: f, Door: d}))).ServeHTTP(httptest.NewRecorder(), q)
+		if len(f.calls) != 1 || f.calls[0].IdempotencyKey != want {
+			t.Errorf("%s: %d calls, the first is %+v", operation, len(f.calls), f.calls)
+		}
+	}
+}

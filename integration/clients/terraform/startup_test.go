@@ -15,7 +15,7 @@ import (
 // configuration is what a provider block with these credentials and the endpoints of docs/terraform.md becomes.
 func configuration(c *cluster.Cluster, id, secret string) *awsbase.Config {
 	return &awsbase.Config{AccessKey: id, SecretKey: secret, Region: c.Region, StsEndpoint: c.URL, IamEndpoint: c.URL,
-		CallerName: "Terraform AWS Provider", CallerDocumentationURL: "https://registry.terraform.io/providers/hashicorp/aws", MaxRetries: 25}
+		CallerName: "Terraform AWS Provider", CallerDocumentationURL: "docs/terraform.md", MaxRetries: 25}
 }
 
 // configure does what the provider does when it starts: it takes the credentials, assumes the roles, and asks who it is.
