@@ -120,6 +120,7 @@ func TestIdentifiers(t *testing.T) {
 	refused[*types.NotFoundException](t, c.DescribeKey, &kms.DescribeKeyInput{KeyId: aws.String("alias/" + unique() + "x")}, anything)
 	absent := "alias/" + unique()
 	refused[*types.NotFoundException](t, c.Encrypt, &kms.EncryptInput{KeyId: &absent, Plaintext: []byte("x")}, "Alias arn:aws:kms:"+home+":"+account(t)+":"+absent+" is not found.")
+	refused[*types.NotFoundException](t, c.UpdateAlias, &kms.UpdateAliasInput{AliasName: &absent, TargetKeyId: k.KeyId}, "Alias arn:aws:kms:"+home+":"+account(t)+":"+absent+" is not found.")
 	refusedAs(t, "AccessDeniedException", c.Encrypt, &kms.EncryptInput{KeyId: aws.String(keyARN(home, "999999999999", *k.KeyId)), Plaintext: []byte("x")}, anything)
 
 	withAliases := map[string]bool{"DescribeKey": true, "GetPublicKey": true, "Encrypt": true, "Decrypt": true, "ReEncrypt": true, "Sign": true, "Verify": true, "GenerateMac": true, "VerifyMac": true,
