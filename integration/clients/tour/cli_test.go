@@ -161,7 +161,7 @@ func (s *shell) knows(service, command string) bool {
 	return slices.Contains(s.commands(service), command)
 }
 
-// TestCommandLine has each version of the AWS CLI run every command it knows of KMS and STS, and those of IAM that are served.
+// TestCommandLine has each version of the AWS CLI run every command it knows of KMS and STS, and a walk through IAM.
 func TestCommandLine(t *testing.T) {
 	c := cluster.Get(t)
 	for version, s := range shells(t, c) {
