@@ -128,10 +128,18 @@ func (c *Constraint) holds(s string, n int) bool {
 
 // What a member must, of its length or value.
 
-func (c *Constraint) least(of string) string { return fmt.Sprintf("have %s greater than or equal to %d", of, c.Least) }
-func (c *Constraint) most(of string) string  { return fmt.Sprintf("have %s less than or equal to %d", of, c.Most) }
-func (c *Constraint) words() string          { return "satisfy enum value set: [" + strings.Join(c.Words, ", ") + "]" }
-func (c *Constraint) pattern() string        { return "satisfy regular expression pattern: " + c.Pattern.model }
+func (c *Constraint) least(of string) string {
+	return fmt.Sprintf("have %s greater than or equal to %d", of, c.Least)
+}
+func (c *Constraint) most(of string) string {
+	return fmt.Sprintf("have %s less than or equal to %d", of, c.Most)
+}
+func (c *Constraint) words() string {
+	return "satisfy enum value set: [" + strings.Join(c.Words, ", ") + "]"
+}
+func (c *Constraint) pattern() string {
+	return "satisfy regular expression pattern: " + c.Pattern.model
+}
 
 // shown is a value for a message.
 func (c *Constraint) shown(s string) string {

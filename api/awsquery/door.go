@@ -46,6 +46,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		d.refuse(w, apiOf(q.Header, nil), nil, err)
 		return
 	}
+	if busy := d.edge.Enter(); busy != nil {
+		d.refuse(w, apiOf(q.Header, nil), nil, busy)
+		return
+	}
+	defer d.edge.Serving.Leave()
 	f, err := parseForm(string(body.Bytes))
 	if err == nil && q.URL.RawQuery != "" {
 		err = malformed("The parameters belong into the body; the URL takes none.")

@@ -301,6 +301,14 @@ func elements(text, name string) string {
 }
 
 // What no operation can be found for is refused by the door alone; what is wrong with a request of one is told by the service.
+func TestPolicyVersions(t *testing.T) {
+	f := &fake{answer: &kms.ListPolicyVersionsAnswer{Versions: []kms.PolicyVersionEntry{{VersionID: "v1"}, {VersionID: "v9"}, {VersionID: "v10", IsDefaultVersion: true}}}}
+	w := send(f, ofIAM, "/", action(iam, "ListPolicyVersions&PolicyArn=arn:aws:iam::111122223333:policy/p"))
+	if text := w.Body.String(); w.Code != 200 || elements(text, "VersionId") != "v10 v9 v1" || elements(text, "IsDefaultVersion") != "true false false" {
+		t.Errorf("%d %s", w.Code, text)
+	}
+}
+
 func TestRefusedRequests(t *testing.T) {
 	tests := map[string]struct {
 		scope, target, body string
