@@ -62,7 +62,7 @@ func malformed(format string, args ...any) error {
 // decode fills the struct that into points to from a form. A field is the parameter of its name, or of its tag "aws";
 // lists are NAME.member.N as AWS encodes them, N from 1 on without gaps; an embedded struct, or one tagged "inline", is no parameter itself. The
 // tag "is" holds what AWS's model says of a value: "required", a length or value "1-64", a pattern by its name, or the
-// words "a|b" that there are. All violations are one error in AWS's words. A parameter that no field has is refused:
+// words "a|b" that there are. The violations are one error in AWS's words. A parameter that no field has is refused:
 // AWS ignores it, but to drop a limit that the caller believes in would be to lie.
 func decode(f form, into any) error {
 	d := decoder{form: f}
