@@ -95,9 +95,9 @@ func (k *Key) lacksMaterial() bool {
 	return len(k.Materials) == 0
 }
 
-// LacksMaterialAt reports whether some imported material that encrypted has reached its expiry at now (Unix
+// lacksMaterialAt reports whether some imported material that encrypted has reached its expiry at now (Unix
 // milliseconds), whether or not it is deleted yet: such a key is as good as pending import.
-func (k *Key) LacksMaterialAt(now int64) bool {
+func (k *Key) lacksMaterialAt(now int64) bool {
 	if k.Origin != OriginExternal {
 		return false
 	}
@@ -107,6 +107,15 @@ func (k *Key) LacksMaterialAt(now int64) bool {
 		}
 	}
 	return false
+}
+
+// StateAt returns the state of the key at now (Unix milliseconds): with material that has expired it is pending import,
+// though the scheduler may not have deleted that yet.
+func (k *Key) StateAt(now int64) KeyState {
+	if (k.State == StateEnabled || k.State == StateDisabled) && k.lacksMaterialAt(now) {
+		return StatePendingImport
+	}
+	return k.State
 }
 
 // AfterCancel returns the state of a key whose deletion is cancelled.

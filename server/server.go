@@ -199,12 +199,13 @@ func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 // openAPI mounts the doors, the system door first: on a sealed node it answers what both know.
 func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	index := func() (uint64, uint64) { v := s.node.fsm.View(); return v.Epoch(), v.Index() }
-	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies)})
+	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies),
+		Concurrency: cfg.Limits.MaxConcurrent})
 	router := d.Router()
 	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
-	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, Concurrency: cfg.Limits.MaxConcurrent, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
-	edge := aws.New(aws.Config{Service: svc, Door: d, Concurrency: cfg.Limits.MaxConcurrent})
-	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions[0]))}))
+	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
+	edge := aws.New(aws.Config{Service: svc, Door: d})
+	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions))}))
 	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
 	s.http = door.Server(d.Handler(router), s.log)
 

@@ -32,23 +32,17 @@ type Service interface {
 type Config struct {
 	Service Service
 	Door    *door.Door
-	// Concurrency is how many requests are served at a time, from the end of their bodies on. Default 4096.
-	Concurrency int
 }
 
 // Edge takes requests for all doors that share it. It is safe for concurrent use.
 type Edge struct {
 	*door.Door
 	service Service
-	serving *door.Gate
 }
 
 // New returns an Edge.
 func New(c Config) *Edge {
-	if c.Concurrency <= 0 {
-		c.Concurrency = 4096
-	}
-	return &Edge{Door: c.Door, service: c.Service, serving: door.NewGate(c.Concurrency)}
+	return &Edge{Door: c.Door, service: c.Service}
 }
 
 // Scope is what a door accepts in the scope of a signature.
@@ -70,13 +64,18 @@ type Request struct {
 	XKS        *service.XKS // of a request for an external key store
 }
 
+// Enter reports whether a request whose body was read may go on, before anything of it is decoded; if so, Serving.Leave must
+// follow. The error is what to answer otherwise.
+func (e *Edge) Enter() error {
+	if e.Serving.Enter() {
+		return nil
+	}
+	return kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere.")
+}
+
 // Do has the service do what was read from q, whose body is body. Errors are *kms.Error; a Result stands beside
 // one when the verdict was taken on a state.
 func (e *Edge) Do(w http.ResponseWriter, q *http.Request, body []byte, s *Scope, r Request) (*service.Result, error) {
-	if !e.serving.Enter() {
-		return nil, kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere.")
-	}
-	defer e.serving.Leave()
 	source := e.Source(q)
 	c := &service.Call{
 		Operation: r.Operation,

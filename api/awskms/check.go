@@ -2,10 +2,7 @@ package awskms
 
 import (
 	"bytes"
-	"fmt"
 	"reflect"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -13,63 +10,58 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/lockstep-kms/lockstep/api/aws"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// constraint is what the service model says of a shape. Lengths of text are in characters, of blobs in
-// bytes, of lists in members; of integers it is the value.
-type constraint struct {
-	least, most int
-	pattern     string // as the model has it, of the whole value; "": any
-	secret      bool   // the value is not shown
-	matches     *regexp.Regexp
-}
-
 // constraints are the shapes of the model that members are tagged with. Where the model takes more than AWS KMS does
 // (page sizes, the waiting period), it is what the API reference says.
-var constraints = map[string]constraint{
-	"Key":           {least: 1, most: 2048},
-	"Alias":         {least: 1, most: 256, pattern: `^[a-zA-Z0-9:/_-]+$`},
-	"Plaintext":     {least: 1, most: 4096, secret: true},
-	"Blob":          {least: 1, most: 6144, secret: true},
-	"PublicKey":     {least: 1, most: 8192, secret: true},
-	"Attestation":   {least: 1, most: 262144, secret: true},
-	"Policy":        {least: 1, most: 131072, pattern: `[\u0009\u000A\u000D\u0020-\u00FF]+`},
-	"PolicyName":    {least: 1, most: 128, pattern: `[\w]+`},
-	"Description":   {least: 0, most: 8192},
-	"Principal":     {least: 1, most: 256, pattern: `^[\w+=,.@:/-]+$`},
-	"GrantName":     {least: 1, most: 256, pattern: `^[a-zA-Z0-9:/_-]+$`},
-	"GrantID":       {least: 1, most: 128},
-	"GrantTokens":   {least: 0, most: 10},
-	"GrantToken":    {least: 1, most: 8192, secret: true},
-	"TagKey":        {least: 1, most: 128},
-	"TagValue":      {least: 0, most: 256},
-	"Marker":        {least: 1, most: 1024, pattern: `[\u0020-\u00FF]*`},
-	"Page1000":      {least: 1, most: 1000},
-	"Page100":       {least: 1, most: 100},
-	"Page50":        {least: 1, most: 50},
-	"PageToken":     {least: 0, most: 2048},
-	"PageOfTags":    {least: 100, most: 500},
-	"ARNs":          {least: 1, most: 100},
-	"NumberOfBytes": {least: 1, most: 1024},
-	"Window":        {least: 7, most: 30},
-	"Rotation":      {least: 90, most: 2560},
-	"Material":      {least: 64, most: 64, pattern: `^[a-f0-9]+$`},
-	"MaterialNote":  {least: 0, most: 256, pattern: `^[a-zA-Z0-9:/_\s.-]*$`},
-	"Region":        {least: 1, most: 32, pattern: `^([a-z]+-){2,3}\d+$`},
-	"StoreID":       {least: 1, most: 64},
-	"StoreName":     {least: 1, most: 256},
-	"HsmCluster":    {least: 19, most: 24, pattern: `cluster-[2-7a-zA-Z]{11,16}`},
-	"TrustAnchor":   {least: 1, most: 5000},
-	"StorePassword": {least: 7, most: 32, secret: true},
-	"XksKey":        {least: 1, most: 128, pattern: `^[a-zA-Z0-9-_.]+$`},
-	"XksEndpoint":   {least: 10, most: 128, pattern: `^https://[a-zA-Z0-9.-]+$`},
-	"XksPath":       {least: 10, most: 128, pattern: `^(/[a-zA-Z0-9\/_-]+/kms/xks/v\d{1,2})$|^(/kms/xks/v\d{1,2})$`},
-	"XksVpc":        {least: 20, most: 64, pattern: `^(com|eu)\.amazonaws\.vpce\.([a-z]+-){2,3}\d+\.vpce-svc-[0-9a-z]+$`},
-	"Account":       {least: 12, most: 12, pattern: `[0-9]{12}`},
-	"XksAccessKey":  {least: 20, most: 30, pattern: `^[A-Z2-7]+$`, secret: true},
-	"XksSecret":     {least: 43, most: 64, pattern: `^[a-zA-Z0-9\/+=]+$`, secret: true},
+var constraints = map[string]*aws.Constraint{
+	"Key":           {Least: 1, Most: 2048},
+	"Alias":         {Least: 1, Most: 256, Pattern: aws.NewPattern(`^[a-zA-Z0-9:/_-]+$`)},
+	"Plaintext":     {Least: 1, Most: 4096, Secret: true},
+	"Blob":          {Least: 1, Most: 6144, Secret: true},
+	"PublicKey":     {Least: 1, Most: 8192, Secret: true},
+	"Attestation":   {Least: 1, Most: 262144, Secret: true},
+	"Policy":        {Least: 1, Most: 131072, Pattern: aws.NewPattern(`[\u0009\u000A\u000D\u0020-\u00FF]+`)},
+	"PolicyName":    {Least: 1, Most: 128, Pattern: aws.NewPattern(`[\w]+`)},
+	"Description":   {Least: 0, Most: 8192},
+	"Principal":     {Least: 1, Most: 256, Pattern: aws.NewPattern(`^[\w+=,.@:/-]+$`)},
+	"GrantName":     {Least: 1, Most: 256, Pattern: aws.NewPattern(`^[a-zA-Z0-9:/_-]+$`)},
+	"GrantID":       {Least: 1, Most: 128},
+	"GrantTokens":   {Least: 0, Most: 10},
+	"GrantToken":    {Least: 1, Most: 8192, Secret: true},
+	"TagKey":        {Least: 1, Most: 128},
+	"TagValue":      {Least: 0, Most: 256},
+	"Marker":        {Least: 1, Most: 1024, Pattern: aws.NewPattern(`[\u0020-\u00FF]*`)},
+	"Page1000":      {Least: 1, Most: 1000},
+	"Page100":       {Least: 1, Most: 100},
+	"Page50":        {Least: 1, Most: 50},
+	"PageToken":     {Least: 0, Most: 2048},
+	"PageOfTags":    {Least: 100, Most: 500},
+	"ARNs":          {Least: 1, Most: 100},
+	"NumberOfBytes": {Least: 1, Most: 1024},
+	"Window":        {Least: 7, Most: 30},
+	"Rotation":      {Least: 90, Most: 2560},
+	"Material":      {Least: 64, Most: 64, Pattern: aws.NewPattern(`^[a-f0-9]+$`)},
+	"MaterialNote":  {Least: 0, Most: 256, Pattern: aws.NewPattern(`^[a-zA-Z0-9:/_\s.-]*$`)},
+	"Region":        {Least: 1, Most: 32, Pattern: aws.NewPattern(`^([a-z]+-){2,3}\d+$`)},
+	"StoreID":       {Least: 1, Most: 64},
+	"StoreName":     {Least: 1, Most: 256},
+	"HsmCluster":    {Least: 19, Most: 24, Pattern: aws.NewPattern(`cluster-[2-7a-zA-Z]{11,16}`)},
+	"TrustAnchor":   {Least: 1, Most: 5000},
+	"StorePassword": {Least: 7, Most: 32, Secret: true},
+	"XksKey":        {Least: 1, Most: 128, Pattern: aws.NewPattern(`^[a-zA-Z0-9-_.]+$`)},
+	"XksEndpoint":   {Least: 10, Most: 128, Pattern: aws.NewPattern(`^https://[a-zA-Z0-9.-]+$`)},
+	"XksPath":       {Least: 10, Most: 128, Pattern: aws.NewPattern(`^(/[a-zA-Z0-9\/_-]+/kms/xks/v\d{1,2})$|^(/kms/xks/v\d{1,2})$`)},
+	"XksVpc":        {Least: 20, Most: 64, Pattern: aws.NewPattern(`^(com|eu)\.amazonaws\.vpce\.([a-z]+-){2,3}\d+\.vpce-svc-[0-9a-z]+$`)},
+	"Account":       {Least: 12, Most: 12, Pattern: aws.NewPattern(`[0-9]{12}`)},
+	"XksAccessKey":  {Least: 20, Most: 30, Pattern: aws.NewPattern(`^[A-Z2-7]+$`), Secret: true},
+	"XksSecret":     {Least: 43, Most: 64, Pattern: aws.NewPattern(`^[a-zA-Z0-9\/+=]+$`), Secret: true},
 }
+
+// structures is for lists of structures, of which the model does not say how long they may be. AWS KMS takes none as long.
+var structures = &aws.Constraint{Most: 200}
 
 // enums are the words that AWS KMS knows, by type.
 var enums = map[reflect.Type][]string{
@@ -112,10 +104,9 @@ type member struct {
 	required bool
 	aliases  bool // a key identifier may be an alias, too
 	key      bool
-	limit    *constraint
-	each     *constraint // of the members of a list
-	words    []string    // of an enumeration, or a list of one
-	fields   []member    // of a structure, or a list of one
+	limit    *aws.Constraint
+	each     *aws.Constraint // of the members of a list
+	fields   []member        // of a structure, or a list of one
 }
 
 // membersOf reads the tags of an input shape: aws:"[NAME][,required][,key|,anykey][,each=NAME]". It panics on what is no
@@ -140,63 +131,51 @@ func membersOf(t reflect.Type) (all []member) {
 				panic("awskms: no tag " + word)
 			}
 		}
-		of := f.Type
+		of, list := f.Type, false
 		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice && of.Elem().Kind() != reflect.Uint8 {
+			list = list || of.Kind() == reflect.Slice
 			of = of.Elem()
 		}
-		m.words = enums[of]
-		if of.Kind() == reflect.Struct && f.Tag.Get("json") != "" {
+		words := enums[of]
+		switch {
+		case words != nil && list:
+			m.each = &aws.Constraint{Words: words}
+		case words != nil:
+			m.limit = &aws.Constraint{Words: words}
+		case of.Kind() == reflect.Struct && f.Tag.Get("json") != "":
 			m.fields = membersOf(of)
+			if list && m.limit == nil {
+				m.limit = structures
+			}
 		}
 		all = append(all, m)
 	}
 	return all
 }
 
-func limitOf(name string) *constraint {
+func limitOf(name string) *aws.Constraint {
 	c, ok := constraints[name]
 	if !ok {
 		panic("awskms: no shape " + name)
 	}
-	if c.pattern != "" {
-		c.matches = regexp.MustCompile(`^(?:` + codePoint.ReplaceAllString(c.pattern, `\x{$1}`) + `)$`)
-	}
-	return &c
+	return c
 }
-
-// codePoint is how the model, unlike package regexp, writes a code point.
-var codePoint = regexp.MustCompile(`\\u([0-9A-F]{4})`)
 
 func lowerFirst(s string) string {
 	r, n := utf8.DecodeRuneInString(s)
 	return string(unicode.ToLower(r)) + s[n:]
 }
 
-// findings collects what is wrong with a request.
-type findings []string
-
-func (f *findings) add(value, at, what string, args ...any) {
-	*f = append(*f, "Value"+value+" at '"+at+"' failed to satisfy constraint: "+fmt.Sprintf(what, args...))
-}
-
-// check returns everything in which a shape that was decoded from body breaks its constraints, in one error worded as
-// AWS words it; nil when there is nothing.
+// check returns in what a shape that was decoded from body breaks its constraints; nil when in nothing.
 func check(v reflect.Value, members []member, body []byte) error {
-	var found findings
+	var found aws.Findings
 	checkMembers(&found, "", v, members, body)
-	if len(found) == 0 {
-		return nil
-	}
-	errors := "errors"
-	if len(found) == 1 {
-		errors = "error"
-	}
-	return kms.Errorf(kms.CodeValidation, "%d validation %s detected: %s", len(found), errors, strings.Join(found, "; "))
+	return found.Err()
 }
 
 // checkMembers checks the members of a structure. body is that of the request where the structure is the whole
 // request, and nil for those inside.
-func checkMembers(found *findings, prefix string, v reflect.Value, members []member, body []byte) {
+func checkMembers(found *aws.Findings, prefix string, v reflect.Value, members []member, body []byte) {
 	for i := range members {
 		m := &members[i]
 		field := v.Field(m.index)
@@ -204,7 +183,7 @@ func checkMembers(found *findings, prefix string, v reflect.Value, members []mem
 			field = field.Elem()
 		} else if field.IsZero() && !present(field, m, body) {
 			if m.required {
-				found.add(" null", prefix+m.name, "Member must not be null")
+				found.Missing(prefix + m.name)
 			}
 			continue
 		}
@@ -218,7 +197,8 @@ func present(v reflect.Value, m *member, body []byte) bool {
 	return v.Kind() == reflect.String && bytes.Contains(body, m.sent) && names(body, m.sent)
 }
 
-// names reports whether a JSON object has a member of a quoted name that is not null.
+// names reports whether a JSON object has a member of a quoted name that is not null. A name that is spelled with
+// escapes counts as absent: an empty text under it is then taken for one that was not sent.
 func names(body, quoted []byte) bool {
 	d := jsontext.NewDecoder(bytes.NewReader(body))
 	if _, err := d.ReadToken(); err != nil {
@@ -241,22 +221,15 @@ func names(body, quoted []byte) bool {
 }
 
 // check checks one value that is there.
-func (m *member) check(found *findings, at string, v reflect.Value) {
+func (m *member) check(found *aws.Findings, at string, v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
-		s := v.String()
-		if m.words != nil && !slices.Contains(m.words, s) {
-			found.add(shown(s), at, "%s", m.enum())
-			return
-		}
 		if m.limit != nil {
-			m.limit.text(found, at, s)
+			found.Text(at, v.String(), m.limit)
 		}
 	case reflect.Int, reflect.Int32:
-		if n := int(v.Int()); m.limit != nil && n < m.limit.least {
-			found.add(" '"+strconv.Itoa(n)+"'", at, "Member must have value greater than or equal to %d", m.limit.least)
-		} else if m.limit != nil && n > m.limit.most {
-			found.add(" '"+strconv.Itoa(n)+"'", at, "Member must have value less than or equal to %d", m.limit.most)
+		if m.limit != nil {
+			found.Number(at, int(v.Int()), m.limit)
 		}
 	case reflect.Slice:
 		m.checkList(found, at, v)
@@ -265,64 +238,17 @@ func (m *member) check(found *findings, at string, v reflect.Value) {
 	}
 }
 
-// checkList checks a list and its members, or the length of a blob.
-func (m *member) checkList(found *findings, at string, v reflect.Value) {
-	if m.limit != nil {
-		m.limit.length(found, "", at, v.Len())
-	}
-	switch v.Type().Elem().Kind() {
-	case reflect.Struct:
-		for i := range v.Len() {
-			checkMembers(found, at+"."+strconv.Itoa(i+1)+".member.", v.Index(i), m.fields, nil)
-		}
-	case reflect.String:
-		for i := range v.Len() {
-			s := v.Index(i).String()
-			switch {
-			case m.words != nil && !slices.Contains(m.words, s):
-				found.add(shown("["+s+"]"), at, "Member must satisfy constraint: [%s]", m.enum())
-				return
-			case m.each != nil && !m.each.holds(s):
-				found.add("", at, "Member must satisfy constraint: [Member must have length less than or equal to %d, Member must have length greater than or equal to %d]",
-					m.each.most, m.each.least)
-				return
-			}
-		}
-	}
-}
-
-func (m *member) enum() string {
-	return "Member must satisfy enum value set: [" + strings.Join(m.words, ", ") + "]"
-}
-
-// holds reports whether text keeps the constraint.
-func (c *constraint) holds(s string) bool {
-	n := utf8.RuneCountInString(s)
-	return n >= c.least && n <= c.most && (c.matches == nil || c.matches.MatchString(s))
-}
-
-func (c *constraint) text(found *findings, at, s string) {
-	if c.holds(s) {
+// checkList checks the length of a list or blob, and the members of a list that is as long as it may be.
+func (m *member) checkList(found *aws.Findings, at string, v reflect.Value) {
+	if m.limit != nil && !found.Length(at, v.Len(), m.limit) {
 		return
 	}
-	value := ""
-	if !c.secret {
-		value = shown(s)
+	for i := 0; i < v.Len() && m.fields != nil && !found.Full(); i++ {
+		checkMembers(found, at+"."+strconv.Itoa(i+1)+".member.", v.Index(i), m.fields, nil)
 	}
-	c.length(found, value, at, utf8.RuneCountInString(s))
-	if c.matches != nil && !c.matches.MatchString(s) {
-		found.add(value, at, "Member must satisfy regular expression pattern: %s", c.pattern)
-	}
-}
-
-func (c *constraint) length(found *findings, value, at string, n int) {
-	switch {
-	case n < c.least:
-		found.add(value, at, "Member must have length greater than or equal to %d", c.least)
-	case n > c.most:
-		found.add(value, at, "Member must have length less than or equal to %d", c.most)
+	for i := 0; i < v.Len() && m.each != nil; i++ {
+		if !found.Each(at, v.Index(i).String(), m.each) {
+			return
+		}
 	}
 }
-
-// shown is a value for a message.
-func shown(s string) string { return " '" + kms.Printable(s) + "'" }

@@ -60,6 +60,98 @@ func TestConstraints(t *testing.T) {
 	}
 }
 
+// However much is wrong with a request, what is said of it is short.
+func TestFindingsAreBounded(t *testing.T) {
+	tags := func(n int) string { return strings.Repeat(`{},`, n-1) + `{}` }
+	for _, tt := range []struct{ operation, body, starts, ends string }{
+		{"TagResource", `{"KeyId":"x","Tags":[` + tags(1<<20/3-10) + `]}`, "1 validation error detected: ", "Value at 'tags' failed to satisfy constraint: Member must have length less than or equal to 200"},
+		{"TagResource", `{"KeyId":"x","Tags":[` + tags(200) + `]}`, "20 validation errors detected: ", "Value null at 'tags.10.member.tagValue' failed to satisfy constraint: Member must not be null"},
+		{"TagResource", `{"Tags":[` + tags(200) + `]}`, "20 validation errors detected: Value null at 'keyId'", "Value null at 'tags.10.member.tagKey' failed to satisfy constraint: Member must not be null"},
+		{"Encrypt", `{"KeyId":"x","Plaintext":"AA==","GrantTokens":[` + strings.Repeat(`"",`, 1<<18) + `""]}`, "1 validation error detected: ", "less than or equal to 10"},
+	} {
+		r := refused(t, serve(&fake{}, tt.operation, tt.body))
+		if m := r.Message; len(m) > 16<<10 || !strings.HasPrefix(m, tt.starts) || !strings.HasSuffix(m, tt.ends) {
+			t.Errorf("%s of %d bytes: %d bytes: %.200s", tt.operation, len(tt.body), len(m), m)
+		}
+	}
+}
+
+// Nothing behind the door holds key stores to AWS's constraints.
+func TestKeyStoreConstraints(t *testing.T) {
+	const (
+		least   = "Member must have length greater than or equal to "
+		most    = "Member must have length less than or equal to "
+		pattern = "Member must satisfy regular expression pattern: "
+		set     = "Member must satisfy enum value set: "
+		null    = "Member must not be null"
+	)
+	long := func(n int) string { return strings.Repeat("a", n) }
+	credential := func(id, secret string) string {
+		return `{"AccessKeyId":"` + id + `","RawSecretAccessKey":"` + secret + `"}`
+	}
+	id, secret := strings.Repeat("A", 20), long(43)
+	for _, tt := range []struct{ member, value, at, want string }{ // value is "" for none, and JSON where it is an object
+		{"CustomKeyStoreName", long(257), "customKeyStoreName", most + "256"},
+		{"CustomKeyStoreName", "", "customKeyStoreName", null},
+		{"CustomKeyStoreType", "HSM", "customKeyStoreType", set + "[AWS_CLOUDHSM, EXTERNAL_KEY_STORE]"},
+		{"CloudHsmClusterId", "cluster-aaaaaaaaaa", "cloudHsmClusterId", least + "19"},
+		{"CloudHsmClusterId", "cluster-" + long(17), "cloudHsmClusterId", most + "24"},
+		{"CloudHsmClusterId", "cluster-1aaaaaaaaaaa", "cloudHsmClusterId", pattern + "cluster-[2-7a-zA-Z]{11,16}"},
+		{"CloudHsmClusterId", "cluster-aaaaaaaaaaa!", "cloudHsmClusterId", pattern + "cluster-[2-7a-zA-Z]{11,16}"},
+		{"TrustAnchorCertificate", long(5001), "trustAnchorCertificate", most + "5000"},
+		{"KeyStorePassword", "6-char", "keyStorePassword", least + "7"},
+		{"KeyStorePassword", long(33), "keyStorePassword", most + "32"},
+		{"XksProxyUriEndpoint", "https://x", "xksProxyUriEndpoint", least + "10"},
+		{"XksProxyUriEndpoint", "https://" + long(121), "xksProxyUriEndpoint", most + "128"},
+		{"XksProxyUriEndpoint", "http://plain.example", "xksProxyUriEndpoint", pattern + `^https://[a-zA-Z0-9.-]+$`},
+		{"XksProxyUriEndpoint", `https://xks.example\n`, "xksProxyUriEndpoint", pattern + `^https://[a-zA-Z0-9.-]+$`},
+		{"XksProxyUriPath", "/v1", "xksProxyUriPath", least + "10"},
+		{"XksProxyUriPath", "/" + long(128), "xksProxyUriPath", most + "128"},
+		{"XksProxyUriPath", "/kms/xks/v1/", "xksProxyUriPath", pattern + `^(/[a-zA-Z0-9\/_-]+/kms/xks/v\d{1,2})$|^(/kms/xks/v\d{1,2})$`},
+		{"XksProxyVpcEndpointServiceName", "com.amazonaws.vpce", "xksProxyVpcEndpointServiceName", least + "20"},
+		{"XksProxyVpcEndpointServiceName", long(65), "xksProxyVpcEndpointServiceName", most + "64"},
+		{"XksProxyVpcEndpointServiceName", "com.amazonaws.vpce.us-east-1.svc-0", "xksProxyVpcEndpointServiceName", pattern + `^(com|eu)\.amazonaws\.vpce\.([a-z]+-){2,3}\d+\.vpce-svc-[0-9a-z]+$`},
+		{"XksProxyVpcEndpointServiceOwner", "11112222333", "xksProxyVpcEndpointServiceOwner", least + "12"},
+		{"XksProxyVpcEndpointServiceOwner", "1111222233334", "xksProxyVpcEndpointServiceOwner", most + "12"},
+		{"XksProxyVpcEndpointServiceOwner", "11112222333x", "xksProxyVpcEndpointServiceOwner", pattern + "[0-9]{12}"},
+		{"XksProxyConnectivity", "WIRE", "xksProxyConnectivity", set + "[PUBLIC_ENDPOINT, VPC_ENDPOINT_SERVICE]"},
+		{"XksProxyAuthenticationCredential", "{}", "xksProxyAuthenticationCredential.accessKeyId", null},
+		{"XksProxyAuthenticationCredential", "{}", "xksProxyAuthenticationCredential.rawSecretAccessKey", null},
+		{"XksProxyAuthenticationCredential", credential(id[1:], secret), "xksProxyAuthenticationCredential.accessKeyId", least + "20"},
+		{"XksProxyAuthenticationCredential", credential(strings.Repeat("A", 31), secret), "xksProxyAuthenticationCredential.accessKeyId", most + "30"},
+		{"XksProxyAuthenticationCredential", credential(id+"1", secret), "xksProxyAuthenticationCredential.accessKeyId", pattern + "^[A-Z2-7]+$"},
+		{"XksProxyAuthenticationCredential", credential(id, secret[1:]), "xksProxyAuthenticationCredential.rawSecretAccessKey", least + "43"},
+		{"XksProxyAuthenticationCredential", credential(id, long(65)), "xksProxyAuthenticationCredential.rawSecretAccessKey", most + "64"},
+		{"XksProxyAuthenticationCredential", credential(id, secret+"!"), "xksProxyAuthenticationCredential.rawSecretAccessKey", pattern + `^[a-zA-Z0-9\/+=]+$`},
+		{"CustomKeyStoreId", long(65), "customKeyStoreId", most + "64"},
+		{"CustomKeyStoreId", "", "customKeyStoreId", null},
+		{"NewCustomKeyStoreName", long(257), "newCustomKeyStoreName", most + "256"},
+	} {
+		operation, rest := "CreateCustomKeyStore", `"CustomKeyStoreName":"n"`
+		if strings.HasSuffix(tt.member, "KeyStoreId") || strings.HasPrefix(tt.member, "New") {
+			operation, rest = "UpdateCustomKeyStore", `"CustomKeyStoreId":"i"`
+		}
+		value := `"` + tt.value + `"`
+		switch {
+		case tt.value == "":
+			value = "null"
+		case tt.value[0] == '{':
+			value = tt.value
+		}
+		if strings.HasPrefix(rest, `"`+tt.member+`"`) {
+			rest = ""
+		} else {
+			rest += ","
+		}
+		r := refused(t, serve(&fake{}, operation, `{`+rest+`"`+tt.member+`":`+value+`}`))
+		if m := r.Message; r.Type != "ValidationException" || !strings.Contains(m+"; ", " at '"+tt.at+"' failed to satisfy constraint: "+tt.want+"; ") {
+			t.Errorf("%s %s:\n %s %s\nwant\n %s", tt.member, tt.value, r.Type, m, tt.want)
+		} else if of := strings.Trim(tt.value, "{}"); of != "" && (tt.member == "KeyStorePassword" || tt.member == "XksProxyAuthenticationCredential") && (strings.Contains(m, of) || strings.Contains(m, id[1:]) || strings.Contains(m, secret[1:])) {
+			t.Errorf("%s shows in %s", tt.member, m)
+		}
+	}
+}
+
 func TestWhatIsWithinItsConstraints(t *testing.T) {
 	for _, tt := range []struct{ operation, body string }{
 		{"UpdateKeyDescription", `{"KeyId":"` + aKey + `","Description":""}`},

@@ -89,6 +89,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	read, err := d.edge.ReadBody(w, q)
 	defer read.Release()
+	if busy := d.edge.Enter(); busy != nil {
+		d.refuse(w, a.api, nil, busy)
+		return
+	}
+	defer d.edge.Serving.Leave()
 	r := aws.Request{Operation: a.operation, Unreadable: err}
 	if err == nil {
 		r.Request, r.Malformed = a.request(read.Bytes)

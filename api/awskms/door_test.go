@@ -280,6 +280,31 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// TestBusy fills the one gate of all doors: nothing of a request is looked at then.
+func TestBusy(t *testing.T) {
+	f, d := &fake{}, door.New(door.Config{Concurrency: 1})
+	h := New(aws.New(aws.Config{Service: f, Door: d}))
+	ask := func() *httptest.ResponseRecorder {
+		q := httptest.NewRequest("POST", "/", strings.NewReader("no JSON"))
+		q.Header["X-Amz-Target"] = []string{"TrentService.ListKeys"}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, q)
+		return w
+	}
+	if !d.Serving.Enter() {
+		t.Fatal("the gate is closed")
+	}
+	if r := refused(t, ask()); r.Type != "ThrottlingException" || len(f.calls) != 0 {
+		t.Errorf("%+v, %d calls", r, len(f.calls))
+	}
+	d.Serving.Leave()
+	for range 2 {
+		if r := refused(t, ask()); r.Type != "SerializationException" {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 func TestTargets(t *testing.T) {
 	d := door.New(door.Config{})
 	f := &fake{}
@@ -345,4 +370,22 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%T for %s", q, a.operation.Name)
 		}
 	})
+}
+
+// TestRetriesAreOneChange signs as botocore does, which adds the invocation id afterwards: a change has it for its idempotency
+// key, and what changes nothing has none.
+func TestRetriesAreOneChange(t *testing.T) {
+	for operation, want := range map[string]string{"CreateKey": "sigv4:id:4711", "ListKeys": ""} {
+		f := &fake{}
+		d := door.New(door.Config{})
+		q := httptest.NewRequest("POST", "/", strings.NewReader("{}"))
+		for name, value := range map[string]string{"X-Amz-Target": "TrentService." + operation, "X-Amz-Date": "20260304T050607Z", "Amz-Sdk-Invocation-Id": "4711",
+			"Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260304/us-east-1/kms/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("0a", 32)} {
+			q.Header.Set(name, value)
+		}
+		d.Handler(New(aws.New(aws.Config{Service: f, Door: d}))).ServeHTTP(httptest.NewRecorder(), q)
+		if len(f.calls) != 1 || f.calls[0].IdempotencyKey != want {
+			t.Errorf("%s: %d calls, the first is %+v", operation, len(f.calls), f.calls)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"reflect"
+	"slices"
 
 	"github.com/lockstep-kms/lockstep/api/aws"
 	"github.com/lockstep-kms/lockstep/api/door"
@@ -16,19 +17,21 @@ import (
 type Door struct {
 	edge   *aws.Edge
 	region string // of calls of IAM
+	scopes map[*api]*aws.Scope
 	served map[*api]map[string]*operation
 }
 
-// scopes are what signatures may be scoped to. IAM is global: its requests are signed for us-east-1 whatever regions are served.
+// global is the region that requests of IAM, which has no regions, are signed for whatever regions are served. Clients
+// that are given an endpoint may sign for their own instead: SDK for Go v2.
 // https://docs.aws.amazon.com/general/latest/gr/iam-service.html
-var scopes = map[*api]*aws.Scope{
-	sts: {Name: "sts", Services: []string{"sts"}},
-	iam: {Name: "iam", Services: []string{"iam"}, Regions: []string{"us-east-1"}},
-}
+const global = "us-east-1"
 
-// New returns the door. region is a served one: where the operations of IAM are said to happen.
-func New(e *aws.Edge, region string) *Door {
-	d := &Door{edge: e, region: region, served: map[*api]map[string]*operation{sts: {}, iam: {}}}
+// New returns the door. regions are those that are served; the operations of IAM are said to happen in the first.
+func New(e *aws.Edge, regions []string) *Door {
+	d := &Door{edge: e, region: regions[0], served: map[*api]map[string]*operation{sts: {}, iam: {}}, scopes: map[*api]*aws.Scope{
+		sts: {Name: "sts", Services: []string{"sts"}, Regions: regions},
+		iam: {Name: "iam", Services: []string{"iam"}, Regions: append(slices.Clone(regions), global)},
+	}}
 	for _, o := range operations() {
 		d.served[o.api][o.op.Name] = o
 	}
@@ -43,6 +46,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		d.refuse(w, apiOf(q.Header, nil), nil, err)
 		return
 	}
+	if busy := d.edge.Enter(); busy != nil {
+		d.refuse(w, apiOf(q.Header, nil), nil, busy)
+		return
+	}
+	defer d.edge.Serving.Leave()
 	f, err := parseForm(string(body.Bytes))
 	if err == nil && q.URL.RawQuery != "" {
 		err = malformed("The parameters belong into the body; the URL takes none.")
@@ -69,7 +77,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	var result *service.Result
 	var answers []any
 	for _, r.Request = range requests {
-		if result, err = d.edge.Do(w, q, body.Bytes, scopes[a], r); err != nil {
+		if result, err = d.edge.Do(w, q, body.Bytes, d.scopes[a], r); err != nil {
 			d.refuse(w, a, result, err)
 			return
 		}

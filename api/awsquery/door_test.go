@@ -17,6 +17,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/aws"
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/auth"
+	"github.com/lockstep-kms/lockstep/auth/sigv4"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
 )
@@ -43,12 +44,15 @@ func (f *fake) Do(_ context.Context, c *service.Call) (*service.Result, error) {
 	return &service.Result{Answer: answer, Epoch: 2, Index: 41}, nil
 }
 
+// served are the regions of the door.
+var served = []string{"eu-north-1", "eu-west-1"}
+
 const timestamp = "20260102T030405Z"
 
 // send posts a form, signed for a scope unless that is "". The signature is none that verifies: the service is a fake.
 func send(f *fake, scope, target, body string) *httptest.ResponseRecorder {
 	d := door.New(door.Config{BodyLimit: 8 << 10})
-	h := d.Handler(New(aws.New(aws.Config{Service: f, Door: d}), "eu-north-1"))
+	h := d.Handler(New(aws.New(aws.Config{Service: f, Door: d}), served))
 	q := httptest.NewRequest("POST", target, strings.NewReader(body))
 	q.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
 	if scope != "" {
@@ -115,7 +119,7 @@ func TestEveryOperation(t *testing.T) {
 		if o.api == iam {
 			region, services = "eu-north-1", []string{"iam"}
 		}
-		if f.call.Region != region || !slices.Equal(f.call.Auth.Services, services) || !f.call.Auth.Signed || (o.api == iam) != slices.Equal(f.call.Auth.Regions, []string{"us-east-1"}) {
+		if f.call.Region != region || !slices.Equal(f.call.Auth.Services, services) || !f.call.Auth.Signed {
 			t.Errorf("%s: region %q, auth %+v", o.op.Name, f.call.Region, f.call.Auth)
 		}
 		if (f.call.IdempotencyKey != "") != o.op.Mutates {
@@ -133,6 +137,32 @@ func TestEveryOperation(t *testing.T) {
 		}
 		if h := w.Header(); h.Get("X-Amzn-Requestid") != answer.ID || h.Get("Content-Type") != "text/xml" || h.Get("Lockstep-Index") != "2.41" {
 			t.Errorf("%s: headers %v", o.op.Name, h)
+		}
+	}
+}
+
+// A signature of STS is for a served region, one of IAM for a served one or us-east-1; where a call of IAM happens does not
+// depend on it.
+func TestSignedRegions(t *testing.T) {
+	for _, tt := range []struct {
+		a      *api
+		region string
+		taken  bool
+	}{
+		{iam, "us-east-1", true}, {iam, "eu-west-1", true}, {iam, "eu-north-1", true}, {iam, "us-west-2", false}, {iam, "", false},
+		{sts, "eu-west-1", true}, {sts, "us-east-1", false}, {sts, "us-west-2", false},
+	} {
+		f := &fake{}
+		send(f, tt.region+"/"+tt.a.name, "/", action(tt.a, map[*api]string{sts: "GetCallerIdentity", iam: "GetUser"}[tt.a]))
+		in := f.call.Auth
+		now, _ := time.Parse("20060102T150405Z", timestamp)
+		_, err := sigv4.Parse(&sigv4.Request{Method: in.Method, Host: in.Host, RawPath: in.RawPath, Header: in.Header},
+			&sigv4.Rules{Services: in.Services, Regions: in.Regions, Now: now, Untyped: true})
+		if taken := err == nil; taken != tt.taken || !taken && !strings.Contains(err.Error(), "scoped to a valid region, not '"+tt.region+"'") {
+			t.Errorf("%s for %s: %v", tt.a.name, tt.region, err)
+		}
+		if tt.a == iam && f.call.Region != "eu-north-1" {
+			t.Errorf("signed for %s, the call is in %s", tt.region, f.call.Region)
 		}
 	}
 }
@@ -271,6 +301,14 @@ func elements(text, name string) string {
 }
 
 // What no operation can be found for is refused by the door alone; what is wrong with a request of one is told by the service.
+func TestPolicyVersions(t *testing.T) {
+	f := &fake{answer: &kms.ListPolicyVersionsAnswer{Versions: []kms.PolicyVersionEntry{{VersionID: "v1"}, {VersionID: "v9"}, {VersionID: "v10", IsDefaultVersion: true}}}}
+	w := send(f, ofIAM, "/", action(iam, "ListPolicyVersions&PolicyArn=arn:aws:iam::111122223333:policy/p"))
+	if text := w.Body.String(); w.Code != 200 || elements(text, "VersionId") != "v10 v9 v1" || elements(text, "IsDefaultVersion") != "true false false" {
+		t.Errorf("%d %s", w.Code, text)
+	}
+}
+
 func TestRefusedRequests(t *testing.T) {
 	tests := map[string]struct {
 		scope, target, body string
@@ -422,6 +460,10 @@ func TestSimulation(t *testing.T) {
 	}
 	f = &fake{}
 	if w := send(f, ofIAM, "/", ask(many.String())); w.Code != 400 || errorOf(t, w).Code != "ValidationError" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	again := ask("&ActionNames.member.1=kms:Encrypt&ContextEntries.member.2.ContextKeyName=AWS:sourceip&ContextEntries.member.2.ContextKeyValues.member.1=192.0.2.2&ContextEntries.member.2.ContextKeyType=ip")
+	if w := send(f, ofIAM, "/", again); w.Code != 400 || errorOf(t, w).Code != "ValidationError" || !strings.Contains(errorOf(t, w).Message, "AWS:sourceip is given twice") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	for source, want := range map[string]string{"arn:aws:iam::1:policy/p": "user-managed", "arn:aws:iam::1:group/g p": "group", "arn:aws:iam::1:role/r p": "role"} {

@@ -1,17 +1,16 @@
 package awsquery
 
 import (
-	"fmt"
 	"maps"
 	"net/url"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/lockstep-kms/lockstep/api/aws"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
@@ -63,7 +62,7 @@ func malformed(format string, args ...any) error {
 // decode fills the struct that into points to from a form. A field is the parameter of its name, or of its tag "aws";
 // lists are NAME.member.N as AWS encodes them, N from 1 on without gaps; an embedded struct, or one tagged "inline", is no parameter itself. The
 // tag "is" holds what AWS's model says of a value: "required", a length or value "1-64", a pattern by its name, or the
-// words "a|b" that there are. All violations are one error in AWS's words. A parameter that no field has is refused:
+// words "a|b" that there are. The violations are one error in AWS's words. A parameter that no field has is refused:
 // AWS ignores it, but to drop a limit that the caller believes in would be to lie.
 func decode(f form, into any) error {
 	d := decoder{form: f}
@@ -78,14 +77,7 @@ func decode(f form, into any) error {
 			}
 		}
 	}
-	switch n := len(d.wrong); n {
-	case 0:
-		return nil
-	case 1:
-		return kms.Errorf(kms.CodeValidation, "1 validation error detected: %s", d.wrong[0])
-	default:
-		return kms.Errorf(kms.CodeValidation, "%d validation errors detected: %s", n, strings.Join(d.wrong, "; "))
-	}
+	return d.wrong.Err()
 }
 
 func sortedKeys[M ~map[string]string](m M) []string { return slices.Sorted(maps.Keys(m)) }
@@ -94,7 +86,7 @@ type decoder struct {
 	form  form
 	known map[string]bool
 	used  int // len(known)
-	wrong []string
+	wrong aws.Findings
 	err   error // the first value that is of no form at all
 }
 
@@ -109,11 +101,6 @@ func (d *decoder) take(name string) (string, bool) {
 		d.used++
 	}
 	return value, ok
-}
-
-// violated notes a violation as AWS words it, of a member such as "tags.1.member.key".
-func (d *decoder) violated(member, format string, args ...any) {
-	d.wrong = append(d.wrong, "Value at '"+member+"' failed to satisfy constraint: "+fmt.Sprintf(format, args...))
 }
 
 // fields decodes the fields of a struct and reports whether any was given.
@@ -144,7 +131,7 @@ func (d *decoder) value(name, member, is string, v reflect.Value) (given bool) {
 		given = d.scalar(name, member, is, v)
 	}
 	if !given && hasRule(is, "required") {
-		d.violated(member, "Member must not be null")
+		d.wrong.Missing(member)
 	}
 	return given
 }
@@ -180,7 +167,7 @@ func (d *decoder) list(name, member, is string, v reflect.Value) (given bool) {
 		v.Set(reflect.Append(v, one))
 	}
 	if given {
-		d.check(member, whole, v.Len(), "")
+		d.wrong.Length(member, v.Len(), constraintOf(whole))
 	}
 	if c, ok := v.Interface().(interface{ check() error }); ok && d.err == nil {
 		d.err = c.check()
@@ -206,7 +193,10 @@ func (d *decoder) scalar(name, member, is string, v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(text)
-		d.check(member, is, utf8.RuneCountInString(text), text)
+		if hasRule(is, "never") {
+			d.wrong.Add("", member, "not be given")
+		}
+		d.wrong.Text(member, text, constraintOf(is))
 	case reflect.Int:
 		n, err := strconv.ParseInt(text, 10, 32)
 		if err != nil {
@@ -214,7 +204,7 @@ func (d *decoder) scalar(name, member, is string, v reflect.Value) bool {
 			break
 		}
 		v.SetInt(n)
-		d.checkNumber(member, is, int(n))
+		d.wrong.Number(member, int(n), constraintOf(is))
 	case reflect.Bool:
 		switch text {
 		case "true":
@@ -246,67 +236,36 @@ func bounds(rule string) (low, high int, ok bool) {
 	return low, high, err == nil
 }
 
-// check notes what is wrong with the length or text of a value.
-func (d *decoder) check(member, is string, length int, text string) {
+// constraintOf reads the tag "is". No value is shown in a message.
+func constraintOf(is string) *aws.Constraint {
+	c := &aws.Constraint{Secret: true}
 	for rule := range strings.SplitSeq(is, ",") {
 		low, high, ranged := bounds(rule)
 		switch {
-		case rule == "" || rule == "required":
-		case rule == "never":
-			d.violated(member, "Member must not be given")
-		case ranged && length < low:
-			d.violated(member, "Member must have length greater than or equal to %d", low)
-		case ranged && length > high:
-			d.violated(member, "Member must have length less than or equal to %d", high)
 		case ranged:
+			c.Least, c.Most = low, high
 		case strings.Contains(rule, "|"):
-			if words := strings.Split(rule, "|"); !slices.Contains(words, text) {
-				d.violated(member, "Member must satisfy enum value set: [%s]", strings.Join(words, ", "))
-			}
-		default:
-			if p := patterns[rule]; !p.matches.MatchString(text) {
-				d.violated(member, "Member must satisfy regular expression pattern: %s", p.shown)
-			}
+			c.Words = strings.Split(rule, "|")
+		case patterns[rule] != nil:
+			c.Pattern = patterns[rule]
 		}
 	}
-}
-
-func (d *decoder) checkNumber(member, is string, n int) {
-	for rule := range strings.SplitSeq(is, ",") {
-		low, high, ranged := bounds(rule)
-		switch {
-		case ranged && n < low:
-			d.violated(member, "Member must have value greater than or equal to %d", low)
-		case ranged && n > high:
-			d.violated(member, "Member must have value less than or equal to %d", high)
-		}
-	}
-}
-
-// pattern is a pattern of AWS's models.
-type pattern struct {
-	shown   string
-	matches *regexp.Regexp
+	return c
 }
 
 // patterns are those that shapes name, as the models of IAM and STS have them.
-var patterns = map[string]pattern{
-	"name":     ofPattern(`[\w+=,.@-]+`, `[\w+=,.@-]+`),
-	"session":  ofPattern(`[\w+=,.@-]*`, `[\w+=,.@-]*`),
-	"external": ofPattern(`[\w+=,.@:\/-]*`, `[\w+=,.@:/-]*`),
-	"word":     ofPattern(`[\w]+`, `\w+`),
-	"path":     ofPattern(`(\u002F)|(\u002F[\u0021-\u007E]+\u002F)`, `/|/[\x21-\x7e]+/`),
-	"prefix":   ofPattern(`\u002F[\u0021-\u007F]*`, `/[\x21-\x7f]*`),
-	"document": ofPattern(`[\u0009\u000A\u000D\u0020-\u00FF]+`, `[\x09\x0a\x0d\x20-\x{ff}]+`),
-	"note":     ofPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`, `[\x09\x0a\x0d\x20-\x7e\x{a1}-\x{ff}]*`),
-	"arn": ofPattern(`[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+`,
-		`[\x09\x0a\x0d\x20-\x7e\x{85}\x{a0}-\x{d7ff}\x{e000}-\x{fffd}\x{10000}-\x{10ffff}]+`),
-	"marker":   ofPattern(`[\u0020-\u00FF]+`, `[\x20-\x{ff}]+`),
-	"version":  ofPattern(`v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`, `v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`),
-	"tagkey":   ofPattern(`[\p{L}\p{Z}\p{N}_.:/=+\-@]+`, `[\p{L}\p{Z}\p{N}_.:/=+\-@]+`),
-	"tagvalue": ofPattern(`[\p{L}\p{Z}\p{N}_.:/=+\-@]*`, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`),
-}
-
-func ofPattern(shown, expression string) pattern {
-	return pattern{shown, regexp.MustCompile(`\A(?:` + expression + `)\z`)}
+var patterns = map[string]*aws.Pattern{
+	"name":     aws.NewPattern(`[\w+=,.@-]+`),
+	"session":  aws.NewPattern(`[\w+=,.@-]*`),
+	"external": aws.NewPattern(`[\w+=,.@:\/-]*`),
+	"word":     aws.NewPattern(`[\w]+`),
+	"path":     aws.NewPattern(`(\u002F)|(\u002F[\u0021-\u007E]+\u002F)`),
+	"prefix":   aws.NewPattern(`\u002F[\u0021-\u007F]*`),
+	"document": aws.NewPattern(`[\u0009\u000A\u000D\u0020-\u00FF]+`),
+	"note":     aws.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u00A1-\u00FF]*`),
+	"arn":      aws.NewPattern(`[\u0009\u000A\u000D\u0020-\u007E\u0085\u00A0-\uD7FF\uE000-\uFFFD\u10000-\u10FFFF]+`),
+	"marker":   aws.NewPattern(`[\u0020-\u00FF]+`),
+	"version":  aws.NewPattern(`v[1-9][0-9]*(\.[A-Za-z0-9-]*)?`),
+	"tagkey":   aws.NewPattern(`[\p{L}\p{Z}\p{N}_.:/=+\-@]+`),
+	"tagvalue": aws.NewPattern(`[\p{L}\p{Z}\p{N}_.:/=+\-@]*`),
 }

@@ -70,7 +70,7 @@ func TestDecode(t *testing.T) {
 		"least":       {"UserName=ann", sample{ofUser: ann}, ""},
 		"empty lists": {"UserName=ann&Tags=&Words=", sample{ofUser: ann}, ""},
 
-		"nothing":        {"", sample{}, "1 validation error detected: Value at 'userName' failed to satisfy constraint: Member must not be null"},
+		"nothing":        {"", sample{}, "1 validation error detected: Value null at 'userName' failed to satisfy constraint: Member must not be null"},
 		"empty":          {"UserName=", sample{}, "2 validation errors detected: Value at 'userName' failed to satisfy constraint: Member must have length greater than or equal to 1; Value at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]+"},
 		"long":           {"UserName=" + strings.Repeat("a", 65), sample{}, "Value at 'userName' failed to satisfy constraint: Member must have length less than or equal to 64"},
 		"characters":     {"UserName=a+b", sample{}, "Member must satisfy regular expression pattern: [\\w+=,.@-]+"},
@@ -79,8 +79,8 @@ func TestDecode(t *testing.T) {
 		"enum":           {"UserName=ann&Scope=AWS", sample{}, "Value at 'scope' failed to satisfy constraint: Member must satisfy enum value set: [All, Local]"},
 		"member":         {"UserName=ann&Words.member.1=abcd", sample{}, "Value at 'words.1.member' failed to satisfy constraint: Member must have length less than or equal to 3"},
 		"too many":       {"UserName=ann&Words.member.1=a&Words.member.2=a&Words.member.3=a", sample{}, "Value at 'words' failed to satisfy constraint: Member must have length less than or equal to 2"},
-		"in a structure": {"UserName=ann&Tags.member.1.Key=k", sample{}, "Value at 'tags.1.member.value' failed to satisfy constraint: Member must not be null"},
-		"two at once":    {"Count=1", sample{}, "2 validation errors detected: Value at 'userName' failed to satisfy constraint: Member must not be null; Value at 'count'"},
+		"in a structure": {"UserName=ann&Tags.member.1.Key=k", sample{}, "Value null at 'tags.1.member.value' failed to satisfy constraint: Member must not be null"},
+		"two at once":    {"Count=1", sample{}, "2 validation errors detected: Value null at 'userName' failed to satisfy constraint: Member must not be null; Value at 'count'"},
 
 		"no number":       {"UserName=ann&Count=x", sample{}, "Count is not a number"},
 		"large number":    {"UserName=ann&Count=99999999999", sample{}, "Count is not a number"},
@@ -107,6 +107,25 @@ func TestDecode(t *testing.T) {
 		case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)):
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// However much is wrong with a form, what is said of it is short.
+func TestViolationsAreBounded(t *testing.T) {
+	body := "UserName=ann"
+	for i := range 50 {
+		body += fmt.Sprintf("&Tags.member.%d.Key=", i+1)
+	}
+	f, err := parseForm(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = decode(f, new(struct {
+		ofUser
+		Tags []tag
+	}))
+	if kms.CodeOf(err) != kms.CodeValidation || len(err.Error()) > 16<<10 || !strings.Contains(err.Error(), "20 validation errors detected: ") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package awsquery
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -182,7 +183,9 @@ func managedPolicyOperations() []*operation {
 			return &kms.GetPolicyVersionRequest{PolicyARN: s.PolicyArn, VersionID: s.VersionId}
 		}, versionResultOf[policyVersion]),
 		serve(iam, kms.OpListPolicyVersions, policyRequest[listPolicyVersions], func(_ *listPolicyVersions, a *kms.ListPolicyVersionsAnswer) *listPolicyVersionsResult {
-			return &listPolicyVersionsResult{Versions: pageOf(a.Versions, everything, versionOf)}
+			versions := pageOf(a.Versions, everything, versionOf)
+			slices.Reverse(versions) // AWS begins with the newest
+			return &listPolicyVersionsResult{Versions: versions}
 		}),
 		change(iam, kms.OpTagPolicy, func(s *tagPolicy) *kms.TagPolicyRequest {
 			return &kms.TagPolicyRequest{PolicyARN: s.PolicyArn, Tags: tagMap(s.Tags)}

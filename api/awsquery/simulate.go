@@ -17,11 +17,13 @@ type (
 		ContextKeyType   string   `is:"required,string|stringList|numeric|numericList|boolean|booleanList|ip|ipList|binary|binaryList|date|dateList"`
 	}
 
+	contextList []contextEntry
+
 	simulatePrincipalPolicy struct {
-		PolicySourceArn string         `is:"required,20-2048,arn"`
-		ActionNames     []string       `is:"required,1-100;3-128"`
-		ResourceArns    []string       `is:";1-2048"`
-		ContextEntries  []contextEntry `is:"0-100"`
+		PolicySourceArn string      `is:"required,20-2048,arn"`
+		ActionNames     []string    `is:"required,1-100;3-128"`
+		ResourceArns    []string    `is:";1-2048"`
+		ContextEntries  contextList `is:"0-100"`
 		whole
 	}
 
@@ -43,6 +45,16 @@ type (
 		IsTruncated       bool
 	}
 )
+
+// check refuses a key that is given twice, of which the question would lose one. Names of context keys have no case.
+func (l contextList) check() error {
+	for i, e := range l {
+		if slices.ContainsFunc(l[:i], func(before contextEntry) bool { return strings.EqualFold(before.ContextKeyName, e.ContextKeyName) }) {
+			return kms.Errorf(kms.CodeValidation, "The context key %s is given twice.", kms.Printable(e.ContextKeyName))
+		}
+	}
+	return nil
+}
 
 // resources are the resources that are asked about: everything when none is named.
 func (s *simulatePrincipalPolicy) resources() []string {

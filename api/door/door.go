@@ -37,10 +37,16 @@ type Config struct {
 	BodyLimit   int64         // bytes of a request body, default 1 MiB
 	BodyTimeout time.Duration // for a whole request body, default 10 s
 	LargeBodies int           // requests at a time with a body over 64 KiB, default 32
+	// Concurrency is how many requests all doors together serve at a time, from the end of their bodies on; more are
+	// answered that there are too many. Default 4096.
+	Concurrency int
 }
 
 // Door is the edge that all HTTP doors of one node share. It is safe for concurrent use.
 type Door struct {
+	// Serving lets in as many requests as all doors together serve at a time.
+	Serving *Gate
+
 	index       func() (epoch, index uint64)
 	source      func(peer string, forwarded []string) string
 	log         *slog.Logger
@@ -73,6 +79,10 @@ func New(c Config) *Door {
 		c.LargeBodies = 32
 	}
 	d.large = make(chan struct{}, c.LargeBodies)
+	if c.Concurrency <= 0 {
+		c.Concurrency = 4096
+	}
+	d.Serving = NewGate(c.Concurrency)
 	return d
 }
 

@@ -27,6 +27,9 @@ func (g *Gate) Enter() bool {
 	return false
 }
 
+// Limit returns how many requests it lets through at a time.
+func (g *Gate) Limit() int { return int(g.limit) }
+
 // Leave ends what Enter began.
 func (g *Gate) Leave() { g.inside.Add(-1) }
 

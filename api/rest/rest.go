@@ -29,9 +29,6 @@ type Config struct {
 	Service Service
 	Door    *door.Door
 	Version string // of the product, for the OpenAPI document
-	// Concurrency is how many requests are served at a time, from the end of their bodies on; more are
-	// answered 429. Default 4096. A quarter as many may wait for every member besides (wait=all).
-	Concurrency int
 	// MaxPlaintext is how many bytes Encrypt takes. Default 4096, as AWS KMS.
 	MaxPlaintext int
 }
@@ -40,19 +37,15 @@ type Config struct {
 type Door struct {
 	service Service
 	door    *door.Door
-	serving *door.Gate
 	maxText int        // bytes of a plaintext; 0: the service's default
-	waiting *door.Gate // for requests with wait=all: each may take as long as the longest lease
+	waiting *door.Gate // for requests with wait=all, a quarter as many as are served besides: each may take as long as the longest lease
 	openapi []byte
 }
 
 // New returns the door.
 func New(c Config) *Door {
-	if c.Concurrency <= 0 {
-		c.Concurrency = 4096
-	}
 	return &Door{service: c.Service, door: c.Door, maxText: c.MaxPlaintext, openapi: openAPI(c.Version),
-		serving: door.NewGate(c.Concurrency), waiting: door.NewGate(max(1, c.Concurrency/4))}
+		waiting: door.NewGate(max(1, c.Door.Serving.Limit()/4))}
 }
 
 // Mount adds the operations' routes and the OpenAPI document to r, in the order of the route table.
@@ -86,7 +79,7 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 	return func(w http.ResponseWriter, q *http.Request) {
 		body, err := d.door.ReadBody(w, q)
 		defer body.Release()
-		gate := d.serving
+		gate := d.door.Serving
 		if !gate.Enter() {
 			d.busy(w, q)
 			return

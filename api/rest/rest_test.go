@@ -55,8 +55,11 @@ func (f *fake) keep(at **service.Call, c *service.Call) {
 	*at = c
 }
 
-func handler(s Service, c Config) http.Handler {
-	d := door.New(door.Config{Index: func() (uint64, uint64) { return 2, 40 }})
+func handler(s Service, c Config) http.Handler { return narrow(s, c, 0) }
+
+// narrow is a handler that serves some requests at a time.
+func narrow(s Service, c Config, concurrency int) http.Handler {
+	d := door.New(door.Config{Index: func() (uint64, uint64) { return 2, 40 }, Concurrency: concurrency})
 	r := d.Router()
 	c.Service, c.Door = s, d
 	New(c).Mount(r)
@@ -447,7 +450,7 @@ func TestConcurrency(t *testing.T) {
 		<-leave
 		return &service.Result{Answer: &kms.Empty{}}, nil
 	}}
-	h := handler(f, Config{Concurrency: 1})
+	h := narrow(f, Config{}, 1)
 	done := make(chan int)
 	go func() { done <- send(h, "GET", "/v1/keys", "").Code }()
 	<-entered
@@ -490,7 +493,7 @@ func slow(t *testing.T, s *httptest.Server, entered <-chan struct{}, n int) {
 func TestSlowSendersTakeNoPlace(t *testing.T) {
 	const limit = 4
 	entered := make(chan struct{}, 2*limit)
-	h := handler(&fake{}, Config{Concurrency: limit})
+	h := narrow(&fake{}, Config{}, limit)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		q.Body = &told{ReadCloser: q.Body, reading: entered}
 		h.ServeHTTP(w, q)
@@ -525,7 +528,7 @@ func TestWaitsTakeNoPlace(t *testing.T) {
 		}
 		return &service.Result{Answer: &kms.KeyAnswer{}}, nil
 	}}
-	h := handler(f, Config{Concurrency: 4}) // one may wait
+	h := narrow(f, Config{}, 4) // one may wait
 	done := make(chan int)
 	go func() { done <- send(h, "POST", "/v1/keys/k/disable?wait=all", "").Code }()
 	<-entered
@@ -555,7 +558,7 @@ func TestAWaitLeavesItsPlace(t *testing.T) {
 		}
 		return &service.Result{Answer: &kms.KeyAnswer{}}, nil
 	}}
-	h = handler(f, Config{Concurrency: 1})
+	h = narrow(f, Config{}, 1)
 	if w := send(h, "POST", "/v1/keys/k/disable?wait=all", ""); w.Code != 200 || inside != 200 {
 		t.Errorf("the wait %d, one meanwhile %d", w.Code, inside)
 	}

@@ -122,6 +122,11 @@ func (d *Door) serve(w http.ResponseWriter, q *http.Request) {
 	}
 	body, err := d.edge.ReadBody(w, q)
 	defer body.Release()
+	if busy := d.edge.Enter(); busy != nil {
+		d.refuse(w, nil, busy)
+		return
+	}
+	defer d.edge.Serving.Leave()
 	r := aws.Request{Operation: a.operation, Region: region}
 	if err != nil {
 		r.Unreadable, r.XKS = err, new(service.XKS)

@@ -20,11 +20,7 @@ func cryptoUses(all map[*kms.Operation]*use) {
 
 // ready returns nil when the key's state and usage allow the operation, and notes the key as used.
 func (r *request) ready(k *catalog.Key) error {
-	state := k.State
-	if k.Origin == kms.OriginExternal && state == kms.StateEnabled && k.LacksMaterialAt(r.now()) {
-		state = kms.StatePendingImport // the scheduler may be late: what it deletes is not used until then
-	}
-	if err := kms.CheckState(r.op.States, state, k.ARN); err != nil {
+	if err := kms.CheckState(r.op.States, k.StateAt(r.now()), k.ARN); err != nil {
 		return err
 	}
 	if r.op.Usage != "" && k.Usage != r.op.Usage {

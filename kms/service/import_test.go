@@ -563,6 +563,13 @@ func TestExpiredMaterialIsNotUsed(t *testing.T) {
 	w.Advance(time.Hour)
 	w.refused(t, "encrypt", do, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")}, kms.CodeInvalidState)
 	w.refused(t, "decrypt", do, kms.OpDecrypt, &kms.DecryptRequest{CiphertextBlob: ciphertext}, kms.CodeInvalidState)
+	do.state(t, key, kms.StatePendingImport)
+	if k := do.describe(t, key); k.Enabled || k.ExpirationModel != "" || k.ValidTo != nil {
+		t.Errorf("without material: %+v", k)
+	}
+	do.lists(t, key, "CURRENT PENDING_IMPORT")
+	w.must(t, w.alice, kms.OpDisableKey, &kms.KeyRequest{KeyID: key})
+	do.state(t, key, kms.StatePendingImport)
 }
 
 func TestImportAgain(t *testing.T) {

@@ -27,13 +27,15 @@ func keyUses(all map[*kms.Operation]*use) {
 
 // metadata describes a key.
 func (r *request) metadata(k *kms.Key) *kms.KeyAnswer {
+	now := r.now()
+	state := k.StateAt(now)
 	m := kms.KeyMetadata{
 		KeyID:       k.ID,
 		ARN:         kms.ARN(r.Partition, k.Scope, "key/"+k.ID),
 		AccountID:   k.Scope.Account,
 		Region:      k.Scope.Region,
-		KeyState:    k.State,
-		Enabled:     k.State == kms.StateEnabled,
+		KeyState:    state,
+		Enabled:     state == kms.StateEnabled,
 		KeySpec:     k.Spec,
 		KeyUsage:    k.Usage,
 		Origin:      k.Origin,
@@ -59,13 +61,13 @@ func (r *request) metadata(k *kms.Key) *kms.KeyAnswer {
 	if k.Spec == kms.SymmetricDefault {
 		m.CurrentKeyMaterialID = k.Current().ID
 	}
-	switch k.State {
+	switch state {
 	case kms.StatePendingDeletion:
 		m.DeletionDate = timeOf(k.Deletion)
 	case kms.StatePendingReplicaDeletion:
 		m.PendingDeletionWindowInDays = k.Window
 	}
-	describeExpiry(&m, k)
+	describeExpiry(&m, k, now)
 	if k.MultiRegion != nil {
 		m.MultiRegionConfiguration = r.multiRegion(k)
 	}
@@ -73,14 +75,14 @@ func (r *request) metadata(k *kms.Key) *kms.KeyAnswer {
 }
 
 // describeExpiry tells when a key of imported material loses some of it first.
-func describeExpiry(m *kms.KeyMetadata, k *kms.Key) {
+func describeExpiry(m *kms.KeyMetadata, k *kms.Key, now int64) {
 	if k.Origin != kms.OriginExternal {
 		return
 	}
-	present, first := false, int64(0)
+	some, first := false, int64(0)
 	for i := range k.Materials {
-		if one := &k.Materials[i]; !one.Missing {
-			present = true
+		if one := &k.Materials[i]; present(one, now) {
+			some = true
 			if one.Expires > 0 && (first == 0 || one.Expires < first) {
 				first = one.Expires
 			}
@@ -89,7 +91,7 @@ func describeExpiry(m *kms.KeyMetadata, k *kms.Key) {
 	switch {
 	case first > 0:
 		m.ExpirationModel, m.ValidTo = kms.MaterialExpires, timeOf(first)
-	case present:
+	case some:
 		m.ExpirationModel = kms.MaterialDoesNotExpire
 	}
 }

@@ -263,7 +263,7 @@ func (r *request) rotationEntry(k *catalog.Key, m *kms.Material) (kms.RotationEn
 	}
 	e.KeyMaterialDescription, e.ImportState = m.Description, "IMPORTED"
 	switch {
-	case m.Missing:
+	case !present(m, r.now()):
 		e.ImportState = "PENDING_IMPORT"
 	case m.Expires > 0:
 		e.ExpirationModel, e.ValidTo = kms.MaterialExpires, timeOf(m.Expires)
@@ -280,7 +280,7 @@ func (r *request) announcedState(k *catalog.Key) (string, error) {
 		return "", err
 	}
 	for _, other := range append(related, k) {
-		if other.Announced == nil || other.Announced.Missing {
+		if other.Announced == nil || !present(other.Announced, r.now()) {
 			return "PENDING_MULTI_REGION_IMPORT_AND_ROTATION", nil
 		}
 	}

@@ -57,7 +57,7 @@ func TestKeyStoresAreNotServed(t *testing.T) {
 		{"id", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreID: "cks-1"}, kms.CodeCustomKeyStoreNotFound, "cks-1 does not exist."},
 		{"name", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreName: "n"}, kms.CodeCustomKeyStoreNotFound, "n does not exist."},
 		{"both", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreID: "cks-1", CustomKeyStoreName: "n"}, kms.CodeValidation, "not by both"},
-		{"long id", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreID: strings.Repeat("i", 65)}, kms.CodeValidation, "customKeyStoreId"},
+		{"long id", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreID: strings.Repeat("i", 257)}, kms.CodeValidation, "customKeyStoreId"},
 		{"long name", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{CustomKeyStoreName: strings.Repeat("ä", 257)}, kms.CodeValidation, "customKeyStoreName"},
 		{"limit", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{Limit: 1001}, kms.CodeValidation, "limit"},
 		{"marker", kms.OpDescribeCustomKeyStores, &kms.DescribeCustomKeyStoresRequest{Marker: "AAAA"}, kms.CodeInvalidMarker, ""},
@@ -65,16 +65,16 @@ func TestKeyStoresAreNotServed(t *testing.T) {
 		{"key in a store", kms.OpCreateKey, &kms.CreateKeyRequest{CustomKeyStoreID: "cks-1"}, kms.CodeUnsupported, unserved + "leave CustomKeyStoreId"},
 		{"key of a proxy", kms.OpCreateKey, &kms.CreateKeyRequest{XksKeyID: "k-1_.2"}, kms.CodeUnsupported, unserved + "leave CustomKeyStoreId"},
 		{"origin too", kms.OpCreateKey, &kms.CreateKeyRequest{Origin: kms.OriginExternalKeyStore, CustomKeyStoreID: "cks-1", XksKeyID: "k"}, kms.CodeUnsupported, unserved + "origin is"},
-		{"key, long store", kms.OpCreateKey, &kms.CreateKeyRequest{CustomKeyStoreID: strings.Repeat("i", 65)}, kms.CodeValidation, "customKeyStoreId"},
-		{"key, wrong proxy's", kms.OpCreateKey, &kms.CreateKeyRequest{XksKeyID: "a/b"}, kms.CodeValidation, "Value at 'xksKeyId' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9-_.]+$"},
+		{"key, long store", kms.OpCreateKey, &kms.CreateKeyRequest{CustomKeyStoreID: strings.Repeat("i", 257)}, kms.CodeValidation, "customKeyStoreId"},
+		{"key, long proxy's", kms.OpCreateKey, &kms.CreateKeyRequest{XksKeyID: strings.Repeat("i", 257)}, kms.CodeValidation, "xksKeyId"},
 		{"random of a store", kms.OpGenerateRandom, &kms.GenerateRandomRequest{NumberOfBytes: ptr(1), CustomKeyStoreID: "cks-1"}, kms.CodeUnsupported, unserved + "leave CustomKeyStoreId"},
-		{"random, long store", kms.OpGenerateRandom, &kms.GenerateRandomRequest{NumberOfBytes: ptr(1), CustomKeyStoreID: strings.Repeat("i", 65)}, kms.CodeValidation, "customKeyStoreId"},
+		{"random, long store", kms.OpGenerateRandom, &kms.GenerateRandomRequest{NumberOfBytes: ptr(1), CustomKeyStoreID: strings.Repeat("i", 257)}, kms.CodeValidation, "customKeyStoreId"},
 	}
 	for _, op := range []*kms.Operation{kms.OpDeleteCustomKeyStore, kms.OpConnectCustomKeyStore, kms.OpDisconnectCustomKeyStore} {
 		rows = append(rows,
-			verdict{"any", op, one(strings.Repeat("i", 64)), kms.CodeUnsupported, unserved},
+			verdict{"any", op, one(strings.Repeat("i", 256)), kms.CodeUnsupported, unserved},
 			verdict{"none", op, one(""), kms.CodeValidation, "Value at 'customKeyStoreId' failed to satisfy constraint: Member must not be null"},
-			verdict{"long", op, one(strings.Repeat("i", 65)), kms.CodeValidation, "Member must have length less than or equal to 64"})
+			verdict{"long", op, one(strings.Repeat("i", 257)), kms.CodeValidation, "Member must have length less than or equal to 256"})
 	}
 	w.judge(t, rows)
 	if w.State().Index() != index {
@@ -86,53 +86,30 @@ func TestKeyStoresAreNotServed(t *testing.T) {
 	}
 }
 
-// Every member of both requests is held to the limits of AWS KMS, in its words.
+// What a request has to have it has, and no member that is recorded is long. Nothing else is looked at.
 func TestKeyStoreMembers(t *testing.T) {
-	const (
-		least   = "Member must have length greater than or equal to "
-		most    = "Member must have length less than or equal to "
-		pattern = "Member must satisfy regular expression pattern: "
-		set     = "Member must satisfy enum value set: "
-	)
-	long := func(n int) string { return strings.Repeat("a", n) }
+	const null, most = "Member must not be null", "Member must have length less than or equal to 256"
+	long := strings.Repeat("a", 257)
 	w := newWorld(t, servicetest.Options{})
 	for i, row := range []struct {
 		member, value, words string // member is the Go field's name, of the credential behind a dot
 	}{
-		{"CustomKeyStoreName", long(257), most + "256"},
-		{"CustomKeyStoreName", "", "Member must not be null"},
-		{"NewCustomKeyStoreName", long(257), most + "256"},
-		{"CustomKeyStoreID", long(65), most + "64"},
-		{"CustomKeyStoreType", "HSM", set + "[AWS_CLOUDHSM, EXTERNAL_KEY_STORE]"},
-		{"CloudHsmClusterID", "cluster-aaaaaaaaaa", least + "19"},
-		{"CloudHsmClusterID", "cluster-" + long(17), most + "24"},
-		{"CloudHsmClusterID", "cluster-1aaaaaaaaaaa", pattern + "cluster-[2-7a-zA-Z]{11,16}"},
-		{"CloudHsmClusterID", "cluster-aaaaaaaaaaa!", pattern + "cluster-[2-7a-zA-Z]{11,16}"},
-		{"TrustAnchorCertificate", long(5001), most + "5000"},
-		{"KeyStorePassword", "6-char", least + "7"},
-		{"KeyStorePassword", long(33), most + "32"},
-		{"XksProxyUriEndpoint", "https://x", least + "10"},
-		{"XksProxyUriEndpoint", "https://" + long(121), most + "128"},
-		{"XksProxyUriEndpoint", "http://plain.example", pattern + `^https://[a-zA-Z0-9.-]+$`},
-		{"XksProxyUriEndpoint", "https://xks.example\n", pattern + `^https://[a-zA-Z0-9.-]+$`},
-		{"XksProxyUriPath", "/v1", least + "10"},
-		{"XksProxyUriPath", "/" + long(128), most + "128"},
-		{"XksProxyUriPath", "/kms/xks/v1/", pattern + `^(/[a-zA-Z0-9\/_-]+/kms/xks/v\d{1,2})$|^(/kms/xks/v\d{1,2})$`},
-		{"XksProxyVpcEndpointServiceName", "com.amazonaws.vpce", least + "20"},
-		{"XksProxyVpcEndpointServiceName", long(65), most + "64"},
-		{"XksProxyVpcEndpointServiceName", "com.amazonaws.vpce.us-east-1.svc-0", pattern + `^(com|eu)\.amazonaws\.vpce\.([a-z]+-){2,3}\d+\.vpce-svc-[0-9a-z]+$`},
-		{"XksProxyVpcEndpointServiceOwner", "11112222333", least + "12"},
-		{"XksProxyVpcEndpointServiceOwner", "1111222233334", most + "12"},
-		{"XksProxyVpcEndpointServiceOwner", "11112222333x", pattern + "[0-9]{12}"},
-		{"XksProxyConnectivity", "WIRE", set + "[PUBLIC_ENDPOINT, VPC_ENDPOINT_SERVICE]"},
-		{"XksProxyAuthenticationCredential.AccessKeyID", "", "Member must not be null"},
-		{"XksProxyAuthenticationCredential.AccessKeyID", strings.Repeat("A", 19), least + "20"},
-		{"XksProxyAuthenticationCredential.AccessKeyID", strings.Repeat("A", 31), most + "30"},
-		{"XksProxyAuthenticationCredential.AccessKeyID", strings.Repeat("A", 20) + "1", pattern + "^[A-Z2-7]+$"},
-		{"XksProxyAuthenticationCredential.RawSecretAccessKey", "", "Member must not be null"},
-		{"XksProxyAuthenticationCredential.RawSecretAccessKey", long(42), least + "43"},
-		{"XksProxyAuthenticationCredential.RawSecretAccessKey", long(65), most + "64"},
-		{"XksProxyAuthenticationCredential.RawSecretAccessKey", long(43) + "!", pattern + `^[a-zA-Z0-9\/+=]+$`},
+		{"CustomKeyStoreName", long, most},
+		{"CustomKeyStoreName", "", null},
+		{"NewCustomKeyStoreName", long, most},
+		{"CustomKeyStoreID", long, most},
+		{"CustomKeyStoreID", "", null},
+		{"CustomKeyStoreType", long, most},
+		{"CloudHsmClusterID", long, most},
+		{"XksProxyUriEndpoint", long, most},
+		{"XksProxyUriPath", long, most},
+		{"XksProxyVpcEndpointServiceName", long, most},
+		{"XksProxyVpcEndpointServiceOwner", long, most},
+		{"XksProxyConnectivity", long, most},
+		{"XksProxyAuthenticationCredential.AccessKeyID", "", null},
+		{"XksProxyAuthenticationCredential.AccessKeyID", long, most},
+		{"XksProxyAuthenticationCredential.RawSecretAccessKey", "", null},
+		{"XksProxyAuthenticationCredential.RawSecretAccessKey", long, most},
 	} {
 		for op, request := range map[*kms.Operation]any{kms.OpCreateCustomKeyStore: createStore(), kms.OpUpdateCustomKeyStore: updateStore()} {
 			v := reflect.ValueOf(request).Elem()
@@ -194,7 +171,7 @@ func TestKeyStoresInTheAuditRecord(t *testing.T) {
 		}
 	}
 	wrong := createStore()
-	wrong.XksProxyAuthenticationCredential.RawSecretAccessKey += "!"
+	wrong.XksProxyAuthenticationCredential.RawSecretAccessKey += kms.SensitiveString(strings.Repeat("!", 256))
 	_, err := w.Do(w.alice, kms.OpCreateCustomKeyStore, wrong)
 	want(t, "wrong", err, kms.CodeValidation)
 	for _, secret := range []string{hsmPassword, xksAccessKey, xksSecret} {

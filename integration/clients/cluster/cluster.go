@@ -63,6 +63,9 @@ var shared struct {
 // Main runs the tests of a package, and stops after them the clusters that Get and GetTLS gave them.
 // It is the body of a TestMain and does not return.
 func Main(m *testing.M) {
+	for _, name := range []string{"AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"} { // of who runs the tests
+		os.Unsetenv(name)
+	}
 	status := m.Run()
 	shared.Lock()
 	for _, c := range shared.clusters {

@@ -118,7 +118,7 @@ type devNodes struct {
 }
 
 // untilPipeCloses runs its arguments until they end or standard input does; then they get SIGTERM.
-const untilPipeCloses = `exec 3<&0; "$@" </dev/null 3<&- & pid=$!; (cat <&3 >/dev/null; kill $pid 2>/dev/null) & wait $pid`
+const untilPipeCloses = `exec 3<&0; "$@" </dev/null 3<&- & pid=$!; (cat <&3 >/dev/null; kill $pid 2>/dev/null) & end=$!; wait $pid; status=$?; kill $end 2>/dev/null; exit $status`
 
 func (c *Cluster) startDev(regions []string) error {
 	path, err := binary()

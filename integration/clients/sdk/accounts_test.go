@@ -131,7 +131,7 @@ func TestIdentities(t *testing.T) {
 			refusedAs(t, test.code, c.Encrypt, &kms.EncryptInput{KeyId: aws.String(noKey()), Plaintext: []byte("x")}, test.message)
 			// What is wrong with a request is not told to strangers.
 			refusedAs(t, test.code, c.Encrypt, &kms.EncryptInput{KeyId: aws.String("no key"), Plaintext: make([]byte, 5000)}, test.message)
-			equal(t, "attempts", len(rec.attempts("Encrypt")), 2)
+			equal(t, "attempts", len(rec.verdicts("Encrypt")), 2)
 		})
 	}
 }

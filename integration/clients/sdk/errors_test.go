@@ -15,8 +15,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// modelled are the errors of each operation, as the API reference lists them, without those of key stores outside of the
-// cluster and without the three that every operation can have and that TestExceptions is about
+// modelled are the errors of each operation, as the API reference lists them, without those that need a key store outside of
+// the cluster and without the three that every operation can have and that TestExceptions is about
 // (https://docs.aws.amazon.com/kms/latest/APIReference/API_Operations.html).
 var modelled = map[string]string{
 	"CancelKeyDeletion":                   "NotFound InvalidArn KMSInvalidState",
@@ -28,6 +28,7 @@ var modelled = map[string]string{
 	"DeleteAlias":                         "NotFound KMSInvalidState",
 	"DeleteImportedKeyMaterial":           "InvalidArn UnsupportedOperation NotFound KMSInvalidState",
 	"DeriveSharedSecret":                  "NotFound Disabled InvalidGrantToken InvalidKeyUsage KMSInvalidState DryRunOperation",
+	"DescribeCustomKeyStores":             "CustomKeyStoreNotFound InvalidMarker",
 	"DescribeKey":                         "NotFound InvalidArn InvalidGrantToken",
 	"DisableKey":                          "NotFound InvalidArn KMSInvalidState",
 	"DisableKeyRotation":                  "NotFound Disabled InvalidArn KMSInvalidState UnsupportedOperation",
@@ -234,6 +235,9 @@ func provoke(f *fixtures, operation, exception string, s subject, in any) string
 	case "DryRunOperation":
 		set(in, "DryRun", true)
 		return "The request would have succeeded, but the DryRun option is set."
+	case "CustomKeyStoreNotFound":
+		set(in, "CustomKeyStoreId", "cks-1234567890abcdef0")
+		return anything
 	case "InvalidMarker":
 		set(in, "Marker", "garbage")
 		return anything

@@ -63,13 +63,15 @@ var exceptions = []smithy.APIError{
 
 // neverGiven are the exceptions that this product does not give, or not to a test that cannot wait, and why.
 var neverGiven = map[string]string{
-	"CloudHsm":             "there are no key stores outside of the cluster",
-	"CustomKeyStore":       "there are no key stores outside of the cluster",
-	"IncorrectTrustAnchor": "there are no key stores outside of the cluster",
-	"Xks":                  "there are no key stores outside of the cluster",
-	"KeyUnavailable":       "there are no key stores outside of the cluster",
-	"KMSInternal":          "it is a fault; api/awskms and kms/service have its tests",
-	"ExpiredImportToken":   "a token is good for 24 hours; kms/service has a test with a clock",
+	"CloudHsm":                   "there are no key stores outside of the cluster",
+	"CustomKeyStoreHasCMKs":      "there are no key stores outside of the cluster",
+	"CustomKeyStoreInvalidState": "there are no key stores outside of the cluster",
+	"CustomKeyStoreNameInUse":    "there are no key stores outside of the cluster",
+	"IncorrectTrustAnchor":       "there are no key stores outside of the cluster",
+	"Xks":                        "there are no key stores outside of the cluster",
+	"KeyUnavailable":             "there are no key stores outside of the cluster",
+	"KMSInternal":                "it is a fault; api/awskms and kms/service have its tests",
+	"ExpiredImportToken":         "a token is good for 24 hours; kms/service has a test with a clock",
 }
 
 // elsewhere are those that no operation of TestErrors has, with the tests that provoke them.

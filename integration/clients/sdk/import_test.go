@@ -162,3 +162,52 @@ func importPrivate(t *testing.T, c *kms.Client, s types.KeySpec, private, public
 		}
 	}
 }
+
+// TestImports shows what of an import is refused, and that material that expires does.
+func TestImports(t *testing.T) {
+	c, _ := client(t)
+	k := newKey(t, c, external)
+	at := func(d time.Duration) func(*kms.ImportKeyMaterialInput) {
+		return func(q *kms.ImportKeyMaterialInput) { q.ValidTo = aws.Time(time.Now().Add(d)) }
+	}
+	algorithm := types.AlgorithmSpecRsaesOaepSha256
+	for what, edit := range map[string]func(*kms.ImportKeyMaterialInput){
+		"material that has expired":    at(-time.Hour),
+		"material that lives too long": at(366 * 24 * time.Hour),
+		"an id for what is new": func(q *kms.ImportKeyMaterialInput) {
+			q.ImportType, q.KeyMaterialId = types.ImportTypeNewKeyMaterial, repeat("0", 64)
+		},
+		"an id that is none":           func(q *kms.ImportKeyMaterialInput) { q.KeyMaterialId = aws.String("x") },
+		"a description with a bracket": func(q *kms.ImportKeyMaterialInput) { q.KeyMaterialDescription = aws.String("<x>") },
+	} {
+		t.Run(what, func(t *testing.T) {
+			c, _ := client(t)
+			refusedAs(t, "ValidationException", c.ImportKeyMaterial, importOf(t, c, k, algorithm, symmetricMaterial(), edit), anything)
+		})
+	}
+	both := importOf(t, c, k, algorithm, symmetricMaterial(), at(time.Hour))
+	both.ExpirationModel = types.ExpirationModelTypeKeyMaterialDoesNotExpire
+	refusedAs(t, "ValidationException", c.ImportKeyMaterial, both, anything)
+	refused[*types.IncorrectKeyMaterialException](t, c.ImportKeyMaterial, importOf(t, c, k, algorithm, symmetricMaterial()[:31]), anything)
+	other := importOf(t, c, newKey(t, c, external), algorithm, symmetricMaterial())
+	other.KeyId = k.KeyId
+	refused[*types.InvalidImportTokenException](t, c.ImportKeyMaterial, other, anything) // a token of another key
+
+	private := newKey(t, c, external, spec(types.KeySpecRsa2048, types.KeyUsageTypeSignVerify))
+	refused[*types.UnsupportedOperationException](t, c.GetParametersForImport, &kms.GetParametersForImportInput{KeyId: private.KeyId, WrappingAlgorithm: algorithm, WrappingKeySpec: types.WrappingKeySpecRsa4096}, anything)
+	curve := newKey(t, c, external, spec(types.KeySpecEccNistP521, types.KeyUsageTypeSignVerify))
+	refused[*types.UnsupportedOperationException](t, c.GetParametersForImport, &kms.GetParametersForImportInput{KeyId: curve.KeyId, WrappingAlgorithm: algorithm, WrappingKeySpec: types.WrappingKeySpecRsa2048}, anything)
+	call(t, c.GetParametersForImport, &kms.GetParametersForImportInput{KeyId: curve.KeyId, WrappingAlgorithm: algorithm, WrappingKeySpec: types.WrappingKeySpecRsa3072})
+
+	importMaterial(t, c, k, symmetricMaterial(), at(2*time.Second))
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		d := call(t, c.DescribeKey, &kms.DescribeKeyInput{KeyId: k.KeyId}).KeyMetadata
+		if d.KeyState == types.KeyStatePendingImport {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the material does not expire: %+v", d)
+		}
+	}
+	refused[*types.KMSInvalidStateException](t, c.Encrypt, &kms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")}, *k.Arn+" is pending import.")
+}

@@ -1,5 +1,7 @@
 package sdk
 
+//lint:file-ignore SA1019 CustomerMasterKeySpec is deprecated, and AWS KMS answers and takes it
+
 import (
 	"encoding/json"
 	"fmt"
@@ -93,7 +95,7 @@ func checkKey(t *testing.T, got *types.KeyMetadata, region string, want types.Ke
 	switch want.KeySpec { // specs that are younger than the deprecated member do not have it
 	case types.KeySpecEccNistEdwards25519, types.KeySpecMlDsa44, types.KeySpecMlDsa65, types.KeySpecMlDsa87, types.KeySpecMlKem512, types.KeySpecMlKem768, types.KeySpecMlKem1024:
 	default:
-		want.CustomerMasterKeySpec = types.CustomerMasterKeySpec(want.KeySpec) //nolint:staticcheck // deprecated, and answered
+		want.CustomerMasterKeySpec = types.CustomerMasterKeySpec(want.KeySpec)
 	}
 	equal(t, "metadata", *got, want)
 }
@@ -125,7 +127,7 @@ func createKey(t *testing.T, c *kms.Client) {
 	checkKey(t, k, home, want)
 	// The deprecated member is taken, too.
 	k = newKey(t, c, func(q *kms.CreateKeyInput) {
-		q.CustomerMasterKeySpec, q.KeyUsage = types.CustomerMasterKeySpecHmac256, types.KeyUsageTypeGenerateVerifyMac //nolint:staticcheck // deprecated, and taken
+		q.CustomerMasterKeySpec, q.KeyUsage = types.CustomerMasterKeySpecHmac256, types.KeyUsageTypeGenerateVerifyMac
 	})
 	checkKey(t, k, home, kinds[12])
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -30,7 +31,7 @@ const (
 // are all held against the SDK's golden documents. A busy machine makes it try longer than by default.
 func client(t *testing.T, options ...func(*kms.Options)) (*kms.Client, *recorder) {
 	t.Helper()
-	rec := &recorder{t: t, golden: goldenResponses(t), seen: map[string]map[string]bool{}}
+	rec := &recorder{t: t, http: http.DefaultClient, golden: goldenResponses(t), seen: map[string]map[string]bool{}}
 	patient := func(o *kms.Options) {
 		o.HTTPClient = rec
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {

@@ -84,7 +84,7 @@ func TestOperations(t *testing.T) {
 				t.Parallel()
 				c, rec := client(t)
 				do(t, c)
-				if !rec.answered(name) && storeCases[name] == nil {
+				if !rec.answered(name) && (storeCases[name] == nil || name == "DescribeCustomKeyStores") {
 					t.Errorf("the case does not do %s", name)
 				}
 				recorders <- rec
@@ -92,6 +92,9 @@ func TestOperations(t *testing.T) {
 		}
 	})
 	close(recorders)
+	if t.Failed() || len(recorders) < len(operations()) {
+		return // a case did not get to its end, or was not asked for: what it would have answered is not known
+	}
 	for rec := range recorders {
 		for operation, members := range rec.seen {
 			if answered[operation] == nil {
@@ -99,9 +102,6 @@ func TestOperations(t *testing.T) {
 			}
 			maps.Copy(answered[operation], members)
 		}
-	}
-	if t.Failed() {
-		return // what a case did not get to was not answered
 	}
 	for operation, members := range goldenResponses(t) {
 		if storeCases[operation] != nil {

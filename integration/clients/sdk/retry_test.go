@@ -104,23 +104,23 @@ func TestNothingIsTriedAgain(t *testing.T) {
 		if err := do(t, c, operation, in); err == nil {
 			t.Errorf("%s succeeded", operation)
 		}
-		if tries := rec.attempts(operation); len(tries) != 1 || tries[0].status != http.StatusBadRequest {
+		if tries := rec.verdicts(operation); len(tries) != 1 || tries[0].status != http.StatusBadRequest {
 			t.Errorf("%s was tried %v", operation, tries)
 		}
 	}
 }
 
-// lossy is an HTTP client whose first answer does not arrive.
+// lossy is an HTTP client whose first good answer does not arrive.
 type lossy struct {
 	*recorder
-	answers []string // all, the lost one first
+	answers []string // the good ones, the lost one first
 }
 
 // Do implements the SDK's HTTPClient.
 func (l *lossy) Do(q *http.Request) (*http.Response, error) {
 	resp, err := l.recorder.Do(q)
-	if err != nil {
-		return nil, err
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return resp, err
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -165,11 +165,11 @@ func TestLostAnswers(t *testing.T) {
 			request := in(t, steady, k)
 			wire := &lossy{recorder: rec}
 			c, _ := client(t, func(o *kms.Options) { o.HTTPClient = wire })
-			before := len(rec.attempts(operation))
+			before := len(rec.verdicts(operation))
 			if err := do(t, c, operation, request); err != nil {
 				t.Fatal(err)
 			}
-			tries := rec.attempts(operation)[before:]
+			tries := rec.verdicts(operation)[before:]
 			if len(tries) != 2 || tries[0].invocation != tries[1].invocation || tries[0].status != http.StatusOK {
 				t.Fatalf("the call was sent as %v", tries)
 			}

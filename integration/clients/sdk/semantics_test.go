@@ -1,11 +1,14 @@
 package sdk
 
 import (
+	"net/http"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/kms/types"
+
+	"github.com/lockstep-kms/lockstep/integration/clients/cluster"
 )
 
 // TestDecryptFindsItsKey shows that a ciphertext knows its key, whatever name the key had when it was made.
@@ -177,4 +180,74 @@ func TestTags(t *testing.T) {
 	refused[*types.TagException](t, c.TagResource, &kms.TagResourceInput{KeyId: k.KeyId, Tags: []types.Tag{tag("one more", "")}}, "Too many tags")
 	refused[*types.TagException](t, c.TagResource, &kms.TagResourceInput{KeyId: k.KeyId, Tags: []types.Tag{tag("a", "1"), tag("a", "2")}}, "Duplicate tag keys")
 	refused[*types.TagException](t, c.TagResource, &kms.TagResourceInput{KeyId: k.KeyId, Tags: []types.Tag{tag("AwS:x", "1")}}, "Tags beginning with aws: are reserved")
+}
+
+// TestPolicies shows which key policies are refused.
+func TestPolicies(t *testing.T) {
+	c, _ := client(t)
+	k := newKey(t, c)
+	nobody := policyOf("arn:aws:iam::"+account(t)+":user/"+unique(), "x")
+	locked := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + root(t) + `"},"Action":"kms:Encrypt","Resource":"*"}]}`
+	refused[*types.MalformedPolicyDocumentException](t, c.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: k.KeyId, Policy: &nobody}, anything) // a principal that is not there
+	refused[*types.MalformedPolicyDocumentException](t, c.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: k.KeyId, Policy: &locked}, "The new key policy will not allow you to update the key policy in the future.")
+	refused[*types.MalformedPolicyDocumentException](t, c.CreateKey, &kms.CreateKeyInput{Policy: &locked}, "The new key policy will not allow you to update the key policy in the future.")
+	refusedAs(t, "ValidationException", c.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: k.KeyId, Policy: aws.String(policyOf(root(t), "€"))}, anything)
+	refused[*types.NotFoundException](t, c.GetKeyPolicy, &kms.GetKeyPolicyInput{KeyId: k.KeyId, PolicyName: aws.String("another")}, "No such policy exists")
+	call(t, c.PutKeyPolicy, &kms.PutKeyPolicyInput{KeyId: k.KeyId, Policy: &locked, BypassPolicyLockoutSafetyCheck: true})
+	for range 3 {
+		call(t, c.Encrypt, &kms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")})
+		refusedAs(t, "AccessDeniedException", c.GetKeyPolicy, &kms.GetKeyPolicyInput{KeyId: k.KeyId}, anything)
+	}
+}
+
+// TestManagedKeys shows the keys behind the names that every account has.
+func TestManagedKeys(t *testing.T) {
+	c, _ := client(t)
+	name := "alias/aws/" + unique()[:8]
+	k := call(t, c.DescribeKey, &kms.DescribeKeyInput{KeyId: &name}).KeyMetadata
+	if k.KeyManager != types.KeyManagerTypeAws || k.KeyState != types.KeyStateEnabled || k.KeySpec != types.KeySpecSymmetricDefault {
+		t.Errorf("the key of %s is %+v", name, k)
+	}
+	for range 3 {
+		equal(t, "the key", *call(t, c.DescribeKey, &kms.DescribeKeyInput{KeyId: &name}).KeyMetadata, *k)
+	}
+	if s := call(t, c.GetKeyRotationStatus, &kms.GetKeyRotationStatusInput{KeyId: k.KeyId}); !s.KeyRotationEnabled || aws.ToInt32(s.RotationPeriodInDays) != 365 {
+		t.Errorf("its rotation is %+v", s)
+	}
+	refusedAs(t, "AccessDeniedException", c.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{KeyId: k.KeyId}, anything)
+	refused[*types.InvalidAliasNameException](t, c.CreateAlias, &kms.CreateAliasInput{AliasName: aws.String("alias/aws/mine"), TargetKeyId: k.KeyId}, anything)
+}
+
+// TestReplicas shows how keys of several regions end: a primary key waits for its replicas.
+func TestReplicas(t *testing.T) {
+	c, _ := client(t)
+	there, _ := client(t, in(away))
+	k := newKey(t, c, multiRegion)
+	call(t, c.ReplicateKey, &kms.ReplicateKeyInput{KeyId: k.KeyId, ReplicaRegion: aws.String(away)})
+	refused[*types.UnsupportedOperationException](t, there.EnableKeyRotation, &kms.EnableKeyRotationInput{KeyId: k.KeyId}, keyARN(away, account(t), *k.KeyId)+" is not a multi-region primary key.")
+	out := call(t, c.ScheduleKeyDeletion, &kms.ScheduleKeyDeletionInput{KeyId: k.KeyId, PendingWindowInDays: aws.Int32(7)})
+	if *out.KeyId != *k.Arn || out.KeyState != types.KeyStatePendingReplicaDeletion || out.DeletionDate != nil || aws.ToInt32(out.PendingWindowInDays) != 7 {
+		t.Errorf("scheduling the deletion of a primary key answered %+v", out)
+	}
+	refused[*types.KMSInvalidStateException](t, c.Encrypt, &kms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")}, *k.Arn+" is pending replica deletion.")
+	call(t, there.Encrypt, &kms.EncryptInput{KeyId: k.KeyId, Plaintext: []byte("x")})
+	equal(t, "KeyId", *call(t, c.CancelKeyDeletion, &kms.CancelKeyDeletionInput{KeyId: k.KeyId}).KeyId, *k.Arn)
+}
+
+// TestTLS shows the same over TLS, as the SDK is configured for a private certificate authority.
+func TestTLS(t *testing.T) {
+	cl := cluster.GetTLS(t)
+	cfg := cl.Config(t)
+	c, _ := client(t, onCluster(t, cl, cl.URL), func(o *kms.Options) {
+		o.HTTPClient.(*recorder).http = cfg.HTTPClient
+	})
+	k := newKey(t, c)
+	name := newAlias(t, c, k)
+	for range 3 {
+		sealed := call(t, c.Encrypt, &kms.EncryptInput{KeyId: &name, Plaintext: []byte("text")})
+		cfg.HTTPClient.(*http.Client).CloseIdleConnections() // the next one goes to the next node
+		equal(t, "Plaintext", string(call(t, c.Decrypt, &kms.DecryptInput{CiphertextBlob: sealed.CiphertextBlob}).Plaintext), "text")
+		cfg.HTTPClient.(*http.Client).CloseIdleConnections()
+	}
+	refused[*types.NotFoundException](t, c.DescribeKey, &kms.DescribeKeyInput{KeyId: aws.String(noKey())}, anything)
 }

@@ -1,13 +1,18 @@
 package sdk
 
+//lint:file-ignore SA1019 CustomerMasterKeySpec is deprecated, and AWS KMS answers and takes it
+
 import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/sha3"
 	"crypto/sha512"
 	"crypto/x509"
+	"encoding/asn1"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,7 +55,7 @@ func publicKeys(t *testing.T, c *kms.Client) {
 			t.Errorf("%s has no public key", kind.KeySpec)
 		}
 		out.PublicKey = nil
-		want := kms.GetPublicKeyOutput{KeyId: k.Arn, KeySpec: kind.KeySpec, KeyUsage: kind.KeyUsage, CustomerMasterKeySpec: k.CustomerMasterKeySpec, //nolint:staticcheck // deprecated, and answered
+		want := kms.GetPublicKeyOutput{KeyId: k.Arn, KeySpec: kind.KeySpec, KeyUsage: kind.KeyUsage, CustomerMasterKeySpec: k.CustomerMasterKeySpec,
 			EncryptionAlgorithms: kind.EncryptionAlgorithms, SigningAlgorithms: kind.SigningAlgorithms,
 			KeyAgreementAlgorithms: kind.KeyAgreementAlgorithms, EncapsulationAlgorithms: kind.EncapsulationAlgorithms, ResultMetadata: out.ResultMetadata}
 		equal(t, string(kind.KeySpec), *out, want)
@@ -162,5 +167,27 @@ func mac(t *testing.T, c *kms.Client) {
 			v := call(t, c.VerifyMac, &kms.VerifyMacInput{KeyId: k.Arn, Message: message, MacAlgorithm: a, Mac: out.Mac})
 			equal(t, "VerifyMac", []any{aws.ToString(v.KeyId), v.MacValid, v.MacAlgorithm}, []any{*k.Arn, true, a})
 		}
+	}
+}
+
+// TestExternalMu shows that a message of type EXTERNAL_MU is the representative of FIPS 204, section 6.2, of the message: the
+// signature is one of the message itself.
+func TestExternalMu(t *testing.T) {
+	c, _ := client(t)
+	message := []byte("the message")
+	for _, s := range []types.KeySpec{types.KeySpecMlDsa44, types.KeySpecMlDsa65, types.KeySpecMlDsa87} {
+		k := newKey(t, c, spec(s, types.KeyUsageTypeSignVerify))
+		var spki struct {
+			Algorithm asn1.RawValue
+			Key       asn1.BitString
+		}
+		if _, err := asn1.Unmarshal(call(t, c.GetPublicKey, &kms.GetPublicKeyInput{KeyId: k.KeyId}).PublicKey, &spki); err != nil {
+			t.Fatal(err)
+		}
+		key := sha3.SumSHAKE256(spki.Key.Bytes, 64)
+		mu := sha3.SumSHAKE256(slices.Concat(key, []byte{0, 0}, message), 64)
+		out := call(t, c.Sign, &kms.SignInput{KeyId: k.KeyId, Message: mu, MessageType: types.MessageTypeExternalMu, SigningAlgorithm: types.SigningAlgorithmSpecMlDsaShake256})
+		call(t, c.Verify, &kms.VerifyInput{KeyId: k.KeyId, Message: message, SigningAlgorithm: types.SigningAlgorithmSpecMlDsaShake256, Signature: out.Signature})
+		refusedAs(t, "ValidationException", c.Sign, &kms.SignInput{KeyId: k.KeyId, Message: mu[1:], MessageType: types.MessageTypeExternalMu, SigningAlgorithm: types.SigningAlgorithmSpecMlDsaShake256}, anything)
 	}
 }

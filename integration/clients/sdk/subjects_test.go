@@ -35,11 +35,12 @@ var subjects = map[string]subject{
 		k := f.key(agreeing, ready)
 		return &kms.DeriveSharedSecretInput{KeyId: k.KeyId, KeyAgreementAlgorithm: "ECDH", PublicKey: k.blob}
 	}},
-	"DescribeKey":        {in: func(f *fixtures) any { return &kms.DescribeKeyInput{KeyId: f.key(symmetric, ready).KeyId} }},
-	"DisableKey":         {in: func(f *fixtures) any { return &kms.DisableKeyInput{KeyId: f.key(symmetric, disabled).KeyId} }},
-	"DisableKeyRotation": {in: func(f *fixtures) any { return &kms.DisableKeyRotationInput{KeyId: f.key(symmetric, ready).KeyId} }},
-	"EnableKey":          {in: func(f *fixtures) any { return &kms.EnableKeyInput{KeyId: f.key(symmetric, ready).KeyId} }},
-	"EnableKeyRotation":  {in: func(f *fixtures) any { return &kms.EnableKeyRotationInput{KeyId: f.key(symmetric, ready).KeyId} }},
+	"DescribeCustomKeyStores": {in: func(*fixtures) any { return &kms.DescribeCustomKeyStoresInput{} }},
+	"DescribeKey":             {in: func(f *fixtures) any { return &kms.DescribeKeyInput{KeyId: f.key(symmetric, ready).KeyId} }},
+	"DisableKey":              {in: func(f *fixtures) any { return &kms.DisableKeyInput{KeyId: f.key(symmetric, disabled).KeyId} }},
+	"DisableKeyRotation":      {in: func(f *fixtures) any { return &kms.DisableKeyRotationInput{KeyId: f.key(symmetric, ready).KeyId} }},
+	"EnableKey":               {in: func(f *fixtures) any { return &kms.EnableKeyInput{KeyId: f.key(symmetric, ready).KeyId} }},
+	"EnableKeyRotation":       {in: func(f *fixtures) any { return &kms.EnableKeyRotationInput{KeyId: f.key(symmetric, ready).KeyId} }},
 	"Encapsulate": {kind: encapsulating, in: func(f *fixtures) any {
 		return &kms.EncapsulateInput{KeyId: f.key(encapsulating, ready).KeyId, EncapsulationAlgorithm: "ML_KEM"}
 	}},

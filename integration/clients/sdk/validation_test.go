@@ -1,5 +1,7 @@
 package sdk
 
+//lint:file-ignore SA1019 CustomerMasterKeySpec is deprecated, and AWS KMS answers and takes it
+
 import (
 	"net/http"
 	"strings"
@@ -55,7 +57,7 @@ func TestValidation(t *testing.T) {
 		{"Sign", &kms.SignInput{KeyId: k.KeyId, Message: make([]byte, 4097), SigningAlgorithm: "ECDSA_SHA_256"}, one + "Value at 'message'" + longer + "4096"},
 		{"CreateKey", &kms.CreateKeyInput{KeySpec: "RSA_2048"}, "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys."},
 		{"CreateKey", &kms.CreateKeyInput{KeySpec: "RSA_2048", KeyUsage: "KEY_AGREEMENT"}, "KeyUsage KEY_AGREEMENT is not compatible with KeySpec RSA_2048"},
-		{"CreateKey", &kms.CreateKeyInput{KeySpec: "RSA_2048", CustomerMasterKeySpec: "RSA_4096", KeyUsage: "SIGN_VERIFY"}, //nolint:staticcheck // deprecated, and taken
+		{"CreateKey", &kms.CreateKeyInput{KeySpec: "RSA_2048", CustomerMasterKeySpec: "RSA_4096", KeyUsage: "SIGN_VERIFY"},
 			"You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated."},
 		{"CreateKey", &kms.CreateKeyInput{KeyUsage: "NONE"}, one + "Value 'NONE' at 'keyUsage' failed to satisfy constraint: Member must satisfy enum value set: [SIGN_VERIFY, ENCRYPT_DECRYPT, GENERATE_VERIFY_MAC, KEY_AGREEMENT, ENCAPSULATE_DECAPSULATE]"},
 		{"CreateAlias", &kms.CreateAliasInput{AliasName: aws.String("alias/a.b"), TargetKeyId: k.KeyId}, one + "Value 'alias/a.b' at 'aliasName' failed to satisfy constraint: Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$"},
@@ -118,6 +120,7 @@ func TestIdentifiers(t *testing.T) {
 	refused[*types.NotFoundException](t, c.DescribeKey, &kms.DescribeKeyInput{KeyId: aws.String("alias/" + unique() + "x")}, anything)
 	absent := "alias/" + unique()
 	refused[*types.NotFoundException](t, c.Encrypt, &kms.EncryptInput{KeyId: &absent, Plaintext: []byte("x")}, "Alias arn:aws:kms:"+home+":"+account(t)+":"+absent+" is not found.")
+	refused[*types.NotFoundException](t, c.UpdateAlias, &kms.UpdateAliasInput{AliasName: &absent, TargetKeyId: k.KeyId}, "Alias arn:aws:kms:"+home+":"+account(t)+":"+absent+" is not found.")
 	refusedAs(t, "AccessDeniedException", c.Encrypt, &kms.EncryptInput{KeyId: aws.String(keyARN(home, "999999999999", *k.KeyId)), Plaintext: []byte("x")}, anything)
 
 	withAliases := map[string]bool{"DescribeKey": true, "GetPublicKey": true, "Encrypt": true, "Decrypt": true, "ReEncrypt": true, "Sign": true, "Verify": true, "GenerateMac": true, "VerifyMac": true,
@@ -128,7 +131,7 @@ func TestIdentifiers(t *testing.T) {
 		if member == "" {
 			member = "KeyId"
 		}
-		if operation == "CreateKey" || operation == "GenerateRandom" || operation == "ListKeys" || operation == "ListRetirableGrants" || operation == "DeleteAlias" ||
+		if operation == "CreateKey" || operation == "GenerateRandom" || operation == "ListKeys" || operation == "ListRetirableGrants" || operation == "DeleteAlias" || operation == "DescribeCustomKeyStores" ||
 			operation == "CreateAlias" || operation == "UpdateAlias" { // what names no key, and targets of aliases, which TestValidation has
 			continue
 		}
