@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what a record says in a caller's words: text in bytes, and members of an object. CloudTrail cuts user agents
-// and error messages likewise.
+// Bounds of what a record says in a caller's words, in bytes: of a text, and of names and values of an object, which an
+// encryption context (8 KiB) never reaches. CloudTrail cuts user agents and error messages likewise.
 const (
-	maxText    = 1024
-	maxMembers = 64
+	maxText   = 1024
+	maxObject = 16 << 10
 )
 
 // Record is one audited call. An empty string is left out of the line unless CloudTrail always has
@@ -175,14 +175,20 @@ func appendObject(b []byte, m map[string]string) []byte {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
-	keys = keys[:min(len(keys), maxMembers)]
 	b = append(b, '{')
+	room := maxObject
 	for i, k := range keys {
+		value := m[k]
+		if room -= len(k); room <= 0 {
+			break
+		}
+		value = value[:min(len(value), room)]
+		room -= len(value)
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(appendString(b, k), ':')
-		b = appendString(b, cut(m[k]))
+		b = appendString(b, value)
 	}
 	return append(b, '}')
 }

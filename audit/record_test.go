@@ -162,23 +162,30 @@ func BenchmarkAppendJSON(b *testing.B) {
 func TestParametersAreCut(t *testing.T) {
 	long, many := strings.Repeat("x", 1<<16), map[string]string{}
 	for i := range 100 {
-		many[fmt.Sprintf("%04d", i)] = long
+		many[fmt.Sprintf("%04d", i)] = long[:1000]
 	}
+	context := map[string]string{"a": long[:8000], "b": "", "c": long[:150]} // as large as one may be: it stays whole
 	var got struct {
 		RequestParameters, ResponseElements struct {
-			Text   string
-			Object map[string]string
+			Text            string
+			Object, Context map[string]string
 		}
 	}
-	pairs := []Pair{{Key: "text", Value: long}, {Key: "object", Object: many}}
+	pairs := []Pair{{Key: "text", Value: long}, {Key: "object", Object: many}, {Key: "context", Object: context}}
 	line := (&Record{Parameters: pairs, Response: pairs}).AppendJSON(nil)
 	if err := json.Unmarshal(line, &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.ResponseElements.Text != long[:1024] || len(got.ResponseElements.Object) != 64 || len(line) > 150<<10 {
-		t.Errorf("%d bytes in a text, %d members, %d bytes in all", len(got.ResponseElements.Text), len(got.ResponseElements.Object), len(line))
-	}
-	if m := got.RequestParameters.Object; m["0000"] != long[:1024] || m["0063"] != long[:1024] || m["0064"] != "" {
-		t.Errorf("%d members, %d bytes in the first", len(m), len(m["0000"]))
+	for which, of := range []struct {
+		Text            string
+		Object, Context map[string]string
+	}{got.RequestParameters, got.ResponseElements} {
+		size := 0
+		for k, v := range of.Object {
+			size += len(k) + len(v)
+		}
+		if of.Text != long[:1024] || size != 16<<10 || of.Object["0000"] != long[:1000] || !maps.Equal(of.Context, context) {
+			t.Errorf("%d: %d bytes in a text, %d in an object of %d, %d in a context", which, len(of.Text), size, len(of.Object), len(of.Context["a"]))
+		}
 	}
 }
