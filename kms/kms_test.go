@@ -44,10 +44,13 @@ func FuzzParseKeyRef(f *testing.F) {
 	f.Add("mrk-1234abcd12ab34cd56ef1234567890ab")
 	f.Add("alias/a/b")
 	f.Add("1234abcd-12ab-34cd-56ef-1234567890ab")
+	for _, bad := range []string{"", "mrk-1234abcd", "arn:aws:kms:us-west-2:111122223333:key"} {
+		f.Add(bad)
+	}
 	f.Fuzz(func(t *testing.T, s string) {
 		ref, err := ParseKeyRef(s)
 		if err != nil {
-			if CodeOf(err) != CodeValidation && CodeOf(err) != CodeInvalidARN {
+			if code := CodeOf(err); code != CodeValidation && code != CodeInvalidKeyID && code != CodeInvalidARN {
 				t.Fatalf("%q: %v", s, err)
 			}
 			return
