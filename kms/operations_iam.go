@@ -123,6 +123,22 @@ var (
 	OpWhoCan                  = reads[WhoCanRequest, WhoCanAnswer]("WhoCan")
 )
 
+// PolicyOperations are the operations on the policies of one type of identity. A group has no permissions boundary: those
+// two are nil.
+type PolicyOperations struct {
+	Attach, Detach, ListAttached, Put, Get, Delete, List, PutBoundary, DeleteBoundary *Operation
+}
+
+// Those of users, groups and roles.
+var (
+	UserPolicyOperations = PolicyOperations{OpAttachUserPolicy, OpDetachUserPolicy, OpListAttachedUserPolicies, OpPutUserPolicy, OpGetUserPolicy,
+		OpDeleteUserPolicy, OpListUserPolicies, OpPutUserPermissionsBoundary, OpDeleteUserPermissionsBoundary}
+	GroupPolicyOperations = PolicyOperations{OpAttachGroupPolicy, OpDetachGroupPolicy, OpListAttachedGroupPolicies, OpPutGroupPolicy, OpGetGroupPolicy,
+		OpDeleteGroupPolicy, OpListGroupPolicies, nil, nil}
+	RolePolicyOperations = PolicyOperations{OpAttachRolePolicy, OpDetachRolePolicy, OpListAttachedRolePolicies, OpPutRolePolicy, OpGetRolePolicy,
+		OpDeleteRolePolicy, OpListRolePolicies, OpPutRolePermissionsBoundary, OpDeleteRolePermissionsBoundary}
+)
+
 // The operations on sessions. They write nothing: a session is what its token says.
 var (
 	OpAssumeRole = op[AssumeRoleRequest, SessionAnswer](Operation{

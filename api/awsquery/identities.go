@@ -6,20 +6,6 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// species is what the operations on users, groups and roles differ in.
-type species struct {
-	attach, detach, attached, put, get, remove, list, bound, unbound *kms.Operation
-}
-
-var (
-	user = species{kms.OpAttachUserPolicy, kms.OpDetachUserPolicy, kms.OpListAttachedUserPolicies, kms.OpPutUserPolicy, kms.OpGetUserPolicy,
-		kms.OpDeleteUserPolicy, kms.OpListUserPolicies, kms.OpPutUserPermissionsBoundary, kms.OpDeleteUserPermissionsBoundary}
-	group = species{kms.OpAttachGroupPolicy, kms.OpDetachGroupPolicy, kms.OpListAttachedGroupPolicies, kms.OpPutGroupPolicy, kms.OpGetGroupPolicy,
-		kms.OpDeleteGroupPolicy, kms.OpListGroupPolicies, nil, nil}
-	role = species{kms.OpAttachRolePolicy, kms.OpDetachRolePolicy, kms.OpListAttachedRolePolicies, kms.OpPutRolePolicy, kms.OpGetRolePolicy,
-		kms.OpDeleteRolePolicy, kms.OpListRolePolicies, kms.OpPutRolePermissionsBoundary, kms.OpDeleteRolePermissionsBoundary}
-)
-
 type (
 	createUser struct {
 		Path                string  `is:"1-512,path"`

@@ -50,8 +50,8 @@ func change[Shape, Request any](a *api, op *kms.Operation, request func(*Shape) 
 func operations() []*operation {
 	var all []*operation
 	for _, some := range [][]*operation{stsOperations(), userOperations(), accessKeyOperations(), groupOperations(), roleOperations(),
-		managedPolicyOperations(), attachmentOperations[ofUser](user), attachmentOperations[ofGroup](group), attachmentOperations[ofRole](role),
-		boundaryOperations[ofUser](user), boundaryOperations[ofRole](role), providerOperations(), noneOperations(), {simulation()}} {
+		managedPolicyOperations(), attachmentOperations[ofUser](&kms.UserPolicyOperations), attachmentOperations[ofGroup](&kms.GroupPolicyOperations), attachmentOperations[ofRole](&kms.RolePolicyOperations),
+		boundaryOperations[ofUser](&kms.UserPolicyOperations), boundaryOperations[ofRole](&kms.RolePolicyOperations), providerOperations(), noneOperations(), {simulation()}} {
 		all = append(all, some...)
 	}
 	return all

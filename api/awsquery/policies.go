@@ -276,27 +276,27 @@ func pathOf(arn string) string {
 }
 
 // attachmentOperations are those on the policies of users, groups or roles.
-func attachmentOperations[N named](s species) []*operation {
+func attachmentOperations[N named](s *kms.PolicyOperations) []*operation {
 	return []*operation{
-		change(iam, s.attach, (*attachment[N]).request),
-		change(iam, s.detach, (*attachment[N]).request),
-		serve(iam, s.attached, func(s *listAttached[N]) *kms.IdentityRequest { return &kms.IdentityRequest{Name: s.Of.name()} },
+		change(iam, s.Attach, (*attachment[N]).request),
+		change(iam, s.Detach, (*attachment[N]).request),
+		serve(iam, s.ListAttached, func(s *listAttached[N]) *kms.IdentityRequest { return &kms.IdentityRequest{Name: s.Of.name()} },
 			func(s *listAttached[N], a *kms.ListAttachedPoliciesAnswer) *listAttachedResult {
 				shown := func(e *kms.AttachedPolicy) bool { return strings.HasPrefix(pathOf(e.PolicyARN), s.PathPrefix) }
 				return &listAttachedResult{AttachedPolicies: pageOf(a.AttachedPolicies, shown, attachedOf)}
 			}),
-		change(iam, s.put, func(s *putPolicy[N]) *kms.PutInlinePolicyRequest {
+		change(iam, s.Put, func(s *putPolicy[N]) *kms.PutInlinePolicyRequest {
 			return &kms.PutInlinePolicyRequest{Name: s.Of.name(), PolicyName: s.PolicyName, PolicyDocument: s.PolicyDocument}
 		}),
-		serve(iam, s.get, func(s *inlinePolicy[N]) *kms.GetInlinePolicyRequest {
+		serve(iam, s.Get, func(s *inlinePolicy[N]) *kms.GetInlinePolicyRequest {
 			return &kms.GetInlinePolicyRequest{Name: s.Of.name(), PolicyName: s.PolicyName}
 		}, func(s *inlinePolicy[N], a *kms.InlinePolicyAnswer) *inlinePolicyResult[N] {
 			return &inlinePolicyResult[N]{s.Of, a.PolicyName, documentOf(a.PolicyDocument)}
 		}),
-		change(iam, s.remove, func(s *inlinePolicy[N]) *kms.DeleteInlinePolicyRequest {
+		change(iam, s.Delete, func(s *inlinePolicy[N]) *kms.DeleteInlinePolicyRequest {
 			return &kms.DeleteInlinePolicyRequest{Name: s.Of.name(), PolicyName: s.PolicyName}
 		}),
-		serve(iam, s.list, func(s *listInline[N]) *kms.IdentityRequest { return &kms.IdentityRequest{Name: s.Of.name()} },
+		serve(iam, s.List, func(s *listInline[N]) *kms.IdentityRequest { return &kms.IdentityRequest{Name: s.Of.name()} },
 			func(_ *listInline[N], a *kms.ListInlinePoliciesAnswer) *listInlineResult {
 				return &listInlineResult{PolicyNames: a.PolicyNames}
 			}),
@@ -304,11 +304,11 @@ func attachmentOperations[N named](s species) []*operation {
 }
 
 // boundaryOperations are those on the permissions boundaries of users or roles.
-func boundaryOperations[N named](s species) []*operation {
+func boundaryOperations[N named](s *kms.PolicyOperations) []*operation {
 	return []*operation{
-		change(iam, s.bound, func(s *putBoundary[N]) *kms.PutBoundaryRequest {
+		change(iam, s.PutBoundary, func(s *putBoundary[N]) *kms.PutBoundaryRequest {
 			return &kms.PutBoundaryRequest{Name: s.Of.name(), PermissionsBoundary: s.PermissionsBoundary}
 		}),
-		change(iam, s.unbound, identityOf[N]),
+		change(iam, s.DeleteBoundary, identityOf[N]),
 	}
 }

@@ -31,28 +31,17 @@ func managedPolicyUses(all map[*kms.Operation]*use) {
 	all[kms.OpTagPolicy] = changing(checkTagPolicy, tagPolicy, replayManagedDone)
 	all[kms.OpUntagPolicy] = changing(checkUntagPolicy, untagPolicy, replayManagedDone)
 	all[kms.OpListEntitiesForPolicy] = reading(checkManaged, policyEntities)
-	for _, one := range []struct {
-		s                                                                *species
-		attach, detach, attached, put, get, remove, list, bound, unbound *kms.Operation
-	}{
-		{user, kms.OpAttachUserPolicy, kms.OpDetachUserPolicy, kms.OpListAttachedUserPolicies, kms.OpPutUserPolicy, kms.OpGetUserPolicy,
-			kms.OpDeleteUserPolicy, kms.OpListUserPolicies, kms.OpPutUserPermissionsBoundary, kms.OpDeleteUserPermissionsBoundary},
-		{group, kms.OpAttachGroupPolicy, kms.OpDetachGroupPolicy, kms.OpListAttachedGroupPolicies, kms.OpPutGroupPolicy, kms.OpGetGroupPolicy,
-			kms.OpDeleteGroupPolicy, kms.OpListGroupPolicies, nil, nil},
-		{role, kms.OpAttachRolePolicy, kms.OpDetachRolePolicy, kms.OpListAttachedRolePolicies, kms.OpPutRolePolicy, kms.OpGetRolePolicy,
-			kms.OpDeleteRolePolicy, kms.OpListRolePolicies, kms.OpPutRolePermissionsBoundary, kms.OpDeleteRolePermissionsBoundary},
-	} {
-		s := one.s
-		all[one.attach] = changing(checkAttach(s), attachPolicy(s), replayDone)
-		all[one.detach] = changing(checkAttach(s), detachPolicy(s), replayDone)
-		all[one.attached] = reading(byName(s), attachedPolicies(s))
-		all[one.put] = changing(checkPutInline(s), putInline(s), replayDone)
-		all[one.get] = reading(checkGetInline(s), getInline(s))
-		all[one.remove] = changing(checkDeleteInline(s), deleteInline(s), replayDone)
-		all[one.list] = reading(byName(s), listInline(s))
-		if one.bound != nil {
-			all[one.bound] = changing(checkBoundary(s), putBoundary(s), replayDone)
-			all[one.unbound] = changing(byName(s), deleteBoundary(s), replayDone)
+	for s, of := range map[*species]*kms.PolicyOperations{user: &kms.UserPolicyOperations, group: &kms.GroupPolicyOperations, role: &kms.RolePolicyOperations} {
+		all[of.Attach] = changing(checkAttach(s), attachPolicy(s), replayDone)
+		all[of.Detach] = changing(checkAttach(s), detachPolicy(s), replayDone)
+		all[of.ListAttached] = reading(byName(s), attachedPolicies(s))
+		all[of.Put] = changing(checkPutInline(s), putInline(s), replayDone)
+		all[of.Get] = reading(checkGetInline(s), getInline(s))
+		all[of.Delete] = changing(checkDeleteInline(s), deleteInline(s), replayDone)
+		all[of.List] = reading(byName(s), listInline(s))
+		if of.PutBoundary != nil {
+			all[of.PutBoundary] = changing(checkBoundary(s), putBoundary(s), replayDone)
+			all[of.DeleteBoundary] = changing(byName(s), deleteBoundary(s), replayDone)
 		}
 	}
 }
