@@ -35,7 +35,8 @@ var imports = map[string][]string{
 	"fsm":          {"storage"},
 	"seal":         {"kms", "aead", "secret"},
 	"kms/material": {"kms", "aead", "secret"},
-	"audit":        {"kms"},
+	"audit":        {"kms", "audit/chain"},
+	"audit/chain":  {},
 	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
 	"auth/policy":  {},
 
