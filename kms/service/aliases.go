@@ -207,6 +207,7 @@ func checkListAliases(r *request, q *kms.ListAliasesRequest) (err error) {
 		}
 	}
 	r.note("keyId", q.KeyID)
+	r.notePage(q.Limit, q.Marker)
 	return checkLimit(q.Limit, 100)
 }
 
