@@ -279,7 +279,10 @@ func TestUnfitLeaderHandsOver(t *testing.T) {
 	second := c.leader(first.name)
 	c.until("the unfit node follows", func() bool { return !first.r.Status().Leader })
 	second.put("x")
-	c.until("the unfit node is seen to be unwell", func() bool { return !memberOf(t, second, first.name).Healthy })
+	c.until("the unfit node, which reports, is seen to be unwell", func() bool {
+		m := memberOf(t, second, first.name)
+		return m.Applied > 0 && !m.Healthy
+	})
 	second.unfit.Store(true)
 	third := c.leader(first.name, second.name)
 	c.until("the second unfit node follows", func() bool { return !second.r.Status().Leader })
