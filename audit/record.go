@@ -52,6 +52,14 @@ type TLS struct {
 	Host            string // clientProvidedHostHeader
 }
 
+// TLSOf is what a connection's state says; nil is none.
+func TLSOf(t *tls.ConnectionState, host string) TLS {
+	if t == nil {
+		return TLS{}
+	}
+	return TLS{Version: t.Version, Cipher: t.CipherSuite, Host: host}
+}
+
 // Identity is who called: CloudTrail's userIdentity. The zero value is rendered as type Unknown.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
 type Identity struct {

@@ -31,10 +31,8 @@ func (r *request) audit(answer any, err error) error {
 		Index:      r.index,
 		Door:       r.call.Door,
 	}
-	if t := r.call.Auth.TLS; t != nil {
-		rec.TLS = audit.TLS{Version: t.Version, Cipher: t.CipherSuite, Host: r.call.Auth.Host}
-	}
-	if p := r.principal; p != nil {
+	rec.TLS = audit.TLSOf(r.call.Auth.TLS, r.call.Auth.Host)
+	if p := r.principal; p != nil && (p.Type != auth.TypeWebIdentity || p.Federated != "") { // who only says who it is is nobody
 		rec.Identity = identityOf(p, r.started)
 	}
 	if err != nil {
