@@ -78,8 +78,9 @@ type AuditConfig struct {
 
 // LogConfig shapes the node's log on standard error.
 type LogConfig struct {
-	Level  string `yaml:"level" help:"debug, info, warn or error"`
-	Format string `yaml:"format" help:"text or json"`
+	Level  string   `yaml:"level" help:"debug, info, warn or error"`
+	Levels []string `yaml:"levels" help:"levels of single components, as component=level"`
+	Format string   `yaml:"format" help:"text or json"`
 }
 
 // LimitsConfig bounds what requests can take.
@@ -320,8 +321,7 @@ func (c *Config) Validate() error {
 		bad("audit.file: audit records are readable and may not be kept in data_dir, which holds ciphertext only")
 	}
 	oneOf(bad, "audit.durability", c.Audit.Durability, "write", "fsync")
-	oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
-	oneOf(bad, "log.format", c.Log.Format, "text", "json")
+	c.Log.validate(bad)
 	if c.Audit.Timeout < 10*time.Millisecond || c.Audit.Timeout > time.Minute {
 		bad("audit.timeout: between 10ms and 1m")
 	}
