@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"encoding/hex"
 	"maps"
 	"slices"
@@ -19,10 +20,9 @@ func (r *request) audit(answer any, err error) error {
 		RequestID:  r.call.RequestID,
 		Source:     r.op.Source,
 		Name:       r.op.Name,
-		Region:     r.scope.Region,
+		Region:     cmp.Or(r.scope.Region, r.Regions[0]), // one that is not served is nowhere
 		SourceIP:   r.call.Source,
 		UserAgent:  r.call.UserAgent,
-		Parameters: r.parameters,
 		Resources:  r.resources[:r.found],
 		ReadOnly:   !r.op.Mutates,
 		Recipient:  r.scope.Account,
@@ -31,6 +31,9 @@ func (r *request) audit(answer any, err error) error {
 		Index:      r.index,
 		Door:       r.call.Door,
 		TraceID:    r.served.Request.Trace.String(),
+	}
+	if len(r.parameters) > 0 {
+		rec.Parameters = r.parameters
 	}
 	rec.TLS = audit.TLSOf(r.call.Auth.TLS, r.call.Auth.Host)
 	if p := r.principal; p != nil && (p.Type != auth.TypeWebIdentity || p.Federated != "") { // who only says who it is is nobody

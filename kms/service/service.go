@@ -161,6 +161,11 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if r.use == nil {
 		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
 	}
+	var malformed error
+	if r.scope.Region, malformed = r.regionOf(c); malformed == nil {
+		malformed = c.Malformed
+	}
+	r.malformed = malformed
 	var answer any
 	err := c.Refused
 	if err == nil {
