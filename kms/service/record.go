@@ -77,3 +77,17 @@ func (r *request) noteUse() {
 		k.NoteUse(r.op.Name, at, r.principal.ARN, r.call.RequestID, r.eventID)
 	}
 }
+
+// observe tells the observer how the call ended.
+func (r *request) observe(err error) {
+	code := kms.CodeOf(err)
+	switch {
+	case code == "":
+		for _, k := range r.used[:r.usedKeys] {
+			r.Observer.Used(r.op, k.Spec, k.ID)
+		}
+	case r.doomed != nil && code == kms.CodeInvalidState:
+		r.Observer.PendingDeletion(r.doomed.ID)
+	}
+	r.Observer.Request(r.op, r.call.Door, code, r.Now().Sub(r.started))
+}
