@@ -31,6 +31,7 @@ var imports = map[string][]string{
 	"auth/sigv4": {},
 	"storage":    {},
 	"transport":  {},
+	"metrics":    {"kms"},
 
 	"fsm":          {"storage"},
 	"seal":         {"kms", "aead", "secret"},
@@ -56,7 +57,7 @@ var imports = map[string][]string{
 	"api/client":   {"kms", "api/wire"},
 
 	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
-		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
+		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd"},
