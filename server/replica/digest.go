@@ -92,7 +92,10 @@ func (r *Replica) illness() string {
 	if why := r.quarantined(); why != "" {
 		return why
 	}
-	return r.diskTrouble()
+	if why := r.diskTrouble(); why != "" {
+		return why
+	}
+	return r.cfg.Unfit()
 }
 
 // verdict notes a member's digest and answers with what is known of its checkpoint.

@@ -140,7 +140,7 @@ func (r *Replica) shouldStepDown() string {
 	case r.cfg.Opened.Sealed():
 		return "this node is sealed"
 	}
-	return ""
+	return r.cfg.Unfit()
 }
 
 // handOver begins to give leadership to the fittest voter heard of lately, at most one attempt at a
