@@ -37,6 +37,7 @@ var imports = map[string][]string{
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms", "audit/chain"},
 	"audit/chain":  {},
+	"audit/index":  {"audit/chain"},
 	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
 	"auth/policy":  {},
 
