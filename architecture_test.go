@@ -38,11 +38,12 @@ var imports = map[string][]string{
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms", "audit/chain"},
 	"audit/chain":  {},
+	"audit/index":  {"audit/chain"},
 	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
 	"auth/policy":  {},
 
 	"kms/catalog": {"kms", "kms/material", "seal", "fsm", "secret", "auth", "auth/policy", "auth/sigv4"},
-	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "seal", "fsm", "secret"},
+	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "audit/chain", "seal", "fsm", "secret"},
 
 	"server/replica": {"fsm", "storage", "transport"},
 
@@ -56,11 +57,12 @@ var imports = map[string][]string{
 	"api/sys":      {"kms", "api/wire", "api/door"},
 	"api/client":   {"kms", "api/wire"},
 
-	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "auth",
+	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/chain", "auth",
 		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
-		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd"},
+		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd"},
+	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/cli":       {"api/client", "transport", "kms"},
 	"cmd/lockstep/internal/dev":       {"api/client", "transport", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/keycmd":    {"api/client", "kms", "cmd/lockstep/internal/cli"},

@@ -47,6 +47,11 @@ func (c *Client) PutSetting(ctx context.Context, r *kms.PutSettingRequest, opts 
 	return do[kms.SettingAnswer](ctx, c, kms.OpPutSetting, r, opts)
 }
 
+// AuditCheckpoint returns the latest signed head of each node's audit trail.
+func (c *Client) AuditCheckpoint(ctx context.Context, opts ...Option) (*kms.AuditCheckpointAnswer, error) {
+	return do[kms.AuditCheckpointAnswer](ctx, c, kms.OpGetAuditCheckpoint, nil, opts)
+}
+
 // Members lists the nodes of the cluster.
 func (c *Client) Members(ctx context.Context, opts ...Option) (*kms.MembersAnswer, error) {
 	return do[kms.MembersAnswer](ctx, c, kms.OpReadMembers, nil, opts)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // Gate lets a number of requests through at a time. A request belongs inside once its body is read and
@@ -34,6 +36,11 @@ func (g *Gate) Inside() int { return int(min(g.inside.Load(), g.limit)) }
 
 // Refused returns how many requests were not let in.
 func (g *Gate) Refused() uint64 { return g.refused.Load() }
+
+// Busy is the refusal of a request that a gate did not let in.
+func Busy() error {
+	return kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere.")
+}
 
 // Limit returns how many requests it lets through at a time.
 func (g *Gate) Limit() int { return int(g.limit) }

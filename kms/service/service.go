@@ -93,6 +93,7 @@ func uses() map[*kms.Operation]*use {
 	simulationUses(all)
 	settingUses(all)
 	clusterUses(all)
+	anchorUses(all)
 	return all
 }
 

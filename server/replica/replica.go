@@ -70,6 +70,9 @@ func Open(cfg Config) (*Replica, error) {
 	if cfg.Bound == nil {
 		cfg.Bound = func() time.Duration { return time.Minute }
 	}
+	if cfg.Unfit == nil {
+		cfg.Unfit = func() string { return "" }
+	}
 	if cfg.Longest == nil {
 		cfg.Longest = cfg.Bound
 	}
