@@ -31,12 +31,14 @@ var imports = map[string][]string{
 	"auth/sigv4": {},
 	"storage":    {},
 	"transport":  {},
+	"metrics":    {"kms"},
 
 	"fsm":          {"storage"},
 	"seal":         {"kms", "aead", "secret"},
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms", "audit/chain"},
 	"audit/chain":  {},
+	"audit/index":  {"audit/chain"},
 	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
 	"auth/policy":  {},
 
@@ -56,7 +58,7 @@ var imports = map[string][]string{
 	"api/client":   {"kms", "api/wire"},
 
 	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/chain", "auth",
-		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
+		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd"},

@@ -40,6 +40,10 @@ type Config struct {
 
 	InitToken string `yaml:"init_token" help:"token that 'operator init' must present when it does not come from loopback" secret:"true"`
 
+	MetricsListen string `yaml:"metrics_listen" help:"address that serves GET /metrics over plain HTTP to everybody; none when empty"`
+	MetricsToken  string `yaml:"metrics_token" help:"bearer token with which GET /metrics is served on the API's address too" secret:"true"`
+	MetricsKeys   int    `yaml:"metrics_keys" help:"keys that the metrics name, the most used ones; the others are summed"`
+
 	Partition         string   `yaml:"partition" help:"ARN partition"`
 	OperatorAccountID string   `yaml:"operator_account_id" help:"12-digit id of the account that init makes"`
 	Regions           []string `yaml:"regions" help:"regions served; the first is the default"`
@@ -113,7 +117,8 @@ type RaftConfig struct {
 func defaultConfig() Config {
 	return Config{
 		APIListen: ":8200", PeerListen: ":8300",
-		Partition: "aws", OperatorAccountID: "000000000000", Regions: []string{"us-east-1"},
+		MetricsKeys: 50,
+		Partition:   "aws", OperatorAccountID: "000000000000", Regions: []string{"us-east-1"},
 		Audit:  AuditConfig{Durability: "write", Timeout: 2 * time.Second, Require: 1, MaxSize: 256 << 20, MaxAge: 24 * time.Hour},
 		Log:    LogConfig{Level: "info", Format: "text"},
 		Limits: LimitsConfig{MaxBodyBytes: 1 << 20, MaxConcurrent: 1024, MaxKeysPerAccount: 100_000, MaxPlaintextBytes: 4096},
@@ -320,6 +325,7 @@ func (c *Config) Validate() error {
 	if c.InitToken != "" && len(c.InitToken) < 16 {
 		bad("init_token: a token has at least 16 characters")
 	}
+	c.validateMetrics(bad)
 	c.validateAudit(bad)
 	oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	oneOf(bad, "log.format", c.Log.Format, "text", "json")
@@ -441,6 +447,20 @@ func (c *Config) validateAPI(bad func(string, ...any)) {
 		bad("dev: a development node serves plain HTTP and so listens on loopback only; %q is not", c.APIListen)
 	case !c.Dev && (c.APITLS.CertFile == "" || c.APITLS.KeyFile == ""):
 		bad("api_tls: cert_file and key_file are needed; the API is served over TLS only ('lockstep cert server' makes a certificate)")
+	}
+}
+
+func (c *Config) validateMetrics(bad func(string, ...any)) {
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			bad("metrics_listen: %q is not host:port", c.MetricsListen)
+		}
+	}
+	if c.MetricsToken != "" && len(c.MetricsToken) < 16 {
+		bad("metrics_token: a token has at least 16 characters")
+	}
+	if c.MetricsKeys < 0 || c.MetricsKeys > 1000 {
+		bad("metrics_keys: from 0 to 1000")
 	}
 }
 

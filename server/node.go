@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/sys"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
@@ -18,6 +19,7 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/kms/service"
+	"github.com/lockstep-kms/lockstep/metrics"
 	"github.com/lockstep-kms/lockstep/seal"
 	"github.com/lockstep-kms/lockstep/secret"
 	"github.com/lockstep-kms/lockstep/server/replica"
@@ -42,8 +44,12 @@ type node struct {
 	unsealer  *seal.Unsealer
 	relay     *seal.Relay
 	audit     *audit.Log
+	events    *events
 	service   *service.Service
-	clientCA  *x509.CertPool // of operators' client certificates; nil: none
+	gossip    *transport.Gossip
+	metrics   *metrics.Metrics
+	gates     map[string]*door.Gate // by the name of their queue in the metrics; immutable once the API is open
+	clientCA  *x509.CertPool        // of operators' client certificates; nil: none
 
 	opening sync.Mutex // held while a barrier is being put to use or taken away
 	sealed  atomic.Pointer[sealRecord]
@@ -415,6 +421,7 @@ func (n *node) open(ctx context.Context, c seal.Config, b *seal.Barrier, seals i
 		return kms.AsError(err)
 	}
 	n.log.Info("the node is unsealed")
+	n.tell(eventUnsealed)
 	return nil
 }
 
@@ -546,7 +553,7 @@ func (n *node) Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error) {
 			answer.Sealed = append(answer.Sealed, name)
 		}
 	}
-	n.sealLocal()
+	n.sealLocal(n.cfg.Name)
 	return answer, nil
 }
 
@@ -559,8 +566,8 @@ func (n *node) sealMember(ctx context.Context, name string) error {
 }
 
 // sealLocal seals this node: it forgets every share, takes no new requests, gives running ones a grace,
-// then wipes everything. One that is sealed already forgets shares all the same.
-func (n *node) sealLocal() {
+// then wipes everything. One that is sealed already forgets shares all the same. by is the node that was asked to.
+func (n *node) sealLocal(by string) {
 	n.relay.Drop()
 	n.sealing.add(n.unsealer.Close)
 	n.opening.Lock()
@@ -572,5 +579,6 @@ func (n *node) sealLocal() {
 		n.writeUsage(context.Background(), usageGrace)
 	}
 	n.catalog.Seal()
-	n.log.Info("the node is sealed")
+	n.log.Info("the node is sealed", "by", by)
+	n.tell(eventSealed, audit.Pair{Key: "reason", Value: "asked by " + by})
 }

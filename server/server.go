@@ -63,6 +63,8 @@ type Server struct {
 	node    *node
 	http    *http.Server
 	api     net.Listener
+	scrapes net.Listener // of metrics_listen; nil without one
+	scraped *http.Server // serves it
 	log     *slog.Logger
 	audit   *audit.Log
 	fatal   chan error // capacity 1: what stops the node
@@ -94,6 +96,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	}
 	n := &node{cfg: cfg, version: seams.Version, log: s.log}
 	s.node = n
+	n.metrics = n.newMetrics()
 	if err := s.openDir(cfg); err != nil { // first: its lock keeps a second node from this one's files
 		return nil, err
 	}
@@ -101,13 +104,16 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.events = newEvents(auditLog.Append)
+	s.closeLater("events", n.events.close)
+	n.tell(eventStarted, audit.Pair{Key: "version", Value: seams.Version})
 	if err := s.openState(cfg, seams); err != nil {
 		return nil, err
 	}
 	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(auth.Options{Regions: cfg.Regions, OperatorAccount: cfg.OperatorAccountID, Certificates: cfg.ClientCertificates}), Audit: auditLog,
 		Backoff: limit.NewBackoff(limit.BackoffConfig{Waiting: max(1, cfg.Limits.MaxConcurrent/4)}), OIDC: oidc.New(oidc.Config{AllowLoopbackHTTP: cfg.Dev, Logger: s.log}), LoopbackIssuers: cfg.Dev,
 		Quota:     limit.NewQuota(limit.QuotaConfig{PerSecond: float64(cfg.Limits.RequestsPerSecond), Burst: cfg.Limits.RequestsBurst}),
-		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Logger: s.log})
+		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Observer: n.metrics, Logger: s.log})
 	n.service = svc
 	n.handlePeers() // whose calls are audited, and answered by the service
 	n.replica.Schedule("keys that are due", svc.RunDue)
@@ -152,9 +158,9 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 		seams.Timing(&timing)
 	}
 	logOptions := seams.Log
-	logOptions.Logger = s.log
+	logOptions.Logger, logOptions.OnAppend = s.log, n.metrics.LogAppended
 	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound,
-		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.log})
+		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.log, Events: n.heard})
 	if err != nil {
 		return err
 	}
@@ -173,6 +179,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	if err != nil {
 		return err
 	}
+	n.gossip = gossip
 	identity.Hint(gossip.Addr)
 	s.closeLater("gossip", gossip.Close)
 	return nil
@@ -220,8 +227,12 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies),
 		Concurrency: cfg.Limits.MaxConcurrent})
 	router := d.Router()
-	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
-	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
+	scrapes := s.node.metrics.Handler(s.log)
+	system := sys.New(sys.Config{Node: s.node, Door: d, Metrics: scrapes, MayScrape: s.node.mayScrape})
+	system.Mount(router)
+	operations := rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes})
+	operations.Mount(router)
+	s.node.gates = map[string]*door.Gate{"serving": d.Serving, "waiting": operations.Waiting(), "system": system.Gate()}
 	edge := aws.New(aws.Config{Service: svc, Door: d})
 	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions))}))
 	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
@@ -236,6 +247,9 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 		s.api = l
 	}
 	s.closeLater("API listener", func() error { return ignoreClosed(s.api.Close()) })
+	if err := s.openScrapes(cfg, scrapes); err != nil {
+		return err
+	}
 	if cfg.APITLS.CertFile == "" {
 		return nil
 	}
@@ -277,22 +291,30 @@ func sourceOf(proxies []string) func(peer string, forwarded []string) string {
 
 // Run serves until ctx ends or the node has to stop, then closes everything.
 func (s *Server) Run(ctx context.Context) error {
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- s.http.Serve(s.api) }()
+	if s.scrapes != nil {
+		go func() { served <- s.scraped.Serve(s.scrapes) }()
+	}
 	s.log.Info("the node is up", "api", s.node.cfg.APIAddr, "peers", s.node.cfg.PeerAddr, "version", s.node.version)
 	var err error
 	select {
 	case <-ctx.Done():
 		s.log.Info("stopping")
+		s.node.tell(eventStopping)
 	case err = <-s.fatal:
 		s.log.Error("the node stops", "error", err)
+		s.node.tell(eventStopping, audit.Pair{Key: "reason", Value: err.Error()})
 	case err = <-served:
-		err = fmt.Errorf("serving the API: %w", err)
+		err = fmt.Errorf("serving the API or the metrics: %w", err)
+		s.node.tell(eventStopping, audit.Pair{Key: "reason", Value: err.Error()})
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if shutdown := s.http.Shutdown(grace); shutdown != nil {
-		s.http.Close()
+	for _, h := range []*http.Server{s.http, s.scraped} {
+		if h != nil && h.Shutdown(grace) != nil {
+			h.Close()
+		}
 	}
 	return errors.Join(err, s.close())
 }

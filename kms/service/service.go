@@ -45,6 +45,9 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
+	}
 	return &Service{Config: c, uses: uses(), xks: xksUses(), heavy: newHeavyWork(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
 }
 
@@ -157,8 +160,14 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if r.use == nil {
 		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
 	}
+	result, err := s.do(ctx, r)
+	r.observe(err)
+	return result, err
+}
+
+func (s *Service) do(ctx context.Context, r *request) (*Result, error) {
 	var answer any
-	err := c.Refused
+	err := r.call.Refused
 	if err == nil {
 		answer, err = r.run(ctx)
 	}

@@ -200,6 +200,8 @@ type Options struct {
 	Now     func() time.Time // the node's own clock, instead of the machine's
 	Backoff *limit.Backoff   // nil: none
 	Quota   *limit.Quota     // nil: none
+
+	Observer service.Observer // nil: nobody
 }
 
 // Node starts a node that has applied the log so far, unsealed unless the options say otherwise.
@@ -223,6 +225,7 @@ func (c *Cluster) Node(o Options) *Node {
 		Catalog: n.Catalog, Replica: replica{n}, Cluster: members{n}, Authenticator: auth.NewAuthenticator(auth.Options{Now: o.Now, Regions: []string{"us-east-1", "eu-west-1"}, OperatorAccount: Operator, Certificates: true}), Audit: n.Log,
 		Regions: o.Regions, Node: n.Name, MaxKeys: o.MaxKeys, Logger: o.Logger, Now: o.Now,
 		Backoff: o.Backoff, Quota: o.Quota, OIDC: oidc.New(oidc.Config{Now: o.Now, AllowLoopbackHTTP: true}), LoopbackIssuers: true,
+		Observer: o.Observer,
 	})
 	if !o.Sealed {
 		n.Unseal()
