@@ -189,7 +189,7 @@ type window struct {
 // open turns to another chunk of an index file, or with t to the first rows of a tail.
 func (w *window) open(file *os.File, t *tail, c *chunk) { w.file, w.tail, w.c, w.have = file, t, c, 0 }
 
-// column returns a column; what is behind its last row is 0.
+// column returns a column; what is behind its last row is anything.
 func (w *window) column(i int) (*[columnSize]byte, error) {
 	data := &w.data[i]
 	if w.have&(1<<i) != 0 {
@@ -201,7 +201,6 @@ func (w *window) column(i int) (*[columnSize]byte, error) {
 	} else if err := w.read(data[:n], i); err != nil {
 		return nil, err
 	}
-	clear(data[n:])
 	w.have |= 1 << i
 	return data, nil
 }
