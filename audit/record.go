@@ -52,6 +52,14 @@ type TLS struct {
 	Host            string // clientProvidedHostHeader
 }
 
+// TLSOf is what a connection's state says; nil is none.
+func TLSOf(t *tls.ConnectionState, host string) TLS {
+	if t == nil {
+		return TLS{}
+	}
+	return TLS{Version: t.Version, Cipher: t.CipherSuite, Host: host}
+}
+
 // Identity is who called: CloudTrail's userIdentity. The zero value is rendered as type Unknown.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
 type Identity struct {
@@ -84,14 +92,15 @@ type Resource struct {
 }
 
 // Pair is one recorded parameter; the keys of one list differ from each other. Object, when not nil, stands in place of Value,
-// as an object with sorted keys, and so do Members, as an object in their order. A value is cut to 1 KiB, an object to its
-// first 16 KiB; keys stand as they are: whoever records an object has checked it.
+// as an object with sorted keys, and so do Members, as an object in their order. A value is cut to 1 KiB, an object or
+// array to its first 16 KiB; keys stand as they are: whoever records an object has checked it.
 type Pair struct {
 	Key, Value string
 	Object     map[string]string
 	Members    []Pair
 	bare       bool // Value is a JSON number or boolean
 	list       bool // Members are an array: their keys are not rendered
+	whole      bool // Value is cut to 16 KiB
 }
 
 // Int is a Pair with a number.
@@ -120,6 +129,12 @@ func List[T ~string](key string, texts []T) Pair {
 	}
 	return p
 }
+
+// Entries is a Pair with an array of the entries' values.
+func Entries(key string, entries []Pair) Pair { return Pair{Key: key, Members: entries, list: true} }
+
+// Document is a Pair with a text that is cut to 16 KiB: a policy is read as a whole or not at all.
+func Document(key, text string) Pair { return Pair{Key: key, Value: text, whole: true} }
 
 // AppendJSON appends the record as one JSON object, without a newline. Bytes that are not UTF-8
 // become U+FFFD.
@@ -291,23 +306,35 @@ func appendPairs(b []byte, pairs []Pair) []byte {
 	return append(b, '}')
 }
 
+// appendList appends the values of entries as an array, as many as fit.
+func appendList(b []byte, entries []Pair) []byte {
+	b = append(b, '[')
+	start := len(b)
+	for i := range entries {
+		before := len(b)
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = entries[i].appendValue(b); len(b)-start > maxObject {
+			b = b[:before]
+			break
+		}
+	}
+	return append(b, ']')
+}
+
 func (p *Pair) appendValue(b []byte) []byte {
 	switch {
 	case p.list:
-		b = append(b, '[')
-		for i := range p.Members {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = p.Members[i].appendValue(b)
-		}
-		return append(b, ']')
+		return appendList(b, p.Members)
 	case p.Members != nil:
 		return appendPairs(b, p.Members)
 	case p.Object != nil:
 		return appendObject(b, p.Object)
 	case p.bare:
 		return append(b, p.Value...)
+	case p.whole:
+		return appendString(b, p.Value[:min(len(p.Value), maxObject)])
 	default:
 		return appendString(b, cut(p.Value))
 	}

@@ -42,6 +42,7 @@ type node struct {
 	unsealer  *seal.Unsealer
 	relay     *seal.Relay
 	audit     *audit.Log
+	events    *events
 	service   *service.Service
 	clientCA  *x509.CertPool // of operators' client certificates; nil: none
 
@@ -415,6 +416,7 @@ func (n *node) open(ctx context.Context, c seal.Config, b *seal.Barrier, seals i
 		return kms.AsError(err)
 	}
 	n.log.Info("the node is unsealed")
+	n.tell(eventUnsealed)
 	return nil
 }
 
@@ -546,7 +548,7 @@ func (n *node) Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error) {
 			answer.Sealed = append(answer.Sealed, name)
 		}
 	}
-	n.sealLocal()
+	n.sealLocal(n.cfg.Name)
 	return answer, nil
 }
 
@@ -559,8 +561,8 @@ func (n *node) sealMember(ctx context.Context, name string) error {
 }
 
 // sealLocal seals this node: it forgets every share, takes no new requests, gives running ones a grace,
-// then wipes everything. One that is sealed already forgets shares all the same.
-func (n *node) sealLocal() {
+// then wipes everything. One that is sealed already forgets shares all the same. by is the node that was asked to.
+func (n *node) sealLocal(by string) {
 	n.relay.Drop()
 	n.sealing.add(n.unsealer.Close)
 	n.opening.Lock()
@@ -572,5 +574,6 @@ func (n *node) sealLocal() {
 		n.writeUsage(context.Background(), usageGrace)
 	}
 	n.catalog.Seal()
-	n.log.Info("the node is sealed")
+	n.log.Info("the node is sealed", "by", by)
+	n.tell(eventSealed, audit.Pair{Key: "reason", Value: "asked by " + by})
 }

@@ -67,7 +67,7 @@ func (n *node) handlePeers() {
 			n.noted(rec, err)
 			return nil, rpcError{err}
 		}
-		n.sealLocal()
+		n.sealLocal(p.Name)
 		n.noted(rec, nil)
 		return nil, nil
 	})

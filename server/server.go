@@ -101,6 +101,9 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.events = newEvents(auditLog.Append)
+	s.closeLater("events", n.events.close)
+	n.tell(eventStarted, audit.Pair{Key: "version", Value: seams.Version})
 	if err := s.openState(cfg, seams); err != nil {
 		return nil, err
 	}
@@ -154,7 +157,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	logOptions := seams.Log
 	logOptions.Logger = s.log
 	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound,
-		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.log})
+		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.log, Events: n.heard})
 	if err != nil {
 		return err
 	}
@@ -266,10 +269,13 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		s.log.Info("stopping")
+		s.node.tell(eventStopping)
 	case err = <-s.fatal:
 		s.log.Error("the node stops", "error", err)
+		s.node.tell(eventStopping, audit.Pair{Key: "reason", Value: err.Error()})
 	case err = <-served:
 		err = fmt.Errorf("serving the API: %w", err)
+		s.node.tell(eventStopping, audit.Pair{Key: "reason", Value: err.Error()})
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

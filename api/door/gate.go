@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // Gate lets a number of requests through at a time. A request belongs inside once its body is read and
@@ -25,6 +27,11 @@ func (g *Gate) Enter() bool {
 	}
 	g.inside.Add(-1)
 	return false
+}
+
+// Busy is the refusal of a request that a gate did not let in.
+func Busy() error {
+	return kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere.")
 }
 
 // Limit returns how many requests it lets through at a time.

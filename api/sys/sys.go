@@ -9,6 +9,7 @@ package sys
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"net/http"
 	"net/netip"
@@ -36,6 +37,8 @@ type Caller struct {
 	Loopback  bool   // the request was made on this machine, with no proxy or browser page between
 	RequestID string // as the answer has it
 	UserAgent string // as the caller says
+	Host      string // that the caller asked for
+	TLS       *tls.ConnectionState
 }
 
 // Node is what the door needs of a node. Errors are *kms.Error. Methods are called concurrently.
@@ -51,6 +54,9 @@ type Node interface {
 	Unseal(ctx context.Context, who Caller, share string, cluster bool, attempt string) (*UnsealAnswer, error)
 	// CancelUnseal forgets the shares of that attempt.
 	CancelUnseal(ctx context.Context, who Caller, attempt string) error
+	// Refuse records that a request for the system route called name is not understood or not taken, because of err, and
+	// returns what to answer.
+	Refuse(who Caller, name string, err error) error
 	// SealedMembers lists the members while the node is sealed, for an operator's client certificate: the first of
 	// the chain, whose key the client has; whose word it is, the Node verifies.
 	SealedMembers(ctx context.Context, who Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error)
@@ -151,7 +157,7 @@ func (d *Door) members(w http.ResponseWriter, q *http.Request) {
 
 func (d *Door) init(w http.ResponseWriter, q *http.Request) {
 	var in wire.InitRequest
-	d.withBody(w, q, &in, func() (any, error) {
+	d.withBody(w, q, wire.Init, &in, func() (any, error) {
 		return d.node.Init(q.Context(), d.caller(w, q), &in)
 	})
 }
@@ -159,7 +165,7 @@ func (d *Door) init(w http.ResponseWriter, q *http.Request) {
 // caller says who sent a request. One that a proxy forwarded or a page in a browser caused comes from
 // loopback only by its last step, so it does not count as local.
 func (d *Door) caller(w http.ResponseWriter, q *http.Request) Caller {
-	who := Caller{Addr: d.door.Source(q), RequestID: door.RequestID(w), UserAgent: q.UserAgent()}
+	who := Caller{Addr: d.door.Source(q), RequestID: door.RequestID(w), UserAgent: q.UserAgent(), Host: q.Host, TLS: q.TLS}
 	ip, err := netip.ParseAddr(door.Host(q))
 	who.Loopback = err == nil && ip.Unmap().IsLoopback()
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via", "Origin"} {
@@ -172,7 +178,7 @@ func (d *Door) caller(w http.ResponseWriter, q *http.Request) Caller {
 
 func (d *Door) unseal(w http.ResponseWriter, q *http.Request) {
 	var in wire.UnsealRequest
-	d.withBody(w, q, &in, func() (any, error) {
+	d.withBody(w, q, wire.Unseal, &in, func() (any, error) {
 		return d.node.Unseal(q.Context(), d.caller(w, q), string(in.Share), in.Cluster, in.AttemptID)
 	})
 }
@@ -180,7 +186,7 @@ func (d *Door) unseal(w http.ResponseWriter, q *http.Request) {
 func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 	attempts := q.URL.Query()["attempt"]
 	if len(attempts) != 1 || attempts[0] == "" {
-		d.door.Error(w, q, kms.Errorf(kms.CodeInvalidRequest, "The query parameter \"attempt\" must be given once; it is the attempt_id that the answer to a share gave."))
+		d.refuse(w, q, wire.CancelUnseal, kms.Errorf(kms.CodeInvalidRequest, "The query parameter \"attempt\" must be given once; it is the attempt_id that the answer to a share gave."))
 		return
 	}
 	if err := d.node.CancelUnseal(q.Context(), d.caller(w, q), attempts[0]); err != nil {
@@ -190,22 +196,27 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 	d.answer(w, q, http.StatusOK, d.node.SealStatus())
 }
 
-// withBody decodes the body into in and answers what f answers. Few run at a time: anybody may call
-// them, and an answer of theirs costs more than a health check.
-func (d *Door) withBody(w http.ResponseWriter, q *http.Request, in any, f func() (any, error)) {
+// refuse answers a request that is not understood or not taken, once the node has recorded it.
+func (d *Door) refuse(w http.ResponseWriter, q *http.Request, name string, err error) {
+	d.door.Error(w, q, d.node.Refuse(d.caller(w, q), name, err))
+}
+
+// withBody decodes the body of a request for the route called name into in and answers what f answers. Few run at a time:
+// anybody may call them, and an answer of theirs costs more than a health check.
+func (d *Door) withBody(w http.ResponseWriter, q *http.Request, name string, in any, f func() (any, error)) {
 	body, err := d.door.ReadBody(w, q)
 	if err != nil {
-		d.door.Error(w, q, err)
+		d.refuse(w, q, name, err)
 		return
 	}
 	defer body.Release()
 	if !d.gate.Enter() {
-		d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many of these requests as it may; try again later."))
+		d.refuse(w, q, name, kms.Errorf(kms.CodeThrottled, "The node is serving as many of these requests as it may; try again later."))
 		return
 	}
 	defer d.gate.Leave()
 	if err := door.Decode(body.Bytes, in); err != nil {
-		d.door.Error(w, q, err)
+		d.refuse(w, q, name, err)
 		return
 	}
 	answer, err := f()

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,7 @@ type fake struct {
 	share   string
 	cluster bool
 	attempt string
+	refused []string // routes
 	cert    *x509.Certificate
 	enter   chan struct{} // when set, Unseal sends here and waits for leave
 	leave   chan struct{}
@@ -50,6 +52,11 @@ func (f *fake) Unseal(_ context.Context, who Caller, share string, cluster bool,
 	}
 	f.who, f.share, f.cluster, f.attempt = who, share, cluster, attempt
 	return &UnsealAnswer{SealStatus: f.status, AttemptID: "id-of-the-attempt"}, f.err
+}
+
+func (f *fake) Refuse(who Caller, name string, err error) error {
+	f.who, f.refused = who, append(f.refused, name)
+	return err
 }
 
 func (f *fake) CancelUnseal(_ context.Context, who Caller, attempt string) error {
@@ -182,7 +189,7 @@ func TestWhoCalled(t *testing.T) {
 		f := &fake{}
 		q.Header.Set("User-Agent", "agent/1")
 		w := do(f, q)
-		if id := w.Header().Get(wire.HeaderRequestID); f.who != (Caller{Addr: "127.0.0.1", Loopback: true, RequestID: id, UserAgent: "agent/1"}) || id == "" {
+		if id := w.Header().Get(wire.HeaderRequestID); f.who != (Caller{Addr: "127.0.0.1", Loopback: true, RequestID: id, UserAgent: "agent/1", Host: "example.com"}) || id == "" {
 			t.Errorf("%s: %+v", q.URL, f.who)
 		}
 	}
@@ -317,8 +324,8 @@ func TestHealthBesideBusyUnseal(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	if h.ServeHTTP(w, request("POST", "/v1/sys/unseal", `{"share":"y"}`)); w.Code != 429 {
-		t.Errorf("a second unseal: %d", w.Code)
+	if h.ServeHTTP(w, request("POST", "/v1/sys/unseal", `{"share":"y"}`)); w.Code != 429 || !slices.Equal(f.refused, []string{wire.Unseal}) {
+		t.Errorf("a second unseal: %d, recorded %v", w.Code, f.refused)
 	}
 	close(f.leave)
 	<-done

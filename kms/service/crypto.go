@@ -221,6 +221,7 @@ func checkDecrypt(r *request, q *kms.DecryptRequest) (err error) {
 	r.noteMap("encryptionContext", q.EncryptionContext)
 	r.note("encryptionAlgorithm", string(r.encryption))
 	r.noteDryRun(q.DryRun)
+	noteList(r, "dryRunModifiers", q.DryRunModifiers)
 	return r.checkCiphertext(r.encryption, q.KeyID != "", q.CiphertextBlob, r.ignore)
 }
 
@@ -328,6 +329,7 @@ func checkReEncrypt(r *request, q *kms.ReEncryptRequest) (err error) {
 	r.noteMap("destinationEncryptionContext", q.DestinationEncryptionContext)
 	r.note("destinationEncryptionAlgorithm", string(r.encryption))
 	r.noteDryRun(q.DryRun)
+	noteList(r, "dryRunModifiers", q.DryRunModifiers)
 	return r.checkCiphertext(r.decryption, q.SourceKeyID != "", q.CiphertextBlob, r.ignore)
 }
 

@@ -3,7 +3,6 @@ package service
 import (
 	"crypto/rand"
 
-	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
@@ -103,7 +102,6 @@ func createAccessKey(r *request, q *kms.IdentityRequest) (*change, error) {
 
 // accessKeyAnswer carries an access key; its secret only where it was just made.
 func (r *request) accessKeyAnswer(c *kms.Credential, holder string, made bool) *kms.AccessKeyAnswer {
-	r.response = []audit.Pair{{Key: "accessKeyId", Value: c.AccessKeyID}}
 	answer := &kms.AccessKeyAnswer{AccessKey: accessKeyEntry(c, holder)}
 	if made {
 		answer.SecretAccessKey = kms.SensitiveString(c.Secret)

@@ -65,8 +65,7 @@ type request struct {
 	silent int         // how many did not
 
 	noted      [6]audit.Pair
-	parameters []audit.Pair // see use.check; in noted as long as they fit
-	response   []audit.Pair
+	parameters []audit.Pair      // see use.check; in noted as long as they fit
 	resources  [2]audit.Resource // those that were found
 	found      int
 }
@@ -268,14 +267,14 @@ func (r *request) leave(answer any, err error) (any, error) {
 		e.RetryAfter = time.Second
 		err = e
 	}
-	if blocked := r.audit(err); blocked != nil {
+	if blocked := r.audit(answer, err); blocked != nil {
 		wipeAnswer(answer)
 		return nil, r.auditBlocked(blocked)
 	}
 	if err == nil {
-		// Deciding, computing and writing the record took time. A refusal here has a record of its own.
+		// Deciding, computing and writing the record took time. The call has its record: what comes now is an event.
 		if err = r.stillValid(); err != nil {
-			if blocked := r.audit(err); blocked != nil {
+			if blocked := r.withheld(err); blocked != nil {
 				err = r.auditBlocked(blocked)
 			}
 		}

@@ -66,11 +66,11 @@ func (r *request) auditEvent(name string, s kms.Scope, arn string, err error) er
 	rec := audit.Record{
 		Time: r.Now(), RequestID: r.call.RequestID, Source: "kms.amazonaws.com", Name: name, Region: s.Region, SourceIP: systemSource, UserAgent: systemSource,
 		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node, AccountID: s.Account}, Recipient: s.Account,
-		Parameters: []audit.Pair{{Key: "keyId", Value: arn}}, Resources: []audit.Resource{{ARN: arn, AccountID: s.Account, Type: typeKey}},
+		Service: true, Details: texts("keyId", arn), Resources: []audit.Resource{{ARN: arn, AccountID: s.Account, Type: typeKey}},
 		Node: r.Node, Epoch: r.epoch, Index: r.index,
 	}
 	if p := r.principal; p != nil { // who caused it
-		rec.Identity = audit.Identity{Type: p.Type, PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID}
+		rec.Identity = identityOf(p, r.started)
 		rec.SourceIP, rec.UserAgent = r.call.Source, r.call.UserAgent
 	}
 	if err != nil {

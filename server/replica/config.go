@@ -53,6 +53,8 @@ type Config struct {
 	Timing Timing
 	Log    storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
 	Logger *slog.Logger
+	// Events is told what changes. It must not block; nil: nobody listens.
+	Events func(Event)
 	// ApplyHook, for tests, sees every entry before it is applied on this node and may change it.
 	ApplyHook func(*raft.Log)
 }

@@ -58,6 +58,7 @@ type testNode struct {
 	bound  atomic.Int64
 	unfit  atomic.Bool // Config.Unfit says something
 	opened *testOpened
+	heard  events
 	mangle func(*raft.Log) // changes entries before they are applied; nil: none
 	peers  []Peer          // the list it is configured with
 	addr   string
@@ -293,6 +294,7 @@ func (n *testNode) start() {
 	n.r, err = Open(Config{
 		Identity: id, Transport: n.transport, Opened: n.opened, Clock: n.clock, Timing: n.timing, Logger: log,
 		ApplyHook: n.mangle,
+		Events:    n.heard.add,
 		Bound:     func() time.Duration { return time.Duration(n.bound.Load()) },
 		Unfit: func() string {
 			if n.unfit.Load() {

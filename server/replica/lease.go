@@ -95,6 +95,7 @@ func (r *Replica) dropLease() {
 
 // keepLease polls the leader all the time, more often while there is no lease.
 func (r *Replica) keepLease() {
+	var seen condition
 	for {
 		interval := minPoll
 		p, err := r.polls.ask(r.ctx)
@@ -104,6 +105,7 @@ func (r *Replica) keepLease() {
 		if err == nil && r.Lease() == nil || r.cfg.Opened.Sealed() {
 			interval = min(max(r.cfg.Bound()/10, minPoll), maxPoll, r.timing.Contact/4)
 		}
+		r.look(&seen)
 		if !pause(r.ctx, interval) {
 			return
 		}

@@ -210,12 +210,14 @@ func (r *Replica) onTrouble(err error) {
 	r.trouble.Store(&err)
 	r.transport.CutRaft(!errors.Is(err, storage.ErrDiskLow))
 	r.log.Error("the log cannot be written; this node refuses proposals", "error", err)
+	r.tell(Event{Name: EventDiskTrouble, Reason: err.Error()})
 }
 
 func (r *Replica) onRecovered() {
 	r.trouble.Store(nil)
 	r.transport.CutRaft(false)
 	r.log.Info("the log can be written again")
+	r.tell(Event{Name: EventDiskWell})
 }
 
 // diskTrouble says why the log cannot be written, or "".
