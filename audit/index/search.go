@@ -256,15 +256,9 @@ func (s *search) chunk(c *chunk) error {
 			break
 		}
 		p := &s.predicates[i]
-		s.any = bitmap{}
-		for k := range p.count {
-			column, err := s.w.column(p.column + k)
-			if err != nil {
-				return err
-			}
-			s.any.match(column, &s.found, p.want, p.mask)
+		if err := s.ask(c, p, left); err != nil {
+			return err
 		}
-		s.found.and(&s.any)
 		p.asked += left
 		left = s.found.count()
 		p.held += left
@@ -275,6 +269,27 @@ func (s *search) chunk(c *chunk) error {
 		return nil
 	}
 	return s.rows(c)
+}
+
+// ask keeps the rows of which a predicate is true. There are left.
+func (s *search) ask(c *chunk, p *predicate, left int) error {
+	s.any = bitmap{}
+	for i := p.column; i < p.column+p.count; i++ {
+		if c.zero&(1<<i) != 0 && p.want != 0 {
+			continue
+		}
+		column, err := s.w.column(i)
+		if err != nil {
+			return err
+		}
+		if left < maxRows/8 {
+			s.any.pick(column, &s.found, p.want, p.mask)
+		} else {
+			s.any.match(column, &s.found, p.want, p.mask)
+		}
+	}
+	s.found.and(&s.any)
+	return nil
 }
 
 // passed reports whether the whole chunk is before the position from which the search goes on.
@@ -514,6 +529,18 @@ func (b *bitmap) match(column *[columnSize]byte, among *bitmap, want, mask uint3
 				continue
 			}
 			b[i] |= (zeros(x0) | zeros(x1)<<2 | zeros(x2)<<4 | zeros(x3)<<6) << row
+		}
+	}
+}
+
+// pick is match for few rows.
+func (b *bitmap) pick(column *[columnSize]byte, among *bitmap, want, mask uint32) {
+	for i, w := range among {
+		for ; w != 0; w &= w - 1 {
+			row := bits.TrailingZeros64(w)
+			if value(column, 64*i+row)&mask == want {
+				b[i] |= 1 << row
+			}
 		}
 	}
 }
