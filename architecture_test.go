@@ -86,6 +86,7 @@ var imports = map[string][]string{
 	"bench/create":   {"bench/lab"},
 	"bench/failover": {"bench/lab"},
 	"bench/scale":    {"bench/lab"},
+	"bench/lookup":   {"bench/lab", "audit", "audit/chain", "audit/index"},
 }
 
 // testOnly may be imported by tests and by each other, by nothing else.
