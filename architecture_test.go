@@ -30,6 +30,7 @@ var imports = map[string][]string{
 	"auth/limit": {},
 	"auth/sigv4": {},
 	"storage":    {},
+	"metrics":    {"kms"},
 	"trace":      {},
 
 	"transport":    {"trace"},
@@ -38,6 +39,7 @@ var imports = map[string][]string{
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms", "audit/chain"},
 	"audit/chain":  {},
+	"audit/index":  {"audit/chain"},
 	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
 	"auth/policy":  {},
 
@@ -57,7 +59,7 @@ var imports = map[string][]string{
 	"api/client":   {"kms", "api/wire"},
 
 	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/chain", "auth",
-		"kms/catalog", "kms/service", "server/replica", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
+		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd"},
@@ -84,6 +86,7 @@ var imports = map[string][]string{
 	"bench/create":   {"bench/lab"},
 	"bench/failover": {"bench/lab"},
 	"bench/scale":    {"bench/lab"},
+	"bench/lookup":   {"bench/lab", "audit", "audit/chain", "audit/index"},
 }
 
 // testOnly may be imported by tests and by each other, by nothing else.

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/sys"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
@@ -18,6 +19,7 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/kms/service"
+	"github.com/lockstep-kms/lockstep/metrics"
 	"github.com/lockstep-kms/lockstep/seal"
 	"github.com/lockstep-kms/lockstep/secret"
 	"github.com/lockstep-kms/lockstep/server/replica"
@@ -44,7 +46,10 @@ type node struct {
 	audit     *audit.Log
 	events    *events
 	service   *service.Service
-	clientCA  *x509.CertPool // of operators' client certificates; nil: none
+	gossip    *transport.Gossip
+	metrics   *metrics.Metrics
+	gates     map[string]*door.Gate // by the name of their queue in the metrics; immutable once the API is open
+	clientCA  *x509.CertPool        // of operators' client certificates; nil: none
 
 	opening sync.Mutex // held while a barrier is being put to use or taken away
 	sealed  atomic.Pointer[sealRecord]

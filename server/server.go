@@ -63,6 +63,8 @@ type Server struct {
 	node    *node
 	http    *http.Server
 	api     net.Listener
+	scrapes net.Listener // of metrics_listen; nil without one
+	scraped *http.Server // serves it
 	logs    *logs
 	log     *slog.Logger
 	audit   *audit.Log
@@ -92,6 +94,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	}
 	n := &node{cfg: cfg, version: seams.Version, log: s.log}
 	s.node = n
+	n.metrics = n.newMetrics()
 	if err := s.openDir(cfg); err != nil { // first: its lock keeps a second node from this one's files
 		return nil, err
 	}
@@ -108,7 +111,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(auth.Options{Regions: cfg.Regions, OperatorAccount: cfg.OperatorAccountID, Certificates: cfg.ClientCertificates}), Audit: auditLog,
 		Backoff: limit.NewBackoff(limit.BackoffConfig{Waiting: max(1, cfg.Limits.MaxConcurrent/4)}), OIDC: oidc.New(oidc.Config{AllowLoopbackHTTP: cfg.Dev, Logger: s.logs.of("oidc")}), LoopbackIssuers: cfg.Dev,
 		Quota:     limit.NewQuota(limit.QuotaConfig{PerSecond: float64(cfg.Limits.RequestsPerSecond), Burst: cfg.Limits.RequestsBurst}),
-		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Logger: s.logs.of("service")})
+		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Observer: n.metrics, Logger: s.logs.of("service")})
 	n.service = svc
 	n.handlePeers() // whose calls are audited, and answered by the service
 	n.replica.Schedule("keys that are due", svc.RunDue)
@@ -153,7 +156,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 		seams.Timing(&timing)
 	}
 	logOptions := seams.Log
-	logOptions.Logger = s.logs.of("storage")
+	logOptions.Logger, logOptions.OnAppend = s.logs.of("storage"), n.metrics.LogAppended
 	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound,
 		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.logs.of("replica"), RaftLogger: s.logs.of("raft"), Events: n.heard})
 	if err != nil {
@@ -174,27 +177,46 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	if err != nil {
 		return err
 	}
+	n.gossip = gossip
 	identity.Hint(gossip.Addr)
 	s.closeLater("gossip", gossip.Close)
 	return nil
 }
 
 func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
-	if err := os.MkdirAll(filepath.Dir(cfg.Audit.File), 0o700); err != nil {
-		return nil, fmt.Errorf("audit.file: %w", err)
+	sinks, err := s.openSinks(cfg.Audit)
+	if err == nil {
+		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.logs.of("audit")})
 	}
-	file, err := audit.OpenFile(cfg.Audit.File, audit.FileOptions{Fsync: cfg.Audit.Durability == "fsync", Deadline: cfg.Audit.Timeout})
 	if err != nil {
-		return nil, fmt.Errorf("audit.file: %w", err)
-	}
-	log, err := audit.New([]audit.Sink{file}, 1, s.log)
-	if err != nil {
-		file.Close()
+		for _, sink := range sinks {
+			sink.Close()
+		}
 		return nil, err
 	}
-	s.audit, s.node.audit = log, log
-	s.closeLater("audit", log.Close)
-	return log, nil
+	s.node.audit = s.audit
+	s.closeLater("audit", s.audit.Close)
+	return s.audit, nil
+}
+
+// openSinks opens every sink that the configuration names; those that are open already come with an error.
+func (s *Server) openSinks(c AuditConfig) (sinks []audit.Sink, err error) {
+	if c.File != "" {
+		file, err := s.openAuditFile(c, c.File)
+		if err != nil {
+			return sinks, fmt.Errorf("audit.file: %w", err)
+		}
+		sinks = append(sinks, file)
+	}
+	return sinks, nil
+}
+
+func (s *Server) openAuditFile(c AuditConfig, path string) (*audit.FileSink, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return audit.OpenFile(path, audit.FileOptions{Fsync: c.Durability == "fsync", MaxSize: c.MaxSize, MaxAge: c.MaxAge,
+		Retain: c.Retain, RetainSize: c.RetainSize, Logger: s.logs.of("audit")})
 }
 
 // openAPI mounts the doors, the system door first: on a sealed node it answers what both know.
@@ -203,8 +225,12 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	d := door.New(door.Config{Index: index, Logger: s.logs.of("api"), BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies),
 		Concurrency: cfg.Limits.MaxConcurrent})
 	router := d.Router()
-	sys.New(sys.Config{Node: s.node, Door: d}).Mount(router)
-	rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes}).Mount(router)
+	scrapes := s.node.metrics.Handler(s.log)
+	system := sys.New(sys.Config{Node: s.node, Door: d, Metrics: scrapes, MayScrape: s.node.mayScrape})
+	system.Mount(router)
+	operations := rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes})
+	operations.Mount(router)
+	s.node.gates = map[string]*door.Gate{"serving": d.Serving, "waiting": operations.Waiting(), "system": system.Gate()}
 	edge := aws.New(aws.Config{Service: svc, Door: d})
 	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions))}))
 	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
@@ -219,6 +245,9 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 		s.api = l
 	}
 	s.closeLater("API listener", func() error { return ignoreClosed(s.api.Close()) })
+	if err := s.openScrapes(cfg, scrapes); err != nil {
+		return err
+	}
 	if cfg.APITLS.CertFile == "" {
 		return nil
 	}
@@ -260,8 +289,11 @@ func sourceOf(proxies []string) func(peer string, forwarded []string) string {
 
 // Run serves until ctx ends or the node has to stop, then closes everything.
 func (s *Server) Run(ctx context.Context) error {
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	go func() { served <- s.http.Serve(s.api) }()
+	if s.scrapes != nil {
+		go func() { served <- s.scraped.Serve(s.scrapes) }()
+	}
 	s.log.Info("the node is up", "api", s.node.cfg.APIAddr, "peers", s.node.cfg.PeerAddr, "version", s.node.version)
 	var err error
 	select {
@@ -272,13 +304,15 @@ func (s *Server) Run(ctx context.Context) error {
 		s.log.Error("the node stops", "error", err)
 		s.node.tell(eventStopping, audit.Pair{Key: "reason", Value: err.Error()})
 	case err = <-served:
-		err = fmt.Errorf("serving the API: %w", err)
+		err = fmt.Errorf("serving the API or the metrics: %w", err)
 		s.node.tell(eventStopping, audit.Pair{Key: "reason", Value: err.Error()})
 	}
 	grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if shutdown := s.http.Shutdown(grace); shutdown != nil {
-		s.http.Close()
+	for _, h := range []*http.Server{s.http, s.scraped} {
+		if h != nil && h.Shutdown(grace) != nil {
+			h.Close()
+		}
 	}
 	return errors.Join(err, s.close())
 }

@@ -135,6 +135,9 @@ func (g *Gossip) Members() []Member {
 	return members
 }
 
+// Score is how unwell memberlist finds this node, by how its probes of others go: 0 is well.
+func (g *Gossip) Score() int { return g.list.GetHealthScore() }
+
 // Leave tells the others that this node goes, at most for timeout. Close is still to be called.
 func (g *Gossip) Leave(timeout time.Duration) error { return g.list.Leave(timeout) }
 

@@ -95,6 +95,28 @@ func (c *Client) Health(ctx context.Context) (*Health, error) {
 	return answer, nil
 }
 
+// Metrics returns the first address's metrics in Prometheus's text format. token is the node's metrics_token; a development
+// node asks for none.
+func (c *Client) Metrics(ctx context.Context, token string) ([]byte, error) {
+	send := &prepared{method: http.MethodGet, path: wire.SystemRoute(wire.Metrics).Path,
+		header: http.Header{"User-Agent": {c.cfg.UserAgent}, "Accept": {"text/plain;version=0.0.4"}}}
+	if token != "" {
+		send.header.Set("Authorization", "Bearer "+token)
+	}
+	var text []byte
+	o := collect(nil)
+	err := c.limited(ctx, o, c.nodes[0], func(ctx context.Context, n *node) error {
+		return c.exchange(ctx, n, send, o, func(r *http.Response, body []byte) error {
+			if r.StatusCode != http.StatusOK {
+				return answeredError(n, r, body)
+			}
+			text = body
+			return nil
+		})
+	})
+	return text, err
+}
+
 // SealStatus asks the first address's node how far unsealing is.
 func (c *Client) SealStatus(ctx context.Context) (*SealStatus, error) {
 	answer := new(SealStatus)

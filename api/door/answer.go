@@ -65,7 +65,9 @@ func (d *Door) ErrorAt(w http.ResponseWriter, q *http.Request, epoch, index uint
 	case kms.ClassThrottled:
 		h.Set("Retry-After", retryAfter(e))
 	case kms.ClassUnauthenticated:
-		h.Set("WWW-Authenticate", `Basic realm="lockstep", charset="UTF-8"`)
+		if h.Get("WWW-Authenticate") == "" {
+			h.Set("WWW-Authenticate", `Basic realm="lockstep", charset="UTF-8"`)
+		}
 	}
 	status := Status(e.Code)
 	if cause := e.Unwrap(); cause != nil && status >= 500 {

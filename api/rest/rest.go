@@ -47,6 +47,9 @@ func New(c Config) *Door {
 		waiting: door.NewGate(max(1, c.Door.Serving.Limit()/4))}
 }
 
+// Waiting is what requests pass that wait for every member.
+func (d *Door) Waiting() *door.Gate { return d.waiting }
+
 // Mount adds the operations' routes and the OpenAPI document to r, in the order of the route table.
 func (d *Door) Mount(r *mux.Router) {
 	var paths []string

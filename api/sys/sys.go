@@ -1,8 +1,8 @@
 // Package sys is the only door of a node that is open while it is sealed: health, seal status, init,
-// unseal and, for an operator's client certificate, the list of members.
+// unseal, metrics and, for an operator's client certificate, the list of members.
 //
 // It promises that none of its routes needs an opened catalog, and it does not decide anything: who
-// may init from where is the Node's verdict. The invariant that would hurt: a share, an init token
+// may init from where, and who may read the metrics, is the node's verdict. The invariant that would hurt: a share, an init token
 // or a secret access key goes from the body to the Node and nowhere else; no log line and no error
 // made here holds one.
 package sys
@@ -74,6 +74,10 @@ type Config struct {
 	Node        Node
 	Door        *door.Door
 	Concurrency int // of the requests that carry a body, once that is read, default 64; more are answered 429
+
+	Metrics http.Handler // of GET /metrics; nil: there is none
+	// MayScrape refuses who may not have the metrics. bearer is the token of the Authorization header, "" for none.
+	MayScrape func(bearer string) error
 }
 
 // Door serves the system routes. It is safe for concurrent use.
@@ -81,6 +85,9 @@ type Door struct {
 	node Node
 	door *door.Door
 	gate *door.Gate // of the requests with a body
+
+	metrics   http.Handler
+	mayScrape func(bearer string) error
 }
 
 // New returns the door.
@@ -88,8 +95,11 @@ func New(c Config) *Door {
 	if c.Concurrency <= 0 {
 		c.Concurrency = 64
 	}
-	return &Door{node: c.Node, door: c.Door, gate: door.NewGate(c.Concurrency)}
+	return &Door{node: c.Node, door: c.Door, gate: door.NewGate(c.Concurrency), metrics: c.Metrics, mayScrape: c.MayScrape}
 }
+
+// Gate is what the requests with a body pass.
+func (d *Door) Gate() *door.Gate { return d.gate }
 
 // Mount adds the system routes to r. It comes before the REST door's Mount: on a sealed node the
 // list of members is answered here.
@@ -115,6 +125,9 @@ func (d *Door) Mount(r *mux.Router) {
 		s.Path(path).Handler(d.door.Methods(methods))
 	}
 	s.Path("/v1/sys/members").MatcherFunc(d.answersMembers).HandlerFunc(d.members)
+	if rt := wire.SystemRoute(wire.Metrics); d.metrics != nil {
+		r.MatcherFunc(door.Path(rt.Path)).Handler(d.door.Methods(map[string]http.HandlerFunc{rt.Method: d.scrape}))
+	}
 }
 
 // answersMembers reports whether the list of members is this door's: the node cannot know an access
@@ -147,6 +160,31 @@ func (d *Door) health(w http.ResponseWriter, q *http.Request) {
 		w.Header().Set("Retry-After", "1")
 	}
 	d.answer(w, q, status, h)
+}
+
+// scrape answers the metrics. They are not audited: they are asked for all the time and tell of nobody.
+func (d *Door) scrape(w http.ResponseWriter, q *http.Request) {
+	if err := d.mayScrape(bearer(q)); err != nil {
+		if kms.CodeOf(err) == kms.CodeUnauthenticated {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="lockstep metrics"`)
+		}
+		d.door.Error(w, q, err)
+		return
+	}
+	d.metrics.ServeHTTP(w, q)
+}
+
+// bearer returns the token of the one Authorization header, if it is of that scheme (RFC 6750).
+func bearer(q *http.Request) string {
+	given := q.Header["Authorization"]
+	if len(given) != 1 {
+		return ""
+	}
+	scheme, token, _ := strings.Cut(given[0], " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
 }
 
 func (d *Door) sealStatus(w http.ResponseWriter, q *http.Request) {

@@ -31,6 +31,7 @@ type fake struct {
 	share   string
 	cluster bool
 	attempt string
+	bearer  string
 	refused []string // routes
 	cert    *x509.Certificate
 	enter   chan struct{} // when set, Unseal sends here and waits for leave
@@ -74,7 +75,8 @@ func serve(f *fake, log io.Writer) http.Handler {
 	d := door.New(door.Config{Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Index: func() (uint64, uint64) { return 1, 9 }})
 	r := d.Router()
-	New(Config{Node: f, Door: d, Concurrency: 1}).Mount(r)
+	New(Config{Node: f, Door: d, Concurrency: 1, Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "lockstep_sealed 1\n") }),
+		MayScrape: func(bearer string) error { f.bearer = bearer; return f.err }}).Mount(r)
 	r.Path("/v1/sys/members").Handler(d.Methods(map[string]http.HandlerFunc{"GET": func(w http.ResponseWriter, q *http.Request) {
 		d.Answer(w, q, http.StatusTeapot, 0, 0, "the REST door")
 	}}))

@@ -20,7 +20,11 @@ func cryptoUses(all map[*kms.Operation]*use) {
 
 // ready returns nil when the key's state and usage allow the operation, and notes the key as used.
 func (r *request) ready(k *catalog.Key) error {
-	if err := kms.CheckState(r.op.States, k.StateAt(r.now()), k.ARN); err != nil {
+	state := k.StateAt(r.now())
+	if err := kms.CheckState(r.op.States, state, k.ARN); err != nil {
+		if state == kms.StatePendingDeletion || state == kms.StatePendingReplicaDeletion {
+			r.doomed = k
+		}
 		return err
 	}
 	if r.op.Usage != "" && k.Usage != r.op.Usage {

@@ -16,21 +16,21 @@ import (
 // audit writes the record of the call as it ends with answer or err.
 func (r *request) audit(answer any, err error) error {
 	rec := audit.Record{
-		Time:       r.started,
-		RequestID:  r.call.RequestID,
-		Source:     r.op.Source,
-		Name:       r.op.Name,
-		Region:     cmp.Or(r.scope.Region, r.Regions[0]), // one that is not served is nowhere
-		SourceIP:   r.call.Source,
-		UserAgent:  r.call.UserAgent,
-		Resources:  r.resources[:r.found],
-		ReadOnly:   !r.op.Mutates,
-		Recipient:  r.scope.Account,
-		Node:       r.Node,
-		Epoch:      r.epoch,
-		Index:      r.index,
-		Door:       r.call.Door,
-		TraceID:    r.served.Request.Trace.String(),
+		Time:      r.started,
+		RequestID: r.call.RequestID,
+		Source:    r.op.Source,
+		Name:      r.op.Name,
+		Region:    cmp.Or(r.scope.Region, r.Regions[0]), // one that is not served is nowhere
+		SourceIP:  r.call.Source,
+		UserAgent: r.call.UserAgent,
+		Resources: r.resources[:r.found],
+		ReadOnly:  !r.op.Mutates,
+		Recipient: r.scope.Account,
+		Node:      r.Node,
+		Epoch:     r.epoch,
+		Index:     r.index,
+		Door:      r.call.Door,
+		TraceID:   r.served.Request.Trace.String(),
 	}
 	if len(r.parameters) > 0 {
 		rec.Parameters = r.parameters
@@ -169,4 +169,18 @@ func (r *request) noteUse() {
 	for _, k := range r.used[:r.usedKeys] {
 		k.NoteUse(r.op.Name, at, r.principal.ARN, r.call.RequestID, r.eventID)
 	}
+}
+
+// observe tells the observer how the call ended.
+func (r *request) observe(err error) {
+	code := kms.CodeOf(err)
+	switch {
+	case code == "":
+		for _, k := range r.used[:r.usedKeys] {
+			r.Observer.Used(r.op, k.Spec, k.ID)
+		}
+	case r.doomed != nil && code == kms.CodeInvalidState:
+		r.Observer.PendingDeletion(r.doomed.ID)
+	}
+	r.Observer.Request(r.op, r.call.Door, code, r.Now().Sub(r.started))
 }

@@ -59,8 +59,9 @@ type request struct {
 	generated secret.Bytes    // material of the key that is being made
 	used      [2]*catalog.Key // keys that a success counts as a use of
 	usedKeys  int
-	eventID   [16]byte // of the audit record
-	unheard   bool     // a proposal failed of what is wrong with the node
+	doomed    *catalog.Key // one that the latest decision refused to use because it is to be deleted
+	eventID   [16]byte     // of the audit record
+	unheard   bool         // a proposal failed of what is wrong with the node
 
 	asked  bool        // the other members were asked for the use of a key
 	others []kms.Usage // what they answered
@@ -187,6 +188,7 @@ func (r *request) decide(ctx context.Context, verdict func(*request) (any, error
 // attempt authenticates and decides once, on the current view.
 func (r *request) attempt(verdict func(*request) (any, error)) (any, error) {
 	r.found, r.reads, r.granted, r.usedKeys = 0, r.reads[:0], r.granted[:0], 0
+	r.doomed = nil
 	r.scanned = r.scanned[:0]
 	if err := r.authenticate(); err != nil {
 		return nil, err

@@ -15,13 +15,6 @@ import (
 // is due stands in the key's record, and whoever does it guards that record: two leaders, or one that lost an
 // answer, never do it twice. Nothing is done before a majority of the voters say that its time has come.
 
-// Names of the audited events that nobody called for, as CloudTrail has them.
-const (
-	eventRotate  = "RotateKey"
-	eventExpire  = "DeleteExpiredKeyMaterial"
-	eventDestroy = "DeleteKey"
-)
-
 const (
 	dueBatch      = 1 << 17 // keys that one run looks at: those that fail again and again stand before the others
 	destroyBatch  = 200     // grants or materials that one transaction deletes
@@ -158,6 +151,9 @@ func (r *request) runStep(ctx context.Context, raw [16]byte) (done bool, err err
 		return c, next.plan(r, c, next.key)
 	})
 	r.generated.Wipe()
+	if next.event != "" && (done || err != nil) {
+		r.Observer.Scheduled(next.event, kms.CodeOf(err))
+	}
 	unknown := kms.CodeOf(err) == kms.CodeOutcomeUnknown
 	if next.event == "" || !done && !unknown {
 		return done, err
@@ -194,12 +190,12 @@ func (r *request) nextStep(raw [16]byte) (step, error) {
 	case k.State == kms.StatePendingDeletion && due(k.Deletion):
 		return r.destroyStep(k), nil
 	case expired(k, due) != "":
-		return step{k, "key.material_expired", eventExpire, func(r *request, c *change, k *catalog.Key) error {
+		return step{k, "key.material_expired", kms.EventDeleteExpiredKeyMaterial, func(r *request, c *change, k *catalog.Key) error {
 			changed := k.Key
 			return r.dropMaterial(c, k, &changed, expired(k, due))
 		}}, nil
 	case k.Rotation != nil && k.State == kms.StateEnabled && due(k.Rotation.Next):
-		return step{k, "key.rotated", eventRotate, rotateDue}, nil
+		return step{k, "key.rotated", kms.EventRotateKey, rotateDue}, nil
 	}
 	return step{}, nil
 }
@@ -249,7 +245,7 @@ func (r *request) destroyStep(k *catalog.Key) step {
 	case materials:
 		return step{k, "key.material_deleted", "", destroyMaterials}
 	}
-	return step{k, "key.destroyed", eventDestroy, destroyKey}
+	return step{k, "key.destroyed", kms.EventDeleteKey, destroyKey}
 }
 
 // beginDestruction says in the key's record that it is going in parts.

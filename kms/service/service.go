@@ -46,6 +46,9 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
+	}
 	return &Service{Config: c, uses: uses(), xks: xksUses(), heavy: newHeavyWork(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
 }
 
@@ -161,13 +164,17 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if r.use == nil {
 		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
 	}
-	var malformed error
-	if r.scope.Region, malformed = r.regionOf(c); malformed == nil {
-		malformed = c.Malformed
+	result, err := s.do(ctx, r)
+	r.observe(err)
+	return result, err
+}
+
+func (s *Service) do(ctx context.Context, r *request) (*Result, error) {
+	if r.scope.Region, r.malformed = r.regionOf(r.call); r.malformed == nil {
+		r.malformed = r.call.Malformed
 	}
-	r.malformed = malformed
 	var answer any
-	err := c.Refused
+	err := r.call.Refused
 	if err == nil {
 		answer, err = r.run(ctx)
 	}

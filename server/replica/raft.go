@@ -55,6 +55,7 @@ func (r *Replica) startRaft() (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("starting raft: %w", err), r.wire.Close(), r.store.Close())
 	}
+	r.raft.RegisterObserver(raft.NewObserver(nil, false, r.countLeaders))
 	r.store.Arm()
 	return nil
 }
