@@ -186,7 +186,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 	sinks, err := s.openSinks(cfg.Audit)
 	if err == nil {
-		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.log})
+		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.logs.of("audit")})
 	}
 	if err != nil {
 		for _, sink := range sinks {
@@ -216,7 +216,7 @@ func (s *Server) openAuditFile(c AuditConfig, path string) (*audit.FileSink, err
 		return nil, err
 	}
 	return audit.OpenFile(path, audit.FileOptions{Fsync: c.Durability == "fsync", MaxSize: c.MaxSize, MaxAge: c.MaxAge,
-		Retain: c.Retain, RetainSize: c.RetainSize, Logger: s.log})
+		Retain: c.Retain, RetainSize: c.RetainSize, Logger: s.logs.of("audit")})
 }
 
 // openAPI mounts the doors, the system door first: on a sealed node it answers what both know.
