@@ -187,7 +187,7 @@ func (v *verifier) readCheckpoint() error {
 		case v.anchors[a.Node] != nil:
 			return fmt.Errorf("the checkpoint names node %q twice", a.Node)
 		}
-		v.anchors[a.Node] = &anchor{seq: a.Seq, hash: hash, key: a.PublicKey, time: time.UnixMilli(a.Time)}
+		v.anchors[a.Node] = &anchor{seq: a.Seq, hash: hash, key: a.PublicKey, time: a.Time}
 	}
 	return nil
 }
