@@ -136,9 +136,12 @@ func Entries(key string, entries []Pair) Pair { return Pair{Key: key, Members: e
 // Document is a Pair with a text that is cut to 16 KiB: a policy is read as a whole or not at all.
 func Document(key, text string) Pair { return Pair{Key: key, Value: text, whole: true} }
 
-// AppendJSON appends the record as one JSON object, without a newline. Bytes that are not UTF-8
+// AppendJSON appends the record as one JSON object, without its place in the chain and a newline. Bytes that are not UTF-8
 // become U+FFFD.
-func (r *Record) AppendJSON(b []byte) []byte {
+func (r *Record) AppendJSON(b []byte) []byte { return append(r.appendOpen(b), "}}"...) }
+
+// appendOpen appends the record up to where chain.AppendLink goes on.
+func (r *Record) appendOpen(b []byte) []byte {
 	b = append(b, `{"eventVersion":"1.11","eventTime":"`...)
 	b = appendTime(b, r.Time)
 	b = append(b, `","eventID":"`...)
@@ -188,7 +191,7 @@ func (r *Record) AppendJSON(b []byte) []byte {
 		b = append(b, `,"serviceEventDetails":`...)
 		b = appendPairs(b, r.Details)
 	}
-	return append(r.appendAdditional(b), "}}"...)
+	return r.appendAdditional(b)
 }
 
 // appendAdditional appends additionalEventData without its end.

@@ -186,21 +186,39 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 }
 
 func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
-	if err := os.MkdirAll(filepath.Dir(cfg.Audit.File), 0o700); err != nil {
-		return nil, fmt.Errorf("audit.file: %w", err)
+	sinks, err := s.openSinks(cfg.Audit)
+	if err == nil {
+		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.log})
 	}
-	file, err := audit.OpenFile(cfg.Audit.File, audit.FileOptions{Fsync: cfg.Audit.Durability == "fsync", Deadline: cfg.Audit.Timeout})
 	if err != nil {
-		return nil, fmt.Errorf("audit.file: %w", err)
-	}
-	log, err := audit.New([]audit.Sink{file}, 1, s.log)
-	if err != nil {
-		file.Close()
+		for _, sink := range sinks {
+			sink.Close()
+		}
 		return nil, err
 	}
-	s.audit, s.node.audit = log, log
-	s.closeLater("audit", log.Close)
-	return log, nil
+	s.node.audit = s.audit
+	s.closeLater("audit", s.audit.Close)
+	return s.audit, nil
+}
+
+// openSinks opens every sink that the configuration names; those that are open already come with an error.
+func (s *Server) openSinks(c AuditConfig) (sinks []audit.Sink, err error) {
+	if c.File != "" {
+		file, err := s.openAuditFile(c, c.File)
+		if err != nil {
+			return sinks, fmt.Errorf("audit.file: %w", err)
+		}
+		sinks = append(sinks, file)
+	}
+	return sinks, nil
+}
+
+func (s *Server) openAuditFile(c AuditConfig, path string) (*audit.FileSink, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	return audit.OpenFile(path, audit.FileOptions{Fsync: c.Durability == "fsync", MaxSize: c.MaxSize, MaxAge: c.MaxAge,
+		Retain: c.Retain, RetainSize: c.RetainSize, Logger: s.log})
 }
 
 // openAPI mounts the doors, the system door first: on a sealed node it answers what both know.
