@@ -42,21 +42,21 @@ type member struct {
 // join makes the members, and finds where the chain goes on: at the highest record that one of them has. One that has less
 // has missed the difference.
 func (l *Log) join(sinks []Sink) {
-	found := make([]Found, len(sinks))
-	for i, s := range sinks {
+	for _, s := range sinks {
+		m := &member{sink: s, name: s.Name(), ready: sync.NewCond(&l.mu)}
+		l.members = append(l.members, m)
 		if f, ok := s.(finder); ok {
-			found[i] = f.Last()
-			if found[i].Seq > l.found.Seq {
-				l.found = found[i]
+			found := f.Last()
+			m.taken = mark{found.Seq, found.Hash}
+			if found.Seq > l.found.Seq {
+				l.found = found
 			}
 		}
 	}
-	for i, s := range sinks {
-		m := &member{sink: s, name: s.Name(), ready: sync.NewCond(&l.mu), taken: mark{found[i].Seq, found[i].Hash}}
-		if seq := m.taken.seq; seq != 0 && seq < l.found.Seq {
-			m.gap, m.why = seq+1, errBehind
+	for _, m := range l.members {
+		if _, ok := m.sink.(finder); ok && m.taken.seq < l.found.Seq {
+			m.gap, m.why = m.taken.seq+1, errBehind
 		}
-		l.members = append(l.members, m)
 	}
 }
 
