@@ -30,6 +30,7 @@ func (r *request) audit(answer any, err error) error {
 		Epoch:      r.epoch,
 		Index:      r.index,
 		Door:       r.call.Door,
+		TraceID:    r.served.Request.Trace.String(),
 	}
 	rec.TLS = audit.TLSOf(r.call.Auth.TLS, r.call.Auth.Host)
 	if p := r.principal; p != nil && (p.Type != auth.TypeWebIdentity || p.Federated != "") { // who only says who it is is nobody
@@ -77,7 +78,7 @@ const eventWithheld = "AnswerWithheld"
 // was done, and a call has one.
 func (r *request) withheld(err error) error {
 	return r.Audit.Append(&audit.Record{Time: r.Now(), Source: systemSource, Name: eventWithheld, Region: r.scope.Region, SourceIP: systemSource, UserAgent: systemSource,
-		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node}, Recipient: r.scope.Account, Node: r.Node, Epoch: r.epoch, Index: r.index,
+		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node}, Recipient: r.scope.Account, Node: r.Node, Epoch: r.epoch, Index: r.index, TraceID: r.served.Request.Trace.String(),
 		Details: texts("eventID", uuid(r.eventID), "requestID", r.call.RequestID, "eventName", r.op.Name, "errorCode", string(kms.CodeOf(err)))})
 }
 

@@ -12,12 +12,14 @@ import (
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/kms/material"
 	"github.com/lockstep-kms/lockstep/secret"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // request is one call while it is served. It belongs to the goroutine of Do.
 type request struct {
 	*Service
-	ctx     context.Context // of Do
+	ctx     context.Context // of Do; it is served
+	served  trace.Context   // in which log lines name the request
 	call    *Call
 	op      *kms.Operation
 	use     *use
