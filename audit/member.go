@@ -99,9 +99,9 @@ func (l *Log) choose(now time.Time) error {
 		switch {
 		case m.chosen:
 		case m.hung:
-			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrHung))
+			err = errors.Join(err, m.named(ErrHung))
 		default:
-			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrBusy))
+			err = errors.Join(err, m.named(ErrBusy))
 		}
 	}
 	return err
@@ -214,7 +214,6 @@ func (l *Log) wrote(m *member, b *batch, err error) {
 		l.down = l.hung()
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", m.name, err)
 		m.retry = l.options.Now().Add(retryAfter)
 		m.miss(b, err)
 		if !counted {
@@ -256,9 +255,11 @@ func (m *member) miss(b *batch, why error) {
 // failed counts a sink that does not take b in time; mu is held.
 func (l *Log) failed(m *member, b *batch, why error) {
 	b.failed++
-	b.failure = errors.Join(b.failure, why)
+	b.failure = errors.Join(b.failure, m.named(why))
 	l.settle(b)
 }
+
+func (m *member) named(err error) error { return fmt.Errorf("%s: %w", m.name, err) }
 
 // flush makes the sink miss what is in its queue; mu is held.
 func (l *Log) flush(m *member, why error) {
@@ -289,9 +290,8 @@ func (l *Log) expire() {
 			continue
 		}
 		m.hung, m.last = true, ErrHung
-		why := fmt.Errorf("%s: %w", m.name, ErrHung)
-		l.failed(m, m.writing, why)
-		l.flush(m, why)
+		l.failed(m, m.writing, ErrHung)
+		l.flush(m, ErrHung)
 	}
 	if first >= 0 {
 		l.armed = true
@@ -310,7 +310,7 @@ func (l *Log) hung() error {
 	n := 0
 	for _, m := range l.members {
 		if m.hung {
-			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrHung))
+			err = errors.Join(err, m.named(ErrHung))
 			n++
 		}
 	}
