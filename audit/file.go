@@ -1,44 +1,28 @@
 package audit
 
 import (
-	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
-	"runtime"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// Sink takes lines. Append returns when the line has the durability of the sink, or an error within
-// the sink's own deadline; it adds the newline and does not keep line. It is safe for concurrent
-// use.
-type Sink interface {
-	Append(line []byte) error
-	Close() error
-}
-
-const (
-	defaultDeadline = 2 * time.Second
-	maxPending      = 8 << 20 // bytes that may wait behind the write that is under way
-	keepBuffer      = 1 << 20 // bytes; a larger buffer is given back after use
-	keepBatches     = 4
-)
-
-// Errors of a FileSink; other errors are those of the file.
-var (
-	ErrHung   = errors.New("a write to the audit file hangs")
-	ErrFull   = errors.New("too many records wait for the audit file")
-	ErrClosed = errors.New("the audit file is closed")
-)
-
-// FileOptions configures OpenFile. The zero value means durability `write`.
+// FileOptions configures OpenFile. The zero value means durability `write`, and one file for ever.
 type FileOptions struct {
-	Fsync    bool          // Append returns after fsync: the record survives loss of power
-	Deadline time.Duration // a drain that takes longer hangs; default 2 s
+	Fsync      bool          // Write returns after fsync: the records survive loss of power
+	MaxSize    int64         // bytes from which on the file is rotated; 0: never
+	MaxAge     time.Duration // length of the periods, aligned to UTC, that have a file each; 0: no periods
+	Retain     time.Duration // rotated files older than this are removed; 0: never
+	RetainSize int64         // bytes that the files take together; the oldest rotated ones are removed; 0: any number
+	Now        func() time.Time
+	Logger     *slog.Logger
 
-	open func(path string) (file, error) // for tests; default openAppend
+	files files // for tests; default osFiles
 }
 
 // file is what a FileSink needs of *os.File.
@@ -50,79 +34,184 @@ type file interface {
 	Stat() (os.FileInfo, error)
 }
 
-// FileSink appends lines to a file with group commit: lines gather in a buffer, one goroutine
-// writes the whole buffer with one write, and every Append waits for the write that holds its line.
+// FileSink is a Sink that appends to a file, one write a batch.
 //
 // After an error the file is opened again for the next batch, so the sink recovers by itself; what
 // a failed write may have torn is ended with a newline first. A regular file that is no longer what
 // the path names (moved away, deleted, replaced) is left for the one that the path names now.
+// What it does with its files besides, see rotate and sweep, never keeps a record waiting for longer
+// than a rename, and never fails one.
 type FileSink struct {
 	path    string      // immutable
 	options FileOptions // immutable, with defaults filled in
+	found   Found       // immutable after OpenFile
+	record  func(name string, details ...Pair) error
 
-	out   file            // owned by the drain goroutine; nil: to be opened
-	inode *syscall.Stat_t // owned by the drain goroutine: of out, when that is a regular file; else nil
-	now   syscall.Stat_t  // owned by the drain goroutine: what moved saw
-	work  chan struct{}   // buffered 1: wakes the drain goroutine
-	done  chan struct{}   // closed when the drain goroutine has ended
-	alarm *time.Timer     // calls expire
+	out     file            // owned by Write; nil: to be opened
+	inode   *syscall.Stat_t // owned by Write: of out, when that is a regular file; else nil
+	now     syscall.Stat_t  // owned by Write: what moved saw
+	sweepAt time.Time       // owned by Write
+	sweeps  sync.WaitGroup
 
-	mu      sync.Mutex
-	pending *batch    // guarded by mu: gathers lines, not nil
-	current *batch    // guarded by mu: is being written
-	spare   []byte    // guarded by mu: a buffer for the next batch
-	began   time.Time // guarded by mu: when the write of current began
-	armed   bool      // guarded by mu: the alarm will ring
-	hung    bool      // guarded by mu: current has passed its deadline
-	reopen  bool      // guarded by mu
-	closed  bool      // guarded by mu
+	reopen   atomic.Bool
+	size     atomic.Int64 // of a regular file, after the last write
+	ends     atomic.Int64 // the period of the file, ns since 1970; 0: never
+	patience atomic.Int64 // no rotation before this, ns since 1970
+	sweeping atomic.Bool
+	trouble  atomic.Pointer[error] // with rotation or removal; nil: none
 }
 
-// batch is the lines of one write. Its appenders wait for settled and then read err.
-type batch struct {
-	buf     []byte        // guarded by FileSink.mu while pending, then owned by the drain goroutine
-	settled chan struct{} // closed under FileSink.mu, once
-	err     error         // written before settled is closed
-}
-
-func (b *batch) isSettled() bool {
-	select {
-	case <-b.settled:
-		return true
-	default:
-		return false
-	}
-}
-
-// settle lets the appenders of b go with err, the first time; FileSink.mu is held.
-func (b *batch) settle(err error) {
-	if !b.isSettled() {
-		b.err = err
-		close(b.settled)
-	}
-}
-
-// OpenFile opens path for appending and starts the sink. A file that does not exist is created with
-// mode 0600. A regular file of this process's user is given that mode; one of another user that is
-// open to more than its owner is refused.
+// OpenFile opens path for appending. A file that does not exist is created with mode 0600. A regular file of this process's
+// user is given that mode; one of another user that is open to more than its owner is refused.
 func OpenFile(path string, o FileOptions) (*FileSink, error) {
-	if o.Deadline == 0 {
-		o.Deadline = defaultDeadline
+	if o.files == nil {
+		o.files = osFiles{}
 	}
-	if o.open == nil {
-		o.open = openAppend
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	s := &FileSink{path: path, options: o, work: make(chan struct{}, 1), done: make(chan struct{})}
-	s.renewPending()
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &FileSink{path: path, options: o}
 	if err := s.openFile(); err != nil {
 		return nil, err
 	}
-	s.alarm = time.AfterFunc(time.Hour, s.expire)
-	go s.drain()
+	var err error
+	if s.found, err = s.find(); err != nil {
+		s.out.Close()
+		return nil, fmt.Errorf("audit file %s: %w", s.path, err)
+	}
 	return s, nil
 }
 
-func openAppend(path string) (file, error) {
+// Name implements Sink.
+func (s *FileSink) Name() string { return "file:" + s.path }
+
+// Last returns the end of the chain that the files had when the sink was opened.
+func (s *FileSink) Last() Found { return s.found }
+
+// Announce sets what records the removal of files. Without it there is no record of that.
+func (s *FileSink) Announce(record func(name string, details ...Pair) error) { s.record = record }
+
+// Write implements Sink.
+func (s *FileSink) Write(b *Batch) error {
+	if s.out != nil && (s.reopen.Swap(false) || s.moved()) {
+		s.out.Close()
+		s.out = nil
+	}
+	if s.out == nil {
+		if err := s.openFile(); err != nil {
+			return err
+		}
+	}
+	_, err := s.out.Write(b.Lines)
+	if err == nil && s.options.Fsync {
+		err = s.out.Sync()
+	}
+	if err != nil {
+		s.out.Close()
+		s.out = nil
+		return fmt.Errorf("audit file %s: %w", s.path, err)
+	}
+	if s.inode != nil {
+		s.size.Add(int64(len(b.Lines)))
+		s.tidy(b.Rotate)
+	}
+	return nil
+}
+
+// moved reports whether the path names something else than the open file: what would be written to
+// that, nobody would find. It costs half a microsecond, so every batch asks.
+func (s *FileSink) moved() bool {
+	if s.inode == nil {
+		return false
+	}
+	if syscall.Stat(s.path, &s.now) != nil || s.now.Dev != s.inode.Dev || s.now.Ino != s.inode.Ino {
+		return true
+	}
+	s.size.Store(s.now.Size) // somebody may have truncated it
+	return false
+}
+
+// openFile opens the file and ends a line that a failed write, or a dying process, left torn.
+func (s *FileSink) openFile() error {
+	err := s.open()
+	if err != nil {
+		return fmt.Errorf("audit file %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *FileSink) open() error {
+	f, err := s.options.files.open(s.path)
+	if err != nil {
+		return err
+	}
+	s.inode = nil
+	info, err := f.Stat()
+	if err == nil && info.Mode().IsRegular() {
+		s.inode, _ = info.Sys().(*syscall.Stat_t)
+		s.begin(info)
+		err = endTornLine(f, info)
+		if err == nil && s.options.Fsync {
+			err = s.options.files.syncDir(filepath.Dir(s.path)) // the file may be new
+		}
+	}
+	if err != nil {
+		f.Close()
+		return err
+	}
+	s.out = f
+	return nil
+}
+
+func endTornLine(f file, info os.FileInfo) error {
+	if info.Size() == 0 {
+		return nil
+	}
+	var last [1]byte
+	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
+		return err
+	}
+	_, err := f.Write([]byte{'\n'})
+	return err
+}
+
+// Reopen makes the next batch open the path again, whatever it names (log rotation by somebody else).
+func (s *FileSink) Reopen() { s.reopen.Store(true) }
+
+// Trouble returns what keeps the sink from rotating or removing files; nil: nothing.
+func (s *FileSink) Trouble() error {
+	if err := s.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Close implements Sink.
+func (s *FileSink) Close() error {
+	s.sweeps.Wait()
+	if s.out == nil {
+		return nil
+	}
+	err := s.out.Close()
+	s.out = nil
+	return err
+}
+
+// files are what a FileSink needs of the file system besides looking.
+type files interface {
+	open(path string) (file, error) // for appending and reading; made when it is not there
+	move(from, to string) error     // fails when something is at to
+	remove(path string) error
+	list(dir string) ([]os.DirEntry, error)
+	syncDir(dir string) error
+}
+
+type osFiles struct{}
+
+func (osFiles) open(path string) (file, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
 	if err == nil {
 		if err = closeToOthers(f); err == nil {
@@ -145,191 +234,28 @@ func closeToOthers(f *os.File) error {
 	return fmt.Errorf("its mode is %v and it belongs to another user: let nobody but its owner read or write it (chmod 600)", info.Mode().Perm())
 }
 
-// renewPending begins an empty batch; mu is held, or nobody else has s.
-func (s *FileSink) renewPending() {
-	s.pending = &batch{buf: s.spare[:0], settled: make(chan struct{})}
-	s.spare = nil
-}
-
-// Append implements Sink.
-func (s *FileSink) Append(line []byte) error {
-	b, err := s.enqueue(line)
+// move reserves the name first, since a rename replaces what is there.
+func (osFiles) move(from, to string) error {
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	<-b.settled
-	return b.err
-}
-
-// enqueue adds line to the pending batch and sees to it that it will be written.
-func (s *FileSink) enqueue(line []byte) (*batch, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.pending
-	switch {
-	case s.closed:
-		return nil, ErrClosed
-	case s.hung:
-		return nil, ErrHung
-	case len(b.buf)+len(line) >= maxPending:
-		return nil, ErrFull
+	f.Close()
+	if err = os.Rename(from, to); err != nil {
+		os.Remove(to)
 	}
-	b.buf = append(append(b.buf, line...), '\n')
-	if s.current == nil {
-		select {
-		case s.work <- struct{}{}:
-		default: // it is awake, or will be
-		}
-	}
-	return b, nil
-}
-
-// drain is the goroutine that writes.
-func (s *FileSink) drain() {
-	defer close(s.done)
-	for range s.work {
-		// Whoever else is ready to run goes first: under load their lines share this write, which
-		// is several times cheaper than a write and a switch for each.
-		runtime.Gosched()
-		for b, reopen := s.take(); b != nil; b, reopen = s.take() {
-			s.finish(b, s.writeOut(b.buf, reopen))
-		}
-	}
-	s.alarm.Stop()
-	if s.out != nil {
-		s.out.Close()
-	}
-}
-
-// take makes the pending batch the current one; nil when there is nothing to write. reopen says
-// that the file is to be opened again before.
-func (s *FileSink) take() (b *batch, reopen bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.pending.buf) == 0 {
-		return nil, false
-	}
-	s.current, s.began = s.pending, time.Now()
-	s.renewPending()
-	if !s.armed {
-		s.armed = true
-		s.alarm.Reset(s.options.Deadline)
-	}
-	reopen, s.reopen = s.reopen, false
-	return s.current, reopen
-}
-
-func (s *FileSink) finish(b *batch, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b.settle(err)
-	s.current, s.hung = nil, false
-	if cap(b.buf) <= keepBuffer {
-		s.spare = b.buf
-	}
-}
-
-// expire is called by the alarm, which is set at most once a deadline: it gives up a write that has
-// passed its deadline. What waits behind that is given up too, and is not written later: its
-// callers were refused.
-func (s *FileSink) expire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.armed = false
-	if s.current == nil || s.hung {
-		return
-	}
-	if left := s.options.Deadline - time.Since(s.began); left > 0 {
-		s.armed = true
-		s.alarm.Reset(left)
-		return
-	}
-	s.hung = true
-	s.current.settle(ErrHung)
-	s.pending.settle(ErrHung)
-	s.renewPending()
-}
-
-// writeOut writes one batch to the file. It is called by the drain goroutine.
-func (s *FileSink) writeOut(lines []byte, reopen bool) error {
-	if s.out != nil && (reopen || s.moved()) {
-		s.out.Close()
-		s.out = nil
-	}
-	if s.out == nil {
-		if err := s.openFile(); err != nil {
-			return err
-		}
-	}
-	_, err := s.out.Write(lines)
-	if err == nil && s.options.Fsync {
-		err = s.out.Sync()
-	}
-	if err != nil {
-		s.out.Close()
-		s.out = nil
-		return fmt.Errorf("audit file %s: %w", s.path, err)
-	}
-	return nil
-}
-
-// moved reports whether the path names something else than the open file: what would be written to
-// that, nobody would find. It costs half a microsecond, so every batch asks.
-func (s *FileSink) moved() bool {
-	return s.inode != nil && (syscall.Stat(s.path, &s.now) != nil || s.now.Dev != s.inode.Dev || s.now.Ino != s.inode.Ino)
-}
-
-// openFile opens the file and ends a line that a failed write, or a dying process, left torn.
-func (s *FileSink) openFile() error {
-	f, err := s.options.open(s.path)
-	if err != nil {
-		return fmt.Errorf("audit file %s: %w", s.path, err)
-	}
-	s.inode = nil
-	info, err := f.Stat()
-	if err == nil && info.Mode().IsRegular() {
-		s.inode, _ = info.Sys().(*syscall.Stat_t)
-		err = endTornLine(f, info)
-	}
-	if err != nil {
-		f.Close()
-		return fmt.Errorf("audit file %s: %w", s.path, err)
-	}
-	s.out = f
-	return nil
-}
-
-func endTornLine(f file, info os.FileInfo) error {
-	if info.Size() == 0 {
-		return nil
-	}
-	var last [1]byte
-	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
-		return err
-	}
-	_, err := f.Write([]byte{'\n'})
 	return err
 }
 
-// Reopen makes the next batch open the path again, whatever it names (log rotation).
-func (s *FileSink) Reopen() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reopen = true
-}
+func (osFiles) remove(path string) error { return os.Remove(path) }
 
-// Close implements Sink: it waits, at most the deadline, for what was appended before.
-func (s *FileSink) Close() error {
-	s.mu.Lock()
-	if !s.closed {
-		s.closed = true
-		close(s.work)
+func (osFiles) list(dir string) ([]os.DirEntry, error) { return os.ReadDir(dir) }
+
+func (osFiles) syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
 	}
-	s.mu.Unlock()
-	select {
-	case <-s.done:
-		return nil
-	case <-time.After(s.options.Deadline):
-		return ErrHung
-	}
+	defer d.Close()
+	return d.Sync()
 }

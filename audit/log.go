@@ -1,7 +1,7 @@
 package audit
 
 import (
-	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -11,71 +11,219 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/audit/chain"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// keepLine is the capacity in bytes above which a line's buffer is not reused.
-const keepLine = 64 << 10
+const (
+	defaultTimeout = 2 * time.Second
+	keepLine       = 64 << 10 // bytes; the buffer of a longer line is not reused
+	maxPending     = 8 << 20  // bytes of records that may wait for the batch that is under way
+)
 
-// Log hands each record to its sinks and requires some of them to take it. It is safe for
-// concurrent use.
+// Why a sink, or a log, does not take a record; other errors are those of the sink.
+var (
+	ErrHung   = errors.New("a write to the audit sink hangs")
+	ErrBusy   = errors.New("too many records wait for the audit sink")
+	ErrFull   = errors.New("too many records wait for the audit sinks")
+	ErrClosed = errors.New("the audit log is closed")
+
+	errBlocked = errors.New("records cannot be written")
+)
+
+// Batch is what a sink takes with one write: whole records, in the order of the node's chain.
+type Batch struct {
+	Lines  []byte // the records, each with its newline
+	Ends   []int  // for each record where it ends in Lines, behind its newline
+	First  uint64 // seq of the first record; each has the one before it plus 1
+	Rotate bool   // a file that is due ends behind this batch
+}
+
+// Sink keeps records. The Log calls Write from one goroutine at a time and Close once, when no Write runs.
+type Sink interface {
+	// Name tells the sink from the others: "file:/var/log/lockstep/audit.jsonl".
+	Name() string
+	// Write returns nil when the batch has the durability of the sink. After an error any part of the batch may stand in the
+	// sink. It may hang: the Log watches the time. It changes nothing of the batch and does not keep it.
+	Write(b *Batch) error
+	Close() error
+}
+
+// rotator is a Sink that wants to be told where to rotate, so that a signed head is the last record before. It is asked
+// before each batch, also while Write runs.
+type rotator interface{ WantsRotation(now time.Time) bool }
+
+// finder is a Sink that knows what it had at the start.
+type finder interface{ Last() Found }
+
+// announcer is a Sink that has something to record about itself. It calls the function from a goroutine of its own, since
+// that waits until the record is written.
+type announcer interface {
+	Announce(record func(name string, details ...Pair) error)
+}
+
+// Found is the end of a chain that was found at the start; the zero value is the beginning of a chain.
+type Found struct {
+	Seq   uint64     // of the last whole record; 0: none was found
+	Hash  chain.Hash // of its line
+	Clean bool       // it is AuditStopped
+}
+
+// Signer signs heads. Sign is called by the goroutine that all records wait for, and may not call the Log.
+type Signer interface {
+	Sign(seq uint64, hash chain.Hash, at time.Time) (head chain.Head, public ed25519.PublicKey, sig []byte)
+}
+
+// Options configures New.
+type Options struct {
+	Sinks   []Sink
+	Require int              // how many of them must take each record; 0 means 1
+	Timeout time.Duration    // a write that takes longer hangs; 0 means 2 s
+	Node    string           // this node, in the records of the trail itself
+	Now     func() time.Time // nil means time.Now
+
+	// FoldAfter is how many refusals a second of one source that nobody authenticated have records of their own; 0 means 10.
+	FoldAfter int
+
+	Logger *slog.Logger // nil: none
+
+	// Observe, when not nil, is told how long each write of a batch took; it may not call the Log.
+	Observe func(sink string, took time.Duration, err error)
+}
+
+// Log numbers and chains records, hands them to its sinks and requires some of them to take each. It is safe for concurrent
+// use.
 type Log struct {
-	sinks   []Sink // immutable after New
-	require int    // immutable after New
+	options Options // immutable, with defaults filled in
 	logger  *slog.Logger
-	run     uint64                // random, immutable after New: the first half of event ids
-	count   atomic.Uint64         // of event ids
-	lines   sync.Pool             // of *[]byte
-	blocked atomic.Pointer[block] // nil while records are taken
+	found   Found         // immutable: where the chain goes on from
+	run     uint64        // random, immutable: the first half of event ids
+	count   atomic.Uint64 // of event ids
+	lines   sync.Pool     // of *[]byte
+	blocked atomic.Pointer[block]
+	fold    fold
+
+	seq  uint64     // owned by the committer: of the last record
+	hash chain.Hash // owned by the committer: of its line
+	text []byte     // owned by the committer: for a record of the trail itself
+
+	work  chan struct{} // buffered 1: wakes the committer; closed by Close
+	ended sync.WaitGroup
+	alarm *time.Timer // calls expire
+
+	mu       sync.Mutex
+	members  []*member // the slice is immutable
+	pending  *group    // guarded by mu: gathers records, not nil
+	waiting  int       // guarded by mu: bytes in pending
+	notices  []notice  // guarded by mu: what the trail says of itself next
+	spare    []*[]byte // guarded by mu: a slice for the next pending
+	batches  []*batch  // guarded by mu: to be reused
+	busy     bool      // guarded by mu: the committer has a batch under way
+	armed    bool      // guarded by mu: the alarm will ring
+	down     error     // guarded by mu: why, while so many writes hang that too few sinks are left
+	signer   Signer    // guarded by mu
+	closed   bool      // guarded by mu
+	finished bool      // guarded by mu: the committer has ended
+	closeErr error     // guarded by mu
+	acked    uint64    // guarded by mu: the last record that enough sinks have
+	headSeq  uint64    // guarded by mu: what the last head in enough sinks covers
+	headTime time.Time // guarded by mu
 }
 
 // block is a time in which too few sinks take records.
-type block struct {
-	since time.Time
-	node  string
-}
+type block struct{ since time.Time }
 
-// New makes a Log over sinks of which at least require must take each record. It closes them when
-// it is closed.
-func New(sinks []Sink, require int, logger *slog.Logger) (*Log, error) {
-	if require < 1 || require > len(sinks) {
-		return nil, fmt.Errorf("audit: %d of %d sinks cannot be required", require, len(sinks))
+// New starts a Log. The chain goes on from the highest record that a sink has, and the first record, AuditStarted, says from
+// where; New returns when it was written or could not be, which Healthy then says. The Log closes the sinks.
+func New(o Options) (*Log, error) {
+	if o.Require == 0 {
+		o.Require = 1
 	}
-	if logger == nil {
-		logger = slog.New(slog.DiscardHandler)
+	if o.Require < 0 || o.Require > len(o.Sinks) {
+		return nil, fmt.Errorf("audit: %d of %d sinks cannot be required", o.Require, len(o.Sinks))
+	}
+	if o.Timeout == 0 {
+		o.Timeout = defaultTimeout
+	}
+	if o.FoldAfter == 0 {
+		o.FoldAfter = foldAfter
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	var seed [8]byte
 	rand.Read(seed[:])
-	l := &Log{sinks: sinks, require: require, logger: logger, run: binary.BigEndian.Uint64(seed[:])}
+	l := &Log{options: o, logger: o.Logger, run: binary.BigEndian.Uint64(seed[:]), work: make(chan struct{}, 1)}
 	l.lines.New = func() any { return new([]byte) }
+	l.renewPending()
+	l.join(o.Sinks)
+	l.seq, l.hash = l.found.Seq, l.found.Hash
+	l.alarm = time.AfterFunc(time.Hour, l.expire)
+	l.fold.init(l)
+	l.start()
+	for _, s := range o.Sinks {
+		if a, ok := s.(announcer); ok {
+			a.Announce(l.announce)
+		}
+	}
+	if err := l.note(l.started); err != nil {
+		l.block(err)
+	}
 	return l, nil
 }
 
 // Append returns nil when enough sinks have the record. Otherwise it returns a *kms.Error with
 // CodeAuditBlocked, and what the record tells of must not leave. A record without an event id gets
 // one. The record is not kept.
+//
+// A refusal of somebody who has no identity may be counted instead, see fold.
 func (l *Log) Append(r *Record) error {
 	if r.EventID == ([16]byte{}) {
 		r.EventID = l.nextID()
 	}
+	if r.ErrorCode != "" && r.Identity.Type == "" {
+		if folded, err := l.fold.take(r); folded || err != nil {
+			return err
+		}
+	}
+	return l.append(r)
+}
+
+func (l *Log) append(r *Record) error {
 	line := l.lines.Get().(*[]byte)
-	*line = r.AppendJSON((*line)[:0])
-	err := l.appendLine(*line)
+	*line = r.appendOpen((*line)[:0])
+	g, err := l.enqueue(line)
+	if err == nil {
+		<-g.settled
+		err = g.err
+	}
 	if cap(*line) <= keepLine {
 		l.lines.Put(line)
 	}
 	if err != nil {
-		if l.blocked.CompareAndSwap(nil, &block{since: time.Now(), node: r.Node}) {
-			l.logger.Error("audit records cannot be written; everything is refused until they can", "error", err)
-		}
-		refusal := kms.Errorf(kms.CodeAuditBlocked, "The node cannot write its audit records, and nothing is answered unaudited.")
-		refusal.RetryAfter = time.Second
-		return refusal.WithCause(err)
+		return l.block(err)
 	}
 	if b := l.blocked.Load(); b != nil && l.blocked.CompareAndSwap(b, nil) {
 		l.logger.Info("audit records are written again", "blocked_since", b.since)
 	}
 	return nil
+}
+
+// block notes that a record could not be written, because of err, and returns what to answer.
+func (l *Log) block(err error) error {
+	if l.blocked.CompareAndSwap(nil, &block{since: l.options.Now()}) {
+		l.logger.Error("audit records cannot be written; everything is refused until they can", "error", err)
+	}
+	return refusal(err)
+}
+
+func refusal(cause error) error {
+	e := kms.Errorf(kms.CodeAuditBlocked, "The node cannot write its audit records, and nothing is answered unaudited.")
+	e.RetryAfter = time.Second
+	return e.WithCause(cause)
 }
 
 // Healthy returns nil when a record could be taken now, else what Append would return. While
@@ -86,29 +234,72 @@ func (l *Log) Healthy() error {
 	if b == nil {
 		return nil
 	}
-	return l.Append(&Record{
-		Time: time.Now(), Source: "lockstep", Name: "AuditResumed", Node: b.node,
-		Identity:   Identity{Type: "Service", PrincipalID: b.node},
-		Parameters: []Pair{{Key: "blockedSince", Value: string(appendTime(nil, b.since))}},
-	})
+	return l.Event(eventResumed, Pair{Key: "blockedSince", Value: string(appendTime(nil, b.since))})
 }
 
-// Reopen makes the sinks that write to files open them again for their next record.
+// Event appends a record of the node itself: an AwsServiceEvent of source "lockstep" with these details.
+func (l *Log) Event(name string, details ...Pair) error {
+	r := l.own(name, details...)
+	return l.Append(&r)
+}
+
+// Found returns what the chain went on from at this start: what AuditStarted names.
+func (l *Log) Found() Found { return l.found }
+
+// SetSigner makes s sign the heads from now on; nil: nobody.
+func (l *Log) SetSigner(s Signer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.signer = s
+}
+
+// SignHead appends AuditHead, which signs everything before it, and returns what it covers once enough sinks have it; false
+// when there is no signer.
+func (l *Log) SignHead() (chain.Head, bool, error) {
+	g, err := l.request(func(g *group) { g.head = true })
+	if err != nil {
+		return chain.Head{}, false, l.block(err)
+	}
+	<-g.settled
+	switch {
+	case g.err != nil:
+		return chain.Head{}, false, l.block(g.err)
+	case g.signed == nil:
+		return chain.Head{}, false, nil
+	}
+	return *g.signed, true, nil
+}
+
+// Reopen makes the sinks that write to files open them again for their next batch.
 func (l *Log) Reopen() {
-	for _, s := range l.sinks {
+	for _, s := range l.options.Sinks {
 		if f, ok := s.(interface{ Reopen() }); ok {
 			f.Reopen()
 		}
 	}
 }
 
-// Close closes the sinks.
+// Close writes AuditStopped behind what was appended before and closes the sinks. It waits for them, three times the timeout
+// at most.
 func (l *Log) Close() error {
-	var err error
-	for _, s := range l.sinks {
-		err = errors.Join(err, s.Close())
+	unwritten := l.fold.close()
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
 	}
-	return err
+	l.closed = true
+	g, err := l.pending, l.down
+	if err == nil {
+		g.stop = true
+		l.wake()
+	}
+	l.mu.Unlock()
+	if err == nil {
+		<-g.settled
+		err = g.err
+	}
+	return errors.Join(unwritten, err, l.end())
 }
 
 // nextID makes a UUID of version 8 (RFC 9562): unique, from a random number for this run and a
@@ -119,31 +310,4 @@ func (l *Log) nextID() (id [16]byte) {
 	id[6] = id[6]&0x0f | 0x80
 	id[8] = id[8]&0x3f | 0x80
 	return id
-}
-
-func (l *Log) appendLine(line []byte) error {
-	if len(l.sinks) == 1 {
-		return l.sinks[0].Append(line)
-	}
-	line = bytes.Clone(line) // the slower sinks may still read it afterwards
-	results := make(chan error, len(l.sinks))
-	for _, s := range l.sinks {
-		go func() { results <- s.Append(line) }()
-	}
-	var failures error
-	for taken, failed := 0, 0; ; {
-		err := <-results
-		if err == nil {
-			taken++
-		} else {
-			failed++
-			failures = errors.Join(failures, err)
-		}
-		switch {
-		case taken == l.require:
-			return nil
-		case failed > len(l.sinks)-l.require:
-			return failures
-		}
-	}
 }

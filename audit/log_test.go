@@ -9,20 +9,27 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // memory is a Sink in memory.
 type memory struct {
-	mu    sync.Mutex
-	fail  error         // guarded by mu
-	hang  chan struct{} // guarded by mu
-	lines []string      // guarded by mu
+	name string
+	mu   sync.Mutex
+	fail error         // guarded by mu
+	hang chan struct{} // guarded by mu
+	text []byte        // guarded by mu
 }
 
-func (m *memory) Append(line []byte) error {
+func (m *memory) Name() string {
+	if m.name == "" {
+		return "memory"
+	}
+	return m.name
+}
+
+func (m *memory) Write(b *Batch) error {
 	m.mu.Lock()
 	fail, hang := m.fail, m.hang
 	m.mu.Unlock()
@@ -32,7 +39,7 @@ func (m *memory) Append(line []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if fail == nil {
-		m.lines = append(m.lines, string(line))
+		m.text = append(m.text, b.Lines...)
 	}
 	return fail
 }
@@ -45,15 +52,15 @@ func (m *memory) set(fail error) {
 	m.fail = fail
 }
 
-func (m *memory) all() string {
+func (m *memory) bytes() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return strings.Join(m.lines, "\n")
+	return bytes.Clone(m.text)
 }
 
 func newLog(t testing.TB, require int, sinks ...Sink) *Log {
 	t.Helper()
-	l, err := New(sinks, require, nil)
+	l, err := New(Options{Sinks: sinks, Require: require, Timeout: never, Node: "node-a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +93,8 @@ func TestRequiredSinks(t *testing.T) {
 			}
 		}
 	}
-	for _, require := range []int{-1, 0, 2} {
-		if _, err := New([]Sink{&memory{}}, require, nil); err == nil {
+	for _, require := range []int{-1, 2} {
+		if _, err := New(Options{Sinks: []Sink{&memory{}}, Require: require}); err == nil {
 			t.Errorf("%d of 1 sinks required", require)
 		}
 	}
@@ -102,50 +109,33 @@ func TestASlowSinkBeyondTheRequiredIsNotWaitedFor(t *testing.T) {
 		}
 	}
 	close(slow.hang)
-	waitFor(t, "the slow sink has the same lines", func() bool { return slow.all() == quick.all() })
+	waitFor(t, "the slow sink has the same lines", func() bool { return bytes.Equal(slow.bytes(), quick.bytes()) })
 }
 
 func TestHealthyRecoversByItself(t *testing.T) {
 	m := &memory{}
 	l := newLog(t, 1, m)
-	if err := l.Healthy(); err != nil || m.all() != "" {
-		t.Fatalf("a healthy log: %v, %q", err, m.all())
+	if err := l.Healthy(); err != nil || fmt.Sprint(names(entries(t, m.bytes()))) != "[AuditStarted]" {
+		t.Fatalf("a healthy log: %v, %s", err, m.bytes())
 	}
 	m.set(errors.New("full"))
 	if err := l.Append(sample()); kms.CodeOf(err) != kms.CodeAuditBlocked {
 		t.Fatal(err)
 	}
-	if err := l.Healthy(); kms.CodeOf(err) != kms.CodeAuditBlocked {
+	if err := l.Healthy(); kms.CodeOf(err) != kms.CodeAuditBlocked || !l.Stats().Blocked {
 		t.Errorf("while blocked: %v", err)
 	}
 	m.set(nil)
-	if err := l.Healthy(); err != nil {
+	if err := l.Healthy(); err != nil || l.Stats().Blocked {
 		t.Errorf("once mended: %v", err)
 	}
-	if line := m.all(); !strings.Contains(line, `"eventName":"AuditResumed"`) || !strings.Contains(line, "blockedSince") || !strings.Contains(line, `"node":"node-a"`) {
-		t.Errorf("the log says: %s", line)
+	all := entries(t, m.bytes())
+	if got := fmt.Sprint(names(all)); got != "[AuditStarted AuditRecordsMissed AuditResumed]" || all[2].details["blockedSince"] == nil {
+		t.Errorf("the trail says: %s", m.bytes())
 	}
-	if err := l.Healthy(); err != nil || strings.Count(m.all(), "\n") != 0 {
-		t.Errorf("afterwards: %v, %s", err, m.all())
-	}
-}
-
-func TestAppendRecoversByItself(t *testing.T) {
-	d := &disk{}
-	s, path := openSink(t, d, FileOptions{Deadline: never})
-	l := newLog(t, 1, s)
-	d.set(func() { d.fail = errors.New("full") })
-	for range 2 {
-		if err := l.Append(sample()); kms.CodeOf(err) != kms.CodeAuditBlocked {
-			t.Fatal(err)
-		}
-	}
-	d.set(func() { d.fail = nil })
-	if err := errors.Join(l.Append(sample()), l.Healthy()); err != nil {
-		t.Error(err)
-	}
-	if all := lines(t, path); len(all) != 1 {
-		t.Errorf("lines: %q", all)
+	checkTrail(t, m.Name(), all)
+	if err := l.Healthy(); err != nil || len(entries(t, m.bytes())) != 3 {
+		t.Errorf("afterwards: %v, %s", err, m.bytes())
 	}
 }
 
@@ -170,7 +160,7 @@ func TestEventIDs(t *testing.T) {
 }
 
 func TestAppendAllocations(t *testing.T) {
-	s, _ := openSink(t, nil, FileOptions{Deadline: never})
+	s, _ := openSink(t, nil, FileOptions{})
 	l, r := newLog(t, 1, s), sample()
 	n := testing.AllocsPerRun(200, func() {
 		r.EventID = [16]byte{}
@@ -191,7 +181,7 @@ func BenchmarkAppend(b *testing.B) {
 		}
 		for _, clients := range []int{1, 16, 64} {
 			b.Run(fmt.Sprintf("%s/clients=%d", name, clients), func(b *testing.B) {
-				s, err := OpenFile(filepath.Join(b.TempDir(), "audit.jsonl"), FileOptions{Fsync: fsync, Deadline: time.Minute})
+				s, err := OpenFile(filepath.Join(b.TempDir(), "audit.jsonl"), FileOptions{Fsync: fsync})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"crypto/tls"
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -15,8 +17,9 @@ const (
 	maxObject = 16 << 10
 )
 
-// Record is one audited call. An empty string is left out of the line unless CloudTrail always has
-// the field.
+// Record is one audited call, or an event of the node or the cluster itself. An empty string is left out of the line unless
+// CloudTrail always has the field.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 type Record struct {
 	Time         time.Time // eventTime, rendered in UTC with milliseconds
 	EventID      [16]byte  // eventID, rendered as a UUID; Log.Append numbers a zero one
@@ -34,18 +37,52 @@ type Record struct {
 	ErrorMessage string // errorMessage, cut to 1 KiB
 	ReadOnly     bool   // readOnly
 	Recipient    string // recipientAccountId
+	TLS          TLS    // tlsDetails
+	Service      bool   // eventType is AwsServiceEvent: nobody called
+	Details      []Pair // serviceEventDetails; not nil: Service is understood
 	Node         string // additionalEventData.node: the node that served the call
 	Epoch, Index uint64 // additionalEventData.index, "EPOCH.INDEX": the state it was decided on
+	Door         string // additionalEventData.door: which door took the call, "rest"
+	TraceID      string // additionalEventData.traceId: of the W3C trace that the call is part of, 32 hex digits
+}
+
+// TLS is what the call's connection was protected with; the zero value is none.
+type TLS struct {
+	Version, Cipher uint16 // as crypto/tls numbers them
+	Host            string // clientProvidedHostHeader
+}
+
+// TLSOf is what a connection's state says; nil is none.
+func TLSOf(t *tls.ConnectionState, host string) TLS {
+	if t == nil {
+		return TLS{}
+	}
+	return TLS{Version: t.Version, Cipher: t.CipherSuite, Host: host}
 }
 
 // Identity is who called: CloudTrail's userIdentity. The zero value is rendered as type Unknown.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
 type Identity struct {
 	Type        string // "Root"
 	PrincipalID string
 	ARN         string
 	AccountID   string
 	AccessKeyID string
+	UserName    string // of a user; of a web identity its subject
+	Provider    string // identityProvider: of a web identity
+	Session     Session
 }
+
+// Session is an identity's sessionContext; the zero value is none.
+type Session struct {
+	Created  time.Time // attributes.creationDate
+	Issuer   Issuer
+	Provider string // webIdFederationData.federatedProvider: the ARN of the provider that a web identity came from
+	Subject  string // webIdFederationData.attributes["ISSUER:sub"]: who it is there
+}
+
+// Issuer is whose rights a session has: sessionIssuer. The zero value is none.
+type Issuer struct{ Type, PrincipalID, ARN, AccountID, UserName string }
 
 // Resource is what a call acted on.
 type Resource struct {
@@ -54,13 +91,16 @@ type Resource struct {
 	Type      string // "AWS::KMS::Key"
 }
 
-// Pair is one recorded parameter; the keys of one list differ from each other. Object, when not
-// nil, stands in place of Value, as an object with sorted keys. A value is cut to 1 KiB, an object to its first 64 members;
-// keys stand as they are: whoever records an object has checked it.
+// Pair is one recorded parameter; the keys of one list differ from each other. Object, when not nil, stands in place of Value,
+// as an object with sorted keys, and so do Members, as an object in their order. A value is cut to 1 KiB, an object or
+// array to its first 16 KiB; keys stand as they are: whoever records an object has checked it.
 type Pair struct {
 	Key, Value string
 	Object     map[string]string
+	Members    []Pair
 	bare       bool // Value is a JSON number or boolean
+	list       bool // Members are an array: their keys are not rendered
+	whole      bool // Value is cut to 16 KiB
 }
 
 // Int is a Pair with a number.
@@ -73,9 +113,35 @@ func Bool(key string, b bool) Pair {
 	return Pair{Key: key, Value: strconv.FormatBool(b), bare: true}
 }
 
-// AppendJSON appends the record as one JSON object, without a newline. Bytes that are not UTF-8
+// Members is a Pair with an object.
+func Members(key string, members ...Pair) Pair {
+	if members == nil {
+		members = []Pair{}
+	}
+	return Pair{Key: key, Members: members}
+}
+
+// List is a Pair with an array of texts.
+func List[T ~string](key string, texts []T) Pair {
+	p := Pair{Key: key, Members: make([]Pair, len(texts)), list: true}
+	for i, s := range texts {
+		p.Members[i].Value = string(s)
+	}
+	return p
+}
+
+// Entries is a Pair with an array of the entries' values.
+func Entries(key string, entries []Pair) Pair { return Pair{Key: key, Members: entries, list: true} }
+
+// Document is a Pair with a text that is cut to 16 KiB: a policy is read as a whole or not at all.
+func Document(key, text string) Pair { return Pair{Key: key, Value: text, whole: true} }
+
+// AppendJSON appends the record as one JSON object, without its place in the chain and a newline. Bytes that are not UTF-8
 // become U+FFFD.
-func (r *Record) AppendJSON(b []byte) []byte {
+func (r *Record) AppendJSON(b []byte) []byte { return append(r.appendOpen(b), "}}"...) }
+
+// appendOpen appends the record up to where chain.AppendLink goes on.
+func (r *Record) appendOpen(b []byte) []byte {
 	b = append(b, `{"eventVersion":"1.11","eventTime":"`...)
 	b = appendTime(b, r.Time)
 	b = append(b, `","eventID":"`...)
@@ -112,15 +178,33 @@ func (r *Record) AppendJSON(b []byte) []byte {
 	b = appendField(b, "errorMessage", cut(r.ErrorMessage))
 	b = append(b, `,"readOnly":`...)
 	b = strconv.AppendBool(b, r.ReadOnly)
-	b = append(b, `,"eventType":"AwsApiCall","managementEvent":true,"eventCategory":"Management"`...)
+	b = append(b, `,"eventType":"`...)
+	if r.Service || r.Details != nil {
+		b = append(b, "AwsServiceEvent"...)
+	} else {
+		b = append(b, "AwsApiCall"...)
+	}
+	b = append(b, `","managementEvent":true,"eventCategory":"Management"`...)
 	b = appendField(b, "recipientAccountId", r.Recipient)
+	b = r.TLS.appendJSON(b)
+	if r.Details != nil {
+		b = append(b, `,"serviceEventDetails":`...)
+		b = appendPairs(b, r.Details)
+	}
+	return r.appendAdditional(b)
+}
+
+// appendAdditional appends additionalEventData without its end.
+func (r *Record) appendAdditional(b []byte) []byte {
 	b = append(b, `,"additionalEventData":{"node":`...)
 	b = appendString(b, r.Node)
 	b = append(b, `,"index":"`...)
 	b = strconv.AppendUint(b, r.Epoch, 10)
 	b = append(b, '.')
 	b = strconv.AppendUint(b, r.Index, 10)
-	return append(b, `"}}`...)
+	b = append(b, '"')
+	b = appendField(b, "door", r.Door)
+	return appendField(b, "traceId", r.TraceID)
 }
 
 func (i *Identity) appendJSON(b []byte) []byte {
@@ -134,8 +218,73 @@ func (i *Identity) appendJSON(b []byte) []byte {
 	b = appendField(b, "arn", i.ARN)
 	b = appendField(b, "accountId", i.AccountID)
 	b = appendField(b, "accessKeyId", i.AccessKeyID)
+	b = appendField(b, "userName", i.UserName)
+	b = appendField(b, "identityProvider", cut(i.Provider))
+	if !i.Session.Created.IsZero() {
+		b = i.Session.appendJSON(b)
+	}
 	return append(b, '}')
 }
+
+// appendJSON appends the context of a session; its time has no digits of a second, as CloudTrail's.
+func (s *Session) appendJSON(b []byte) []byte {
+	b = append(b, `,"sessionContext":{`...)
+	if i := &s.Issuer; i.Type != "" {
+		b = append(b, `"sessionIssuer":{"type":`...)
+		b = appendString(b, i.Type)
+		b = appendField(b, "principalId", i.PrincipalID)
+		b = appendField(b, "arn", i.ARN)
+		b = appendField(b, "accountId", i.AccountID)
+		b = appendField(b, "userName", i.UserName)
+		b = append(b, "},"...)
+	}
+	if s.Provider != "" {
+		b = append(b, `"webIdFederationData":{"federatedProvider":`...)
+		b = appendString(b, s.Provider)
+		b = append(b, `,"attributes":{`...)
+		_, issuer, _ := strings.Cut(s.Provider, "/")
+		b = appendString(b, issuer)
+		b = append(b[:len(b)-1], `:sub":`...) // named as the condition key is
+		b = append(appendString(b, cut(s.Subject)), "}},"...)
+	}
+	b = append(b, `"attributes":{"creationDate":"`...)
+	b = utc(s.Created).AppendFormat(b, "2006-01-02T15:04:05Z")
+	return append(b, `","mfaAuthenticated":"false"}}`...)
+}
+
+// appendJSON appends what is known of a connection's protection.
+func (t *TLS) appendJSON(b []byte) []byte {
+	if t.Version == 0 {
+		return b
+	}
+	b = append(b, `,"tlsDetails":{"tlsVersion":"`...)
+	b = append(b, versionName(t.Version)...)
+	b = append(b, `","cipherSuite":`...)
+	b = appendString(b, cipherNames[t.Cipher])
+	b = appendField(b, "clientProvidedHostHeader", cut(t.Host))
+	return append(b, '}')
+}
+
+// versionName returns how CloudTrail spells a version.
+func versionName(v uint16) string {
+	switch v {
+	case tls.VersionTLS13:
+		return "TLSv1.3"
+	case tls.VersionTLS12:
+		return "TLSv1.2"
+	default:
+		return "unknown"
+	}
+}
+
+// cipherNames are those of the IANA; tls.CipherSuiteName makes a list for each question.
+var cipherNames = func() map[uint16]string {
+	names := map[uint16]string{}
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		names[s.ID] = s.Name
+	}
+	return names
+}()
 
 func (r *Resource) appendJSON(b []byte) []byte {
 	b = append(b, `{"ARN":`...)
@@ -151,21 +300,47 @@ func appendPairs(b []byte, pairs []Pair) []byte {
 	}
 	b = append(b, '{')
 	for i := range pairs {
-		p := &pairs[i]
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, p.Key), ':')
-		switch {
-		case p.Object != nil:
-			b = appendObject(b, p.Object)
-		case p.bare:
-			b = append(b, p.Value...)
-		default:
-			b = appendString(b, cut(p.Value))
-		}
+		b = append(appendString(b, pairs[i].Key), ':')
+		b = pairs[i].appendValue(b)
 	}
 	return append(b, '}')
+}
+
+// appendList appends the values of entries as an array, as many as fit.
+func appendList(b []byte, entries []Pair) []byte {
+	b = append(b, '[')
+	start := len(b)
+	for i := range entries {
+		before := len(b)
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b = entries[i].appendValue(b); len(b)-start > maxObject {
+			b = b[:before]
+			break
+		}
+	}
+	return append(b, ']')
+}
+
+func (p *Pair) appendValue(b []byte) []byte {
+	switch {
+	case p.list:
+		return appendList(b, p.Members)
+	case p.Members != nil:
+		return appendPairs(b, p.Members)
+	case p.Object != nil:
+		return appendObject(b, p.Object)
+	case p.bare:
+		return append(b, p.Value...)
+	case p.whole:
+		return appendString(b, p.Value[:min(len(p.Value), maxObject)])
+	default:
+		return appendString(b, cut(p.Value))
+	}
 }
 
 func appendObject(b []byte, m map[string]string) []byte {
@@ -250,13 +425,18 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// appendTime appends t as 2006-01-02T15:04:05.000Z. RFC 3339 has four digits for the year.
+// appendTime appends t as 2006-01-02T15:04:05.000Z.
 func appendTime(b []byte, t time.Time) []byte {
+	return utc(t).AppendFormat(b, "2006-01-02T15:04:05.000Z")
+}
+
+// utc returns t, or the zero time for one whose year has not the four digits that RFC 3339 has for it.
+func utc(t time.Time) time.Time {
 	t = t.UTC()
 	if y := t.Year(); y < 0 || y > 9999 {
 		t = time.Time{}
 	}
-	return t.AppendFormat(b, "2006-01-02T15:04:05.000Z")
+	return t
 }
 
 func appendUUID(b []byte, id [16]byte) []byte {

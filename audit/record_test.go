@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -34,8 +35,21 @@ func sample() *Record {
 
 func TestGoldenRecords(t *testing.T) {
 	refused := &Record{Time: time.Unix(0, 0), Source: "lockstep", Name: "Seal", ErrorCode: "access_denied", ErrorMessage: "No.", Response: []Pair{}}
+	session := sample()
+	session.TLS, session.Door, session.TraceID = TLS{tls.VersionTLS13, tls.TLS_AES_128_GCM_SHA256, "kms.example:8443"}, "awskms", "4bf92f3577b34da6a3ce929d0e0e4736"
+	session.Identity = Identity{Type: "AssumedRole", PrincipalID: "AROAEXAMPLE:build", ARN: "arn:aws:sts::111122223333:assumed-role/ci/build", AccountID: "111122223333",
+		AccessKeyID: "ASIAEXAMPLE", Session: Session{Created: session.Time, Provider: "arn:aws:iam::111122223333:oidc-provider/ci.example/t1", Subject: "repo:a",
+			Issuer: Issuer{"Role", "AROAEXAMPLE", "arn:aws:iam::111122223333:role/ci", "111122223333", "ci"}}}
+	session.Response = []Pair{Members("keyMetadata", Pair{Key: "keyId", Value: "k1"}, Bool("enabled", true), List("encryptionAlgorithms", []string{"SYMMETRIC_DEFAULT"})),
+		Members("empty"), List("none", []string{})}
+	web := sample()
+	web.Identity = Identity{Type: "WebIdentityUser", PrincipalID: "ci.example:app:repo:a", UserName: "repo:a", Provider: "ci.example"}
+	own := sample()
+	own.Identity.Session.Created = own.Time
+	event := &Record{Time: time.Unix(0, 0), Source: "lockstep", Name: "NodeUnsealed", Identity: Identity{Type: "Service", PrincipalID: "n1"}, Details: []Pair{Int("term", 7)}}
+	bare := &Record{Service: true}
 	var got strings.Builder
-	for _, r := range []*Record{sample(), refused, {}} {
+	for _, r := range []*Record{sample(), refused, {}, session, web, own, event, bare} {
 		got.Write(r.AppendJSON(nil))
 		got.WriteByte('\n')
 	}
@@ -106,7 +120,10 @@ func TestEveryRecordIsOneLineOfJSON(t *testing.T) {
 		r := &Record{
 			Time: time.UnixMilli(rapid.Int64().Draw(rt, "time")), RequestID: text("request"), Name: text("name"), SourceIP: text("ip"),
 			UserAgent: strings.Repeat(text("agent"), 40), ErrorCode: text("code"), ErrorMessage: text("message"),
-			Identity: Identity{Type: text("type"), ARN: text("arn")}, Index: rapid.Uint64().Draw(rt, "index"),
+			Identity: Identity{Type: text("type"), ARN: text("arn"), UserName: text("user"), Provider: text("idp"), Session: Session{Created: time.UnixMilli(rapid.Int64().Draw(rt, "created")),
+				Provider: text("provider"), Subject: text("subject"), Issuer: Issuer{Type: text("issuer"), UserName: text("role")}}},
+			TLS: TLS{rapid.Uint16().Draw(rt, "tls"), rapid.Uint16().Draw(rt, "cipher"), text("host")}, Door: text("door"), TraceID: text("trace"),
+			Response: []Pair{Members("m", Pair{Key: "k", Value: text("member")}), List("l", []string{text("entry")})}, Index: rapid.Uint64().Draw(rt, "index"),
 		}
 		for range rapid.IntRange(0, 3).Draw(rt, "pairs") {
 			r.Parameters = append(r.Parameters, Pair{Key: text("key"), Value: text("value")})
@@ -144,6 +161,8 @@ func FuzzAppendString(f *testing.F) {
 
 func TestRenderingDoesNotAllocate(t *testing.T) {
 	r, b := sample(), make([]byte, 0, 4096)
+	r.TLS = TLS{tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, "kms.example"}
+	r.Identity.Session = Session{Created: r.Time, Issuer: Issuer{Type: "Role"}, Provider: "arn:x/y", Subject: "s"}
 	if n := testing.AllocsPerRun(100, func() { b = r.AppendJSON(b[:0]) }); n != 0 {
 		t.Errorf("%v allocations a record", n)
 	}

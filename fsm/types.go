@@ -26,10 +26,11 @@ const (
 	KindUsage         Kind = 12
 	KindManagedPolicy Kind = 13
 	KindProvider      Kind = 14
+	KindAuditAnchor   Kind = 15
 )
 
 // kinds is one more than the highest kind: arrays are indexed by kind.
-const kinds = int(KindProvider) + 1
+const kinds = int(KindAuditAnchor) + 1
 
 // firstKinds is kinds as it was in the first release, see tables.appendFloors.
 const firstKinds = int(KindSetting) + 1
@@ -39,6 +40,7 @@ var kindNames = [kinds]string{
 	KindCredential: "credential", KindKey: "key", KindMaterial: "material", KindAlias: "alias",
 	KindPolicy: "policy", KindGrant: "grant", KindSetting: "setting",
 	KindUsage: "usage", KindManagedPolicy: "managed policy", KindProvider: "identity provider",
+	KindAuditAnchor: "audit anchor",
 }
 
 // String returns the kind's name, for messages.

@@ -501,7 +501,7 @@ func TestSystemCallsAreAudited(t *testing.T) {
 		{0, "InitializeCluster", `"phase":"begin"`},
 		{0, "InitializeCluster", `"requestParameters":{"shares":5,"threshold":3,"again":false},`},
 		{0, "InitializeCluster", `"errorCode":"access_denied"`},
-		{0, "SubmitUnsealShare", `"requestParameters":{"cluster":true,"sealed":true,"threshold":3,"shares":5,"progress":1,"attemptLabel":"`},
+		{0, "SubmitUnsealShare", `"requestParameters":{"cluster":true},"responseElements":{"sealed":true,"threshold":3,"shares":5,"progress":1,"attemptLabel":"`},
 		{0, "SubmitUnsealShare", `"errorCode":"share_duplicate"`},
 		{0, "SubmitUnsealShare", `"sourceIPAddress":"127.0.0.1"`},
 		{0, "SubmitUnsealShare", `"requestID":"`},

@@ -207,3 +207,27 @@ func TestRevocationBound(t *testing.T) {
 		}
 	}
 }
+
+// A key is due for what comes first.
+func TestDueEvent(t *testing.T) {
+	rotated := &Rotation{Next: 20}
+	material := func(at int64, missing bool) []Material { return []Material{{Expires: at, Missing: missing}} }
+	for name, tt := range map[string]struct {
+		key   Key
+		at    int64
+		event string
+	}{
+		"nothing":            {Key{State: StateEnabled}, 0, ""},
+		"deletion":           {Key{State: StatePendingDeletion, Deletion: 10, Rotation: rotated}, 10, EventDeleteKey},
+		"rotation":           {Key{State: StateEnabled, Rotation: rotated}, 20, EventRotateKey},
+		"rotation, disabled": {Key{State: StateDisabled, Rotation: rotated}, 0, ""},
+		"expiry":             {Key{State: StateEnabled, Rotation: rotated, Materials: material(15, false)}, 15, EventDeleteExpiredKeyMaterial},
+		"expired and gone":   {Key{State: StateEnabled, Rotation: rotated, Materials: material(15, true)}, 20, EventRotateKey},
+		"announced":          {Key{State: StateEnabled, Announced: &Material{Expires: 5}}, 5, EventDeleteExpiredKeyMaterial},
+	} {
+		at, event := tt.key.DueEvent()
+		if at != tt.at || event != tt.event || tt.key.Due() != tt.at {
+			t.Errorf("%s: %d %q", name, at, event)
+		}
+	}
+}

@@ -57,6 +57,16 @@ var allowed = map[StateRule]map[KeyState]bool{
 	StatesPromote:   {StateEnabled: true, StateUpdating: true},
 }
 
+// What happens to keys at its time, without a call: the names that CloudTrail gives these events.
+const (
+	EventRotateKey                = "RotateKey"
+	EventDeleteKey                = "DeleteKey"
+	EventDeleteExpiredKeyMaterial = "DeleteExpiredKeyMaterial"
+)
+
+// ScheduledEvents lists them.
+var ScheduledEvents = []string{EventRotateKey, EventDeleteKey, EventDeleteExpiredKeyMaterial}
+
 // CheckState returns nil when rule allows the state, and otherwise the refusal that AWS KMS would give.
 // arn is how the key is named in the message. A state that this release does not know allows reads only.
 func CheckState(rule StateRule, state KeyState, arn string) error {

@@ -118,6 +118,22 @@ type (
 		Value string `json:"value"`
 	}
 
+	// AuditCheckpointAnswer holds the latest head of each node's audit trail that the cluster has in its state: what the
+	// trail's files are verified against.
+	AuditCheckpointAnswer struct {
+		ClusterID string             `json:"cluster_id"` // hexadecimal
+		Anchors   []AuditAnchorEntry `json:"anchors"`    // by node
+	}
+
+	// AuditAnchorEntry is the latest signed head of one node's audit trail.
+	AuditAnchorEntry struct {
+		Node      string    `json:"node"`
+		PublicKey []byte    `json:"public_key"` // Ed25519 (RFC 8032), 32 bytes
+		Seq       uint64    `json:"seq"`        // position of the record in the node's trail
+		Hash      string    `json:"hash"`       // SHA-256 of its line, base64url without padding
+		Time      time.Time `json:"time"`       // when the node signed it, by its clock
+	}
+
 	// CreateAccountRequest makes a tenant.
 	CreateAccountRequest struct {
 		AccountID string `json:"account_id,omitempty"` // 12 digits; empty: chosen at random

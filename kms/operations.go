@@ -193,6 +193,8 @@ var (
 		Name: "GetSetting", Action: "lockstep:GetSetting", Source: sourceLockstep, Resource: ResourceCluster})
 	OpPutSetting = op[PutSettingRequest, SettingAnswer](Operation{
 		Name: "PutSetting", Action: "lockstep:PutSetting", Source: sourceLockstep, Resource: ResourceCluster, Mutates: true, Revokes: true})
+	OpGetAuditCheckpoint = op[Empty, AuditCheckpointAnswer](Operation{
+		Name: "GetAuditCheckpoint", Action: "lockstep:GetAuditCheckpoint", Source: sourceLockstep, Resource: ResourceCluster})
 	OpReadMembers = op[Empty, MembersAnswer](Operation{
 		Name: "ReadMembers", Action: "lockstep:ReadMembers", Source: sourceLockstep, Resource: ResourceCluster})
 	OpAllowMember = op[AllowMemberRequest, Empty](Operation{
@@ -219,7 +221,7 @@ var keyOperations = []*Operation{
 	OpCreateCustomKeyStore, OpUpdateCustomKeyStore, OpDeleteCustomKeyStore, OpDescribeCustomKeyStores, OpConnectCustomKeyStore, OpDisconnectCustomKeyStore,
 	OpGetResources, OpGetCallerIdentity,
 	OpCreateAccount, OpListAccounts, OpDisableAccount,
-	OpGetSetting, OpPutSetting, OpReadMembers, OpAllowMember, OpRemoveMember, OpSeal,
+	OpGetSetting, OpPutSetting, OpGetAuditCheckpoint, OpReadMembers, OpAllowMember, OpRemoveMember, OpSeal,
 }
 
 // OperationByName returns the operation of that name.

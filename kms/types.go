@@ -159,25 +159,30 @@ func (k *Key) Replica() bool { return k.MultiRegion != nil && k.MultiRegion.Prim
 // Due returns when the scheduler has to look at the key next, in Unix milliseconds: for its destruction, its
 // rotation or the expiry of material. 0: never.
 func (k *Key) Due() int64 {
-	var due int64
-	sooner := func(at int64) {
+	due, _ := k.DueEvent()
+	return due
+}
+
+// DueEvent is Due, with which of ScheduledEvents it is for; "" when it is never.
+func (k *Key) DueEvent() (due int64, event string) {
+	sooner := func(at int64, what string) {
 		if at > 0 && (due == 0 || at < due) {
-			due = at
+			due, event = at, what
 		}
 	}
-	sooner(k.Deletion)
+	sooner(k.Deletion, EventDeleteKey)
 	if k.Rotation != nil && k.State == StateEnabled { // one that is not is rotated when it is enabled again
-		sooner(k.Rotation.Next)
+		sooner(k.Rotation.Next, EventRotateKey)
 	}
 	for i := range k.Materials {
 		if !k.Materials[i].Missing {
-			sooner(k.Materials[i].Expires)
+			sooner(k.Materials[i].Expires, EventDeleteExpiredKeyMaterial)
 		}
 	}
 	if k.Announced != nil && !k.Announced.Missing {
-		sooner(k.Announced.Expires)
+		sooner(k.Announced.Expires, EventDeleteExpiredKeyMaterial)
 	}
-	return due
+	return due, event
 }
 
 // Alias is a second, movable name of a key in the same account and region.

@@ -40,6 +40,10 @@ type Config struct {
 
 	InitToken string `yaml:"init_token" help:"token that 'operator init' must present when it does not come from loopback" secret:"true"`
 
+	MetricsListen string `yaml:"metrics_listen" help:"address that serves GET /metrics over plain HTTP to everybody; none when empty"`
+	MetricsToken  string `yaml:"metrics_token" help:"bearer token with which GET /metrics is served on the API's address too" secret:"true"`
+	MetricsKeys   int    `yaml:"metrics_keys" help:"keys that the metrics name, the most used ones; the others are summed"`
+
 	Partition         string   `yaml:"partition" help:"ARN partition"`
 	OperatorAccountID string   `yaml:"operator_account_id" help:"12-digit id of the account that init makes"`
 	Regions           []string `yaml:"regions" help:"regions served; the first is the default"`
@@ -74,12 +78,19 @@ type AuditConfig struct {
 	File       string        `yaml:"file" help:"file that takes one JSON line per call, mode 0600, outside the data directory"`
 	Durability string        `yaml:"durability" help:"when a record counts as written: write (survives the process) or fsync (survives power loss)"`
 	Timeout    time.Duration `yaml:"timeout" help:"after this long a sink that hangs counts as failed"`
+	Require    int           `yaml:"require" help:"how many of the sinks must take a record before its answer leaves"`
+
+	MaxSize    int64         `yaml:"max_size" help:"bytes after which the file is rotated; 0 is never"`
+	MaxAge     time.Duration `yaml:"max_age" help:"the file is rotated at the end of each period of this length in UTC, 24h at midnight; 0 is never"`
+	Retain     time.Duration `yaml:"retain" help:"rotated files are removed after this long; 0 is never"`
+	RetainSize int64         `yaml:"retain_size" help:"bytes that the files may take together, before the oldest rotated ones are removed; 0 is any number"`
 }
 
 // LogConfig shapes the node's log on standard error.
 type LogConfig struct {
-	Level  string `yaml:"level" help:"debug, info, warn or error"`
-	Format string `yaml:"format" help:"text or json"`
+	Level  string   `yaml:"level" help:"debug, info, warn or error"`
+	Levels []string `yaml:"levels" help:"levels of single components, as component=level"`
+	Format string   `yaml:"format" help:"text or json"`
 }
 
 // LimitsConfig bounds what requests can take.
@@ -107,8 +118,9 @@ type RaftConfig struct {
 func defaultConfig() Config {
 	return Config{
 		APIListen: ":8200", PeerListen: ":8300",
-		Partition: "aws", OperatorAccountID: "000000000000", Regions: []string{"us-east-1"},
-		Audit:  AuditConfig{Durability: "write", Timeout: 2 * time.Second},
+		MetricsKeys: 50,
+		Partition:   "aws", OperatorAccountID: "000000000000", Regions: []string{"us-east-1"},
+		Audit:  AuditConfig{Durability: "write", Timeout: 2 * time.Second, Require: 1, MaxSize: 256 << 20, MaxAge: 24 * time.Hour},
 		Log:    LogConfig{Level: "info", Format: "text"},
 		Limits: LimitsConfig{MaxBodyBytes: 1 << 20, MaxConcurrent: 1024, MaxKeysPerAccount: 100_000, MaxPlaintextBytes: 4096},
 		Raft: RaftConfig{HeartbeatTimeout: 350 * time.Millisecond, ElectionTimeout: 350 * time.Millisecond, CommitTimeout: 5 * time.Millisecond,
@@ -314,17 +326,9 @@ func (c *Config) Validate() error {
 	if c.InitToken != "" && len(c.InitToken) < 16 {
 		bad("init_token: a token has at least 16 characters")
 	}
-	if c.Audit.File == "" {
-		bad("audit.file: name the file that takes the audit records; nothing is answered unaudited")
-	} else if c.DataDir != "" && inside(c.DataDir, c.Audit.File) {
-		bad("audit.file: audit records are readable and may not be kept in data_dir, which holds ciphertext only")
-	}
-	oneOf(bad, "audit.durability", c.Audit.Durability, "write", "fsync")
-	oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
-	oneOf(bad, "log.format", c.Log.Format, "text", "json")
-	if c.Audit.Timeout < 10*time.Millisecond || c.Audit.Timeout > time.Minute {
-		bad("audit.timeout: between 10ms and 1m")
-	}
+	c.validateMetrics(bad)
+	c.validateAudit(bad)
+	c.Log.validate(bad)
 	if c.Limits.MaxBodyBytes < 16<<10 || c.Limits.MaxConcurrent < 1 || c.Limits.MaxKeysPerAccount < 1 {
 		bad("limits: max_body_bytes is at least 16384, the others at least 1")
 	}
@@ -346,6 +350,34 @@ func (c *Config) Validate() error {
 		bad("raft: heartbeat_timeout is at least 50ms, election_timeout not below it, commit_timeout at least 1ms")
 	}
 	return errors.Join(errs...)
+}
+
+func (c *Config) validateAudit(bad func(string, ...any)) {
+	a := &c.Audit
+	if a.File == "" {
+		bad("audit.file: name the file that takes the audit records; nothing is answered unaudited")
+	} else if c.DataDir != "" && inside(c.DataDir, a.File) {
+		bad("audit.file: audit records are readable and may not be kept in data_dir, which holds ciphertext only")
+	}
+	oneOf(bad, "audit.durability", a.Durability, "write", "fsync")
+	if a.Timeout < 10*time.Millisecond || a.Timeout > time.Minute {
+		bad("audit.timeout: between 10ms and 1m")
+	}
+	if sinks := 1; a.Require < 1 || a.Require > sinks {
+		bad("audit.require: from 1 to the number of sinks, %d", sinks)
+	}
+	if a.MaxSize != 0 && a.MaxSize < 1<<20 {
+		bad("audit.max_size: at least 1048576, or 0")
+	}
+	if a.MaxAge != 0 && a.MaxAge < time.Minute {
+		bad("audit.max_age: at least 1m, or 0")
+	}
+	if a.Retain != 0 && a.Retain < time.Hour {
+		bad("audit.retain: at least 1h, or 0")
+	}
+	if a.RetainSize != 0 && a.RetainSize < max(a.MaxSize, 1<<20) {
+		bad("audit.retain_size: at least max_size, or 0")
+	}
 }
 
 // parseProxy reads an address or a CIDR.
@@ -415,6 +447,20 @@ func (c *Config) validateAPI(bad func(string, ...any)) {
 		bad("dev: a development node serves plain HTTP and so listens on loopback only; %q is not", c.APIListen)
 	case !c.Dev && (c.APITLS.CertFile == "" || c.APITLS.KeyFile == ""):
 		bad("api_tls: cert_file and key_file are needed; the API is served over TLS only ('lockstep cert server' makes a certificate)")
+	}
+}
+
+func (c *Config) validateMetrics(bad func(string, ...any)) {
+	if c.MetricsListen != "" {
+		if _, _, err := net.SplitHostPort(c.MetricsListen); err != nil {
+			bad("metrics_listen: %q is not host:port", c.MetricsListen)
+		}
+	}
+	if c.MetricsToken != "" && len(c.MetricsToken) < 16 {
+		bad("metrics_token: a token has at least 16 characters")
+	}
+	if c.MetricsKeys < 0 || c.MetricsKeys > 1000 {
+		bad("metrics_keys: from 0 to 1000")
 	}
 }
 

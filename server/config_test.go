@@ -70,6 +70,7 @@ func TestConfigNamesEveryProblem(t *testing.T) {
 		{"several at once", "name: UPPER\n", []string{"name:", "data_dir:", "peer_tls:", "audit.file:"}},
 		{"duplicate peer", goodConfig + "  - {name: node-2, addr: \"127.0.0.1:8309\"}\n", []string{"node-2 stands twice"}},
 		{"short token", goodConfig + "init_token: short\n", []string{"init_token"}},
+		{"metrics", goodConfig + "metrics_listen: here\nmetrics_token: short\nmetrics_keys: 1001\n", []string{"metrics_listen", "metrics_token", "metrics_keys"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

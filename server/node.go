@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/sys"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
@@ -18,6 +19,7 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/kms/service"
+	"github.com/lockstep-kms/lockstep/metrics"
 	"github.com/lockstep-kms/lockstep/seal"
 	"github.com/lockstep-kms/lockstep/secret"
 	"github.com/lockstep-kms/lockstep/server/replica"
@@ -42,8 +44,12 @@ type node struct {
 	unsealer  *seal.Unsealer
 	relay     *seal.Relay
 	audit     *audit.Log
+	events    *events
 	service   *service.Service
-	clientCA  *x509.CertPool // of operators' client certificates; nil: none
+	gossip    *transport.Gossip
+	metrics   *metrics.Metrics
+	gates     map[string]*door.Gate // by the name of their queue in the metrics; immutable once the API is open
+	clientCA  *x509.CertPool        // of operators' client certificates; nil: none
 
 	opening sync.Mutex // held while a barrier is being put to use or taken away
 	sealed  atomic.Pointer[sealRecord]
@@ -160,10 +166,10 @@ func (n *node) status(c seal.Config, p seal.Progress) sys.SealStatus {
 // Init implements sys.Node: it makes the keys, the operator account and its first access key in one
 // transaction that is guarded by what it replaces, so of two racing calls one wins.
 func (n *node) Init(ctx context.Context, who sys.Caller, r *sys.InitRequest) (*sys.InitAnswer, error) {
-	rec := n.called(who, eventInit, audit.Int("shares", int64(r.Shares)), audit.Int("threshold", int64(r.Threshold)), audit.Bool("again", r.Again))
+	rec := n.called(ctx, who, eventInit, audit.Int("shares", int64(r.Shares)), audit.Int("threshold", int64(r.Threshold)), audit.Bool("again", r.Again))
 	m, err := n.initialize(ctx, who, r, *rec)
 	defer m.wipe()
-	if blocked := n.recorded(rec, err); blocked != nil {
+	if blocked := n.recorded(ctx, rec, err); blocked != nil {
 		if err == nil {
 			blocked = kms.Errorf(kms.CodeAuditBlocked, "The cluster was initialized, but the audit record could not be written, so shares and access key are withheld. Once records can be written, --again with the init token replaces them.").WithCause(blocked)
 		}
@@ -227,7 +233,7 @@ func (n *node) initialize(ctx context.Context, who sys.Caller, r *sys.InitReques
 	}
 	m.first = first
 	rec.Parameters = append(rec.Parameters, audit.Pair{Key: "phase", Value: "begin"})
-	if err := n.recorded(&rec, nil); err != nil {
+	if err := n.recorded(ctx, &rec, nil); err != nil {
 		return m, err
 	}
 	out, err := n.replica.Propose(ctx, txn)
@@ -239,7 +245,7 @@ func (n *node) initialize(ctx context.Context, who sys.Caller, r *sys.InitReques
 	default:
 		return m, errAlreadyInitialized(false)
 	}
-	n.log.Info("the cluster was initialized", "shares", r.Shares, "threshold", r.Threshold, "again", r.Again)
+	n.log.InfoContext(ctx, "the cluster was initialized", "shares", r.Shares, "threshold", r.Threshold, "again", r.Again)
 	return m, nil
 }
 
@@ -297,14 +303,14 @@ func (n *node) Unseal(ctx context.Context, who sys.Caller, share string, cluster
 	if err := n.audit.Healthy(); err != nil {
 		return nil, err
 	}
-	rec := n.called(who, eventUnseal, audit.Bool("cluster", cluster))
+	rec := n.called(ctx, who, eventUnseal, audit.Bool("cluster", cluster))
 	answer, err := n.unseal(ctx, share, cluster, attempt)
 	if err != nil {
 		noteSeal(rec, n.SealStatus())
 	} else {
 		noteSeal(rec, answer.SealStatus)
 	}
-	if err := n.recorded(rec, err); err != nil {
+	if err := n.recorded(ctx, rec, err); err != nil {
 		return nil, err
 	}
 	return answer, nil
@@ -349,7 +355,7 @@ func (n *node) submit(ctx context.Context, c seal.Config, share, attempt string,
 	if err != nil {
 		return p, err
 	}
-	n.log.Info("a share was accepted", "progress", p.Progress, "threshold", int(c.Threshold), "attempt", p.AttemptLabel)
+	n.log.InfoContext(ctx, "a share was accepted", "progress", p.Progress, "threshold", int(c.Threshold), "attempt", p.AttemptLabel)
 	if barrier == nil {
 		return p, nil
 	}
@@ -414,7 +420,8 @@ func (n *node) open(ctx context.Context, c seal.Config, b *seal.Barrier, seals i
 	if err := n.catalog.Unseal(ctx, b); err != nil { // which has wiped b
 		return kms.AsError(err)
 	}
-	n.log.Info("the node is unsealed")
+	n.log.InfoContext(ctx, "the node is unsealed")
+	n.tell(eventUnsealed)
 	return nil
 }
 
@@ -460,21 +467,21 @@ func (n *node) activate(ctx context.Context, was seal.Config, b *seal.Barrier) e
 }
 
 // CancelUnseal implements sys.Node.
-func (n *node) CancelUnseal(_ context.Context, who sys.Caller, attempt string) error {
+func (n *node) CancelUnseal(ctx context.Context, who sys.Caller, attempt string) error {
 	if err := n.audit.Healthy(); err != nil {
 		return err
 	}
-	rec := n.called(who, eventCancel)
+	rec := n.called(ctx, who, eventCancel)
 	noteSeal(rec, n.SealStatus())
-	return n.recorded(rec, n.unsealer.Cancel(attempt))
+	return n.recorded(ctx, rec, n.unsealer.Cancel(attempt))
 }
 
 // SealedMembers implements sys.Node.
 func (n *node) SealedMembers(ctx context.Context, who sys.Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error) {
-	rec := n.called(who, kms.OpReadMembers.Name)
+	rec := n.called(ctx, who, kms.OpReadMembers.Name)
 	rec.ReadOnly = true
 	answer, err := n.sealedMembers(ctx, chain, &rec.Identity)
-	if err := n.recorded(rec, err); err != nil {
+	if err := n.recorded(ctx, rec, err); err != nil {
 		return nil, err
 	}
 	return answer, nil
@@ -539,14 +546,14 @@ func (n *node) Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error) {
 		wg.Wait()
 		for i, name := range names {
 			if errs[i] != nil {
-				n.log.Warn("a member could not be sealed", "member", name, "error", errs[i])
+				n.log.WarnContext(ctx, "a member could not be sealed", "member", name, "error", errs[i])
 				answer.Unreachable = append(answer.Unreachable, name)
 				continue
 			}
 			answer.Sealed = append(answer.Sealed, name)
 		}
 	}
-	n.sealLocal()
+	n.sealLocal(ctx, n.cfg.Name)
 	return answer, nil
 }
 
@@ -559,8 +566,8 @@ func (n *node) sealMember(ctx context.Context, name string) error {
 }
 
 // sealLocal seals this node: it forgets every share, takes no new requests, gives running ones a grace,
-// then wipes everything. One that is sealed already forgets shares all the same.
-func (n *node) sealLocal() {
+// then wipes everything. One that is sealed already forgets shares all the same. by is the node that was asked to.
+func (n *node) sealLocal(ctx context.Context, by string) {
 	n.relay.Drop()
 	n.sealing.add(n.unsealer.Close)
 	n.opening.Lock()
@@ -569,8 +576,9 @@ func (n *node) sealLocal() {
 		return
 	}
 	if n.replica.Status().CanWrite { // nothing delays an emergency
-		n.writeUsage(context.Background(), usageGrace)
+		n.writeUsage(context.WithoutCancel(ctx), usageGrace)
 	}
 	n.catalog.Seal()
-	n.log.Info("the node is sealed")
+	n.log.InfoContext(ctx, "the node is sealed", "by", by)
+	n.tell(eventSealed, audit.Pair{Key: "reason", Value: "asked by " + by})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -53,7 +54,9 @@ type LogOptions struct {
 	// time, from a goroutine of their own, and may block.
 	OnTrouble   func(error)
 	OnRecovered func()
-	Logger      *slog.Logger // default: discard
+	// OnAppend is told how long it took to store a batch of so many entries durably. It does not block.
+	OnAppend func(took time.Duration, entries int)
+	Logger   *slog.Logger // default: discard
 
 	noSync bool // for tests that restart many stores: nothing is durable
 }
@@ -86,8 +89,9 @@ func (e *CorruptError) Error() string {
 type LogStore struct {
 	store   Store        // the bolt store, or Options.Wrap of it
 	close   func() error // of the bolt store
-	path    string       // of the bolt file
-	options LogOptions   // with defaults filled in
+	stats   func() bbolt.Stats
+	path    string     // of the bolt file
+	options LogOptions // with defaults filled in
 
 	armed    atomic.Bool
 	released chan struct{} // closed by Release
@@ -128,7 +132,6 @@ func OpenLog(dir string, o LogOptions) (*LogStore, error) {
 			Timeout:        time.Second,
 			NoFreelistSync: true,
 			FreelistType:   bbolt.FreelistMapType,
-			NoStatistics:   true,
 		}})
 		return err
 	})
@@ -136,7 +139,7 @@ func OpenLog(dir string, o LogOptions) (*LogStore, error) {
 		return nil, fmt.Errorf("raft log %s: %w", path, err)
 	}
 	l := &LogStore{
-		store: bolt, close: bolt.Close, path: path, options: o,
+		store: bolt, close: bolt.Close, stats: bolt.Stats, path: path, options: o,
 		released: make(chan struct{}), wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	if o.Wrap != nil {
@@ -170,11 +173,32 @@ func setDefaults(o *LogOptions) {
 }
 
 func freeSpace(path string) (uint64, error) {
+	free, _, err := Space(path)
+	return free, err
+}
+
+// Space returns how many bytes of the file system that holds path are free for this process, and how many it has.
+func Space(path string) (free, size uint64, err error) {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(path, &fs); err != nil {
-		return 0, fmt.Errorf("statfs %s: %w", path, err)
+		return 0, 0, fmt.Errorf("statfs %s: %w", path, err)
 	}
-	return fs.Bavail * uint64(fs.Bsize), nil
+	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
+}
+
+// LogStats is what bolt says of the log's file.
+type LogStats struct {
+	bbolt.Stats
+	FileBytes int64 // 0 when it cannot be told
+}
+
+// Stats returns what bolt says of the log's file.
+func (l *LogStore) Stats() LogStats {
+	s := LogStats{Stats: l.stats()}
+	if info, err := os.Stat(l.path); err == nil {
+		s.FileBytes = info.Size()
+	}
+	return s
 }
 
 // verify reads every entry of the found spans.
@@ -274,8 +298,12 @@ func (l *LogStore) StoreLogs(logs []*raft.Log) error {
 		if err := l.checkSpace(logs); err != nil {
 			return err
 		}
+		begun := time.Now()
 		if err := l.store.StoreLogs(sealed); err != nil {
 			return err
+		}
+		if l.options.OnAppend != nil {
+			l.options.OnAppend(time.Since(begun), len(logs))
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()

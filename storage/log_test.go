@@ -202,6 +202,41 @@ func TestEntriesComeBackAsStored(t *testing.T) {
 	}
 }
 
+// Each batch that is stored is told of with its size, one that is refused is not; and bolt counts what it did.
+func TestAppendsAreObserved(t *testing.T) {
+	var told []int
+	free := uint64(1 << 40)
+	l, err := OpenLog(t.TempDir(), LogOptions{noSync: true, OnAppend: func(took time.Duration, entries int) {
+		if took <= 0 {
+			t.Errorf("it took %s", took)
+		}
+		told = append(told, entries)
+	}, Free: func(string) (uint64, error) { return free, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	entry := func(index uint64) *raft.Log {
+		return &raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: []byte("x")}
+	}
+	if err := l.StoreLogs([]*raft.Log{entry(1), entry(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.StoreLog(entry(3)); err != nil {
+		t.Fatal(err)
+	}
+	free = 0
+	if err := l.StoreLog(entry(4)); !errors.Is(err, ErrDiskLow) {
+		t.Fatal(err)
+	}
+	if !slices.Equal(told, []int{2, 1}) {
+		t.Errorf("%v", told)
+	}
+	if s := l.Stats(); s.FileBytes == 0 || s.TxStats.GetWrite() == 0 || s.FreePageN == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestStableValues(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, dir, LogOptions{})

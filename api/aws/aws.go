@@ -56,21 +56,13 @@ type Scope struct {
 // Request is one operation that a door has read from a request.
 type Request struct {
 	Operation *kms.Operation
-	Request   any   // of the operation's request type; nil beside Malformed and Unreadable
+	Request   any   // of the operation's request type; nil beside Malformed and Refused
 	Malformed error // what is wrong with it; told once the caller is authenticated
-	// Unreadable is why the body could not be read to its end, so that nobody can be authenticated.
-	Unreadable error
-	Region     string       // "" for the one that was signed
-	XKS        *service.XKS // of a request for an external key store
-}
-
-// Enter reports whether a request whose body was read may go on, before anything of it is decoded; if so, Serving.Leave must
-// follow. The error is what to answer otherwise.
-func (e *Edge) Enter() error {
-	if e.Serving.Enter() {
-		return nil
-	}
-	return kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere.")
+	// Refused is why nothing of the request is looked at and nobody is authenticated: the body could not be read to its
+	// end, or too many are served.
+	Refused error
+	Region  string       // "" for the one that was signed
+	XKS     *service.XKS // of a request for an external key store
 }
 
 // Do has the service do what was read from q, whose body is body. Errors are *kms.Error; a Result stands beside
@@ -81,7 +73,7 @@ func (e *Edge) Do(w http.ResponseWriter, q *http.Request, body []byte, s *Scope,
 		Operation: r.Operation,
 		Request:   r.Request,
 		XKS:       r.XKS,
-		Refused:   r.Unreadable,
+		Refused:   r.Refused,
 		Malformed: r.Malformed,
 		RequestID: door.RequestID(w),
 		Source:    source,

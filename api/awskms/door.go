@@ -89,12 +89,12 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	read, err := d.edge.ReadBody(w, q)
 	defer read.Release()
-	if busy := d.edge.Enter(); busy != nil {
-		d.refuse(w, a.api, nil, busy)
-		return
+	if d.edge.Serving.Enter() {
+		defer d.edge.Serving.Leave()
+	} else {
+		err = door.Busy()
 	}
-	defer d.edge.Serving.Leave()
-	r := aws.Request{Operation: a.operation, Unreadable: err}
+	r := aws.Request{Operation: a.operation, Refused: err}
 	if err == nil {
 		r.Request, r.Malformed = a.request(read.Bytes)
 	}

@@ -42,15 +42,16 @@ func New(e *aws.Edge, regions []string) *Door {
 func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	body, err := d.edge.ReadBody(w, q)
 	defer body.Release()
-	if err != nil {
+	if err != nil { // what is asked for stands in the body
 		d.refuse(w, apiOf(q.Header, nil), nil, err)
 		return
 	}
-	if busy := d.edge.Enter(); busy != nil {
-		d.refuse(w, apiOf(q.Header, nil), nil, busy)
-		return
+	var busy error
+	if d.edge.Serving.Enter() {
+		defer d.edge.Serving.Leave()
+	} else {
+		busy = door.Busy()
 	}
-	defer d.edge.Serving.Leave()
 	f, err := parseForm(string(body.Bytes))
 	if err == nil && q.URL.RawQuery != "" {
 		err = malformed("The parameters belong into the body; the URL takes none.")
@@ -58,16 +59,16 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	a := apiOf(q.Header, f)
 	o, unknown := d.operation(a, f)
 	if unknown != nil {
-		d.refuse(w, a, nil, first(err, unknown))
+		d.refuse(w, a, nil, first(busy, err, unknown))
 		return
 	}
-	r := aws.Request{Operation: o.op, Malformed: err}
+	r := aws.Request{Operation: o.op, Refused: busy, Malformed: err}
 	if a == iam {
 		r.Region = d.region
 	}
 	var shape any
 	requests := []any{nil}
-	if err == nil {
+	if busy == nil && err == nil {
 		delete(f, "Action")
 		delete(f, "Version")
 		if shape, r.Malformed = o.decode(f); r.Malformed == nil {

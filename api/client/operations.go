@@ -47,6 +47,11 @@ func (c *Client) PutSetting(ctx context.Context, r *kms.PutSettingRequest, opts 
 	return do[kms.SettingAnswer](ctx, c, kms.OpPutSetting, r, opts)
 }
 
+// AuditCheckpoint returns the latest signed head of each node's audit trail.
+func (c *Client) AuditCheckpoint(ctx context.Context, opts ...Option) (*kms.AuditCheckpointAnswer, error) {
+	return do[kms.AuditCheckpointAnswer](ctx, c, kms.OpGetAuditCheckpoint, nil, opts)
+}
+
 // Members lists the nodes of the cluster.
 func (c *Client) Members(ctx context.Context, opts ...Option) (*kms.MembersAnswer, error) {
 	return do[kms.MembersAnswer](ctx, c, kms.OpReadMembers, nil, opts)
@@ -88,6 +93,28 @@ func (c *Client) Health(ctx context.Context) (*Health, error) {
 		return nil, err
 	}
 	return answer, nil
+}
+
+// Metrics returns the first address's metrics in Prometheus's text format. token is the node's metrics_token; a development
+// node asks for none.
+func (c *Client) Metrics(ctx context.Context, token string) ([]byte, error) {
+	send := &prepared{method: http.MethodGet, path: wire.SystemRoute(wire.Metrics).Path,
+		header: http.Header{"User-Agent": {c.cfg.UserAgent}, "Accept": {"text/plain;version=0.0.4"}}}
+	if token != "" {
+		send.header.Set("Authorization", "Bearer "+token)
+	}
+	var text []byte
+	o := collect(nil)
+	err := c.limited(ctx, o, c.nodes[0], func(ctx context.Context, n *node) error {
+		return c.exchange(ctx, n, send, o, func(r *http.Response, body []byte) error {
+			if r.StatusCode != http.StatusOK {
+				return answeredError(n, r, body)
+			}
+			text = body
+			return nil
+		})
+	})
+	return text, err
 }
 
 // SealStatus asks the first address's node how far unsealing is.

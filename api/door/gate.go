@@ -6,13 +6,16 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+
+	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // Gate lets a number of requests through at a time. A request belongs inside once its body is read and
 // not before: who sends slowly, or says nothing of itself yet, must not keep out who is ready.
 type Gate struct {
-	limit  int64
-	inside atomic.Int64
+	limit   int64
+	inside  atomic.Int64
+	refused atomic.Uint64
 }
 
 // NewGate returns a gate for limit requests at a time.
@@ -24,7 +27,19 @@ func (g *Gate) Enter() bool {
 		return true
 	}
 	g.inside.Add(-1)
+	g.refused.Add(1)
 	return false
+}
+
+// Inside returns how many requests are inside.
+func (g *Gate) Inside() int { return int(min(g.inside.Load(), g.limit)) }
+
+// Refused returns how many requests were not let in.
+func (g *Gate) Refused() uint64 { return g.refused.Load() }
+
+// Busy is the refusal of a request that a gate did not let in.
+func Busy() error {
+	return kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere.")
 }
 
 // Limit returns how many requests it lets through at a time.

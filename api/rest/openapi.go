@@ -42,6 +42,7 @@ func openAPI(version string) []byte {
 				"accessKey": object{"type": "http", "scheme": "basic", "description": "Access key id and secret access key."},
 				"sessionToken": object{"type": "http", "scheme": "bearer",
 					"description": "The session_token that assume-role and assume-role-with-web-identity answer."},
+				"metricsToken": object{"type": "http", "scheme": "bearer", "description": "The metrics_token of the node's configuration."},
 			},
 		},
 	}, "", "  ")
@@ -73,8 +74,11 @@ func (g *generator) operation(rt wire.Route) object {
 		wire.HeaderIndex:     object{"schema": object{"type": "string"}, "description": "EPOCH.INDEX of the state that the answer saw."},
 		wire.HeaderRequestID: object{"schema": object{"type": "string"}},
 	}}
-	if rt.Answer != nil {
+	switch {
+	case rt.Answer != nil:
 		success["content"] = jsonContent(g.ref(rt.Answer))
+	case rt.Text:
+		success["content"] = object{"text/plain": object{"schema": object{"type": "string"}}}
 	}
 	responses := object{strconv.Itoa(rt.Status): success,
 		"default": object{"description": "Refused or failed.", "content": jsonContent(g.ref(reflect.TypeFor[wire.ErrorBody]()))}}
@@ -85,7 +89,10 @@ func (g *generator) operation(rt wire.Route) object {
 		responses["202"] = accepted
 	}
 	op["responses"] = responses
-	if rt.Open {
+	switch {
+	case rt.Name == wire.Metrics:
+		op["security"] = []any{object{}, object{"metricsToken": []string{}}}
+	case rt.Open:
 		op["security"] = []any{}
 	}
 	return op

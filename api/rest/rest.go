@@ -15,7 +15,6 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/wire"
-	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
 )
 
@@ -47,6 +46,9 @@ func New(c Config) *Door {
 	return &Door{service: c.Service, door: c.Door, maxText: c.MaxPlaintext, openapi: openAPI(c.Version),
 		waiting: door.NewGate(max(1, c.Door.Serving.Limit()/4))}
 }
+
+// Waiting is what requests pass that wait for every member.
+func (d *Door) Waiting() *door.Gate { return d.waiting }
 
 // Mount adds the operations' routes and the OpenAPI document to r, in the order of the route table.
 func (d *Door) Mount(r *mux.Router) {
@@ -81,7 +83,7 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 		defer body.Release()
 		gate := d.door.Serving
 		if !gate.Enter() {
-			d.busy(w, q)
+			d.refuse(w, q, b, door.Busy())
 			return
 		}
 		defer func() { gate.Leave() }()
@@ -97,7 +99,7 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 		call.MaxPlaintext = d.maxText
 		if call.Wait == service.WaitAll {
 			if !d.waiting.Enter() {
-				d.busy(w, q)
+				d.refuse(w, q, b, door.Busy())
 				return
 			}
 			gate.Leave()
@@ -109,11 +111,7 @@ func (d *Door) handler(rt wire.Route) http.HandlerFunc {
 	}
 }
 
-func (d *Door) busy(w http.ResponseWriter, q *http.Request) {
-	d.door.Error(w, q, kms.Errorf(kms.CodeThrottled, "The node is serving as many requests as it may; try again later or elsewhere."))
-}
-
-// refuse answers a request that is not understood, once the service has recorded it.
+// refuse answers a request that is not understood or not taken, once the service has recorded it.
 func (d *Door) refuse(w http.ResponseWriter, q *http.Request, b *binding, err error) {
 	c := b.blank(d.door, w, q)
 	c.Refused = err

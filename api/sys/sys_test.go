@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -30,6 +31,8 @@ type fake struct {
 	share   string
 	cluster bool
 	attempt string
+	bearer  string
+	refused []string // routes
 	cert    *x509.Certificate
 	enter   chan struct{} // when set, Unseal sends here and waits for leave
 	leave   chan struct{}
@@ -52,6 +55,11 @@ func (f *fake) Unseal(_ context.Context, who Caller, share string, cluster bool,
 	return &UnsealAnswer{SealStatus: f.status, AttemptID: "id-of-the-attempt"}, f.err
 }
 
+func (f *fake) Refuse(_ context.Context, who Caller, name string, err error) error {
+	f.who, f.refused = who, append(f.refused, name)
+	return err
+}
+
 func (f *fake) CancelUnseal(_ context.Context, who Caller, attempt string) error {
 	f.who, f.attempt = who, attempt
 	return f.err
@@ -67,7 +75,8 @@ func serve(f *fake, log io.Writer) http.Handler {
 	d := door.New(door.Config{Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Index: func() (uint64, uint64) { return 1, 9 }})
 	r := d.Router()
-	New(Config{Node: f, Door: d, Concurrency: 1}).Mount(r)
+	New(Config{Node: f, Door: d, Concurrency: 1, Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "lockstep_sealed 1\n") }),
+		MayScrape: func(bearer string) error { f.bearer = bearer; return f.err }}).Mount(r)
 	r.Path("/v1/sys/members").Handler(d.Methods(map[string]http.HandlerFunc{"GET": func(w http.ResponseWriter, q *http.Request) {
 		d.Answer(w, q, http.StatusTeapot, 0, 0, "the REST door")
 	}}))
@@ -182,7 +191,7 @@ func TestWhoCalled(t *testing.T) {
 		f := &fake{}
 		q.Header.Set("User-Agent", "agent/1")
 		w := do(f, q)
-		if id := w.Header().Get(wire.HeaderRequestID); f.who != (Caller{Addr: "127.0.0.1", Loopback: true, RequestID: id, UserAgent: "agent/1"}) || id == "" {
+		if id := w.Header().Get(wire.HeaderRequestID); f.who != (Caller{Addr: "127.0.0.1", Loopback: true, RequestID: id, UserAgent: "agent/1", Host: "example.com"}) || id == "" {
 			t.Errorf("%s: %+v", q.URL, f.who)
 		}
 	}
@@ -317,8 +326,8 @@ func TestHealthBesideBusyUnseal(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	if h.ServeHTTP(w, request("POST", "/v1/sys/unseal", `{"share":"y"}`)); w.Code != 429 {
-		t.Errorf("a second unseal: %d", w.Code)
+	if h.ServeHTTP(w, request("POST", "/v1/sys/unseal", `{"share":"y"}`)); w.Code != 429 || !slices.Equal(f.refused, []string{wire.Unseal}) {
+		t.Errorf("a second unseal: %d, recorded %v", w.Code, f.refused)
 	}
 	close(f.leave)
 	<-done

@@ -19,6 +19,7 @@ type Route struct {
 	Answer    reflect.Type   // the answer's struct; nil when the route answers none
 	Status    int            // of a success
 	Summary   string         // one sentence for the OpenAPI document
+	Text      bool           // the answer is text, no JSON
 	Open      bool           // needs no identity: a client sends none with an operation
 
 	// NamePrefix stands before the path variable {name} in the request: the path of an alias
@@ -128,6 +129,7 @@ func clusterRoutes() []Route {
 
 		of(kms.OpGetSetting, "GET", "/v1/sys/settings/{name}", "Answers a replicated setting."),
 		of(kms.OpPutSetting, "PUT", "/v1/sys/settings/{name}", "Changes a replicated setting."),
+		of(kms.OpGetAuditCheckpoint, "GET", "/v1/audit/checkpoint", "Answers the latest signed head of each node's audit trail, to verify its files against."),
 		of(kms.OpReadMembers, "GET", "/v1/sys/members", "Lists the nodes of the cluster."),
 		of(kms.OpAllowMember, "POST", "/v1/sys/members/{name}/allow", "Lets a removed or unexpected node name join."),
 		of(kms.OpRemoveMember, "DELETE", "/v1/sys/members/{name}", "Removes a node; its name is refused from then on."),
@@ -143,6 +145,7 @@ const (
 	Unseal       = "Unseal"
 	CancelUnseal = "CancelUnseal"
 	OpenAPI      = "OpenAPI"
+	Metrics      = "Metrics"
 )
 
 // SystemRoutes are the routes that are no operation: they work on a sealed node and need no identity.
@@ -154,6 +157,7 @@ func SystemRoutes() []Route {
 		system[UnsealRequest, UnsealAnswer](Unseal, "POST", "/v1/sys/unseal", "Submits one key share."),
 		system[CancelUnsealRequest, SealStatus](CancelUnseal, "DELETE", "/v1/sys/unseal", "Forgets the shares of an attempt."),
 		system[none, none](OpenAPI, "GET", "/v1/openapi.json", "This document."),
+		text(system[none, none](Metrics, "GET", "/metrics", "The node's metrics in the form that the scraper asks for, to who shows the metrics_token of its configuration; a development node asks for none.")),
 	}
 }
 
@@ -184,6 +188,12 @@ func alias(r Route) Route {
 }
 
 type none struct{}
+
+// text marks a route whose answer is text.
+func text(r Route) Route {
+	r.Text = true
+	return r
+}
 
 func system[Request, Answer any](name, method, path, summary string) Route {
 	r := Route{Method: method, Path: path, Name: name, Summary: summary, Status: http.StatusOK, Open: true}

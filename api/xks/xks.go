@@ -24,6 +24,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"github.com/lockstep-kms/lockstep/api/aws"
+	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/auth/sigv4"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
@@ -122,14 +123,14 @@ func (d *Door) serve(w http.ResponseWriter, q *http.Request) {
 	}
 	body, err := d.edge.ReadBody(w, q)
 	defer body.Release()
-	if busy := d.edge.Enter(); busy != nil {
-		d.refuse(w, nil, busy)
-		return
+	if d.edge.Serving.Enter() {
+		defer d.edge.Serving.Leave()
+	} else {
+		err = door.Busy()
 	}
-	defer d.edge.Serving.Leave()
 	r := aws.Request{Operation: a.operation, Region: region}
 	if err != nil {
-		r.Unreadable, r.XKS = err, new(service.XKS)
+		r.Refused, r.XKS = err, new(service.XKS)
 	} else if r.Request, r.XKS, err = a.decode(body.Bytes, key); err != nil {
 		r.Malformed = err
 	}

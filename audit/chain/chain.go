@@ -24,6 +24,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strconv"
+	"time"
 )
 
 // Hash is the SHA-256 of a line. The zero value stands before the first record.
@@ -147,9 +148,9 @@ type Checkpoint struct {
 
 // Anchor is the latest head of a node's chain that the cluster has in its replicated state.
 type Anchor struct {
-	Node      string `json:"node"`
-	PublicKey []byte `json:"public_key"` // Ed25519, of the node's audit key
-	Seq       uint64 `json:"seq"`
-	Hash      string `json:"hash"` // as Hash.String writes it
-	Time      int64  `json:"time"` // ms since 1970
+	Node      string    `json:"node"`
+	PublicKey []byte    `json:"public_key"` // Ed25519, of the node's audit key
+	Seq       uint64    `json:"seq"`
+	Hash      string    `json:"hash"` // as Hash.String writes it
+	Time      time.Time `json:"time"` // when the node signed it
 }

@@ -70,6 +70,7 @@ func generalCommands() map[string]commandTest {
 		"account disable":  {"account disable 111122223333", "", kms.OpDisableAccount, &kms.AccountRequest{AccountID: "111122223333"}, "DISABLED  yes", `"disabled": true`},
 		"setting get":      {"setting get revocation_bound", "", kms.OpGetSetting, &kms.SettingRequest{Name: "revocation_bound"}, "revocation_bound  60s", `"value": "60s"`},
 		"setting put":      {"setting put revocation_bound 30s", "", kms.OpPutSetting, &kms.PutSettingRequest{Name: "revocation_bound", Value: "30s"}, "revocation_bound  30s", `"value": "30s"`},
+		"audit checkpoint": {"audit checkpoint", "", kms.OpGetAuditCheckpoint, &kms.Empty{}, "node-0  7        aGFzaA", `"cluster_id": "00ff"`},
 		"members":          {"operator members", "", kms.OpReadMembers, &kms.Empty{}, "node-0", `"api_addr": "http://127.0.0.1:8200"`},
 		"allow":            {"operator allow node-4", "", kms.OpAllowMember, &kms.AllowMemberRequest{Name: "node-4"}, "node-4 may join.", "{}"},
 		"remove":           {"operator remove node-4", "", kms.OpRemoveMember, &kms.RemoveMemberRequest{Name: "node-4"}, "node-4 is removed.", "{}"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/auditcmd"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cryptocmd"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/dev"
@@ -62,6 +63,7 @@ Exit status: 0 done, 1 refused or failed, 2 wrong use.`)
 	root.AddCommand(keycmd.Commands(c.App)...)
 	root.AddCommand(cryptocmd.Commands(c.App)...)
 	root.AddCommand(iamcmd.Commands(c.App)...)
+	root.AddCommand(auditcmd.Command(c.App))
 	markRuns(root)
 	return root
 }

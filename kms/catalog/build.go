@@ -3,6 +3,7 @@ package catalog
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -38,6 +39,8 @@ type builder struct {
 	settings    *btree.Map[string, *Setting]
 	unreadable  *btree.Map[string, struct{}]
 	due         *btree.BTreeG[dueItem]
+	kinds       map[KeyKind]int     // how many keys there are of each
+	published   map[KeyKind]int     // a copy of kinds that views have, nil when it is no longer the same
 	grants      map[fsm.ID]*Grant   // by record
 	dirty       map[string]*account // accounts to publish
 
@@ -64,6 +67,7 @@ func newBuilder(s *session, partition string, log *slog.Logger, inherit *View) *
 		settings:    btree.NewMap[string, *Setting](treeDegree),
 		unreadable:  btree.NewMap[string, struct{}](treeDegree),
 		due:         btree.NewBTreeGOptions(dueLess, treeOptions),
+		kinds:       map[KeyKind]int{},
 		grants:      map[fsm.ID]*Grant{},
 		dirty:       map[string]*account{},
 	}
@@ -317,14 +321,26 @@ func (b *builder) setKey(r *region, k *Key) {
 	item.key = k
 	if old, ok := r.keys.Set(item); ok {
 		b.setDue(old.key, false)
+		b.count(old.key, -1)
 	}
 	b.setDue(k, true)
+	b.count(k, 1)
+}
+
+// count notes that there are more or fewer keys of k's kind.
+func (b *builder) count(k *Key, change int) {
+	kind := KeyKind{k.Spec, k.State}
+	if b.kinds[kind] += change; b.kinds[kind] == 0 {
+		delete(b.kinds, kind)
+	}
+	b.published = nil
 }
 
 // dropKey takes out a key that is gone, and what was opened of it.
 func (b *builder) dropKey(r *region, raw [16]byte) {
 	if old, ok := r.keys.Delete(keyPivot(raw)); ok {
 		b.setDue(old.key, false)
+		b.count(old.key, -1)
 		b.session.dropHandles(old.key.handles)
 	}
 }
@@ -490,6 +506,9 @@ func (b *builder) publish(state *fsm.View) *View {
 		b.tenants.Set(id, t)
 	}
 	clear(b.dirty)
+	if b.published == nil {
+		b.published = maps.Clone(b.kinds)
+	}
 	return &View{
 		session: b.session, state: state,
 		tenants:     b.tenants.Copy(),
@@ -497,6 +516,7 @@ func (b *builder) publish(state *fsm.View) *View {
 		settings:    b.settings.Copy(),
 		unreadable:  b.unreadable.Copy(),
 		due:         b.due.Copy(),
+		kinds:       b.published,
 		bound:       b.bound(),
 	}
 }

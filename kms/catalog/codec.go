@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"reflect"
@@ -84,6 +86,8 @@ func newBody(kind fsm.Kind) (any, bool) {
 		return new(kms.Provider), true
 	case fsm.KindSetting:
 		return new(kms.Setting), true
+	case fsm.KindAuditAnchor:
+		return new(kms.AuditAnchor), true
 	}
 	return nil, false
 }
@@ -105,8 +109,18 @@ func (c codec) decode(kind fsm.Kind, plain []byte) (any, error) {
 		return body, checkKey(body)
 	case *kms.Grant:
 		return body, checkGrant(body)
+	case *kms.AuditAnchor:
+		return body, checkAnchor(body)
 	}
 	return body, nil
+}
+
+// checkAnchor refuses what no key could be made of.
+func checkAnchor(a *kms.AuditAnchor) error {
+	if len(a.Seed) != ed25519.SeedSize || a.Seq > 0 && len(a.Hash) != sha256.Size {
+		return errors.New("the seed of an audit key has 32 bytes, and so has a hash")
+	}
+	return nil
 }
 
 // checkKey refuses what other code relies on not to happen.

@@ -1,6 +1,10 @@
 package catalog
 
 import (
+	"encoding/hex"
+	"slices"
+	"strings"
+
 	"github.com/tidwall/btree"
 
 	"github.com/lockstep-kms/lockstep/fsm"
@@ -108,6 +112,45 @@ func (v *View) Usage(k *Key) (*kms.Usage, uint64, error) {
 		return nil, 0, unavailable(err)
 	}
 	return body.(*kms.Usage), r.Revision, nil
+}
+
+// ClusterID returns the cluster's id, hexadecimal.
+func (v *View) ClusterID() string {
+	id := v.session.barrier.ClusterID()
+	return hex.EncodeToString(id[:])
+}
+
+// AuditAnchor returns what the records tell of a node's audit trail, nil when there is nothing. The caller wipes its
+// seed. It is opened anew by every call. The error is CodeUnavailable when it does not open, or CodeSealed.
+func (v *View) AuditAnchor(node string) (*kms.AuditAnchor, error) {
+	ref := v.IDs().AuditAnchor(node)
+	r, ok := v.state.Get(ref.Kind, ref.ID)
+	if !ok {
+		return nil, nil
+	}
+	return v.openAnchor(ref, r)
+}
+
+// AuditAnchors returns those of all nodes that ever had one, by name, as far as they can be opened; the caller wipes
+// the seeds. The error is CodeUnavailable when one does not open, or CodeSealed.
+func (v *View) AuditAnchors() (all []*kms.AuditAnchor, err error) {
+	v.state.Ascend(fsm.KindAuditAnchor, "", func(id fsm.ID, r fsm.Record) bool {
+		var a *kms.AuditAnchor
+		if a, err = v.openAnchor(fsm.Ref{Kind: fsm.KindAuditAnchor, ID: id}, r); err == nil {
+			all = append(all, a)
+		}
+		return err == nil
+	})
+	slices.SortFunc(all, func(a, b *kms.AuditAnchor) int { return strings.Compare(a.Node, b.Node) })
+	return all, err
+}
+
+func (v *View) openAnchor(ref fsm.Ref, r fsm.Record) (*kms.AuditAnchor, error) {
+	body, err := records.open(v.session.barrier, ref, r)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return body.(*kms.AuditAnchor), nil
 }
 
 // SealToken is seal.Barrier.SealToken.

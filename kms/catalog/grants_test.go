@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -167,6 +168,35 @@ func TestDue(t *testing.T) {
 }
 
 // A key with the default policy has no policy record, and what it is decided by is guarded by its own.
+// Keys are counted by what they are now, through every change of them and a reset.
+func TestKeyKinds(t *testing.T) {
+	l := newLab(t)
+	defer l.close()
+	l.unseal(l.Catalog)
+	check := func(what string, want map[KeyKind]int) {
+		t.Helper()
+		if got := l.view().KeyKinds(); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", what, got, want)
+		}
+	}
+	check("nothing", map[KeyKind]int{})
+	k, other := keyNumber(scopeA, 1), keyNumber(kms.Scope{Account: "222222222222", Region: "eu-west-1"}, 2)
+	spec := k.Spec
+	l.commit(append(l.writeKey(k), l.writeKey(other)...)...)
+	before := l.view()
+	check("two", map[KeyKind]int{{spec, kms.StateEnabled}: 2})
+	k.State = kms.StateDisabled
+	l.commit(l.write(l.ids.Key(scopeA, k.ID), k))
+	check("one disabled", map[KeyKind]int{{spec, kms.StateEnabled}: 1, {spec, kms.StateDisabled}: 1})
+	if got := before.KeyKinds()[KeyKind{spec, kms.StateEnabled}]; got != 2 {
+		t.Errorf("an earlier view changed: %d", got)
+	}
+	l.commit(l.write(l.ids.Key(scopeA, k.ID), k)) // the same again
+	check("written again", map[KeyKind]int{{spec, kms.StateEnabled}: 1, {spec, kms.StateDisabled}: 1})
+	l.commit(deleted(l.write(l.ids.Key(scopeA, k.ID), k)))
+	check("one deleted", map[KeyKind]int{{spec, kms.StateEnabled}: 1})
+}
+
 func TestDefaultPolicy(t *testing.T) {
 	l := newLab(t)
 	defer l.close()

@@ -27,6 +27,7 @@ func TestGoldenRecords(t *testing.T) {
 		{"usage", fsm.KindUsage, &kms.Usage{Schema: 1, Scope: scopeA, KeyID: key,
 			Operations: []kms.KeyUse{{Operation: "Encrypt", At: testStamp, EventID: "e", RequestID: "r", Principal: "arn:aws:iam::111111111111:root"}},
 			Callers:    []kms.KeyUse{{Operation: "Decrypt", At: testStamp - 1, Principal: "arn:aws:iam::111111111111:user/alice"}}}},
+		{"anchor", fsm.KindAuditAnchor, &kms.AuditAnchor{Schema: 1, Node: "n1", Seed: make([]byte, 32), Seq: 77, Hash: make([]byte, 32), Signed: testStamp}},
 		{"key", fsm.KindKey, &kms.Key{Schema: 1, Scope: scopeA, ID: "mrk-00112233445566778899aabbccddeeff", State: kms.StatePendingImport, Spec: kms.SymmetricDefault,
 			Usage: kms.EncryptDecrypt, Origin: kms.OriginExternal, Created: testStamp, DefaultPolicy: true,
 			Rotation: &kms.Rotation{Period: 365, Next: testStamp}, MultiRegion: &kms.MultiRegion{Primary: "us-east-1", Regions: []string{"eu-west-1", "us-east-1"}},

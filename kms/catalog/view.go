@@ -25,6 +25,7 @@ type View struct {
 	settings    *btree.Map[string, *Setting]
 	unreadable  *btree.Map[string, struct{}] // live records that do not open, see refKey
 	due         *btree.BTreeG[dueItem]       // keys that the scheduler has to look at
+	kinds       map[KeyKind]int              // how many keys there are of each
 	bound       time.Duration
 
 	// recent are keys that were looked up in this view, by a hash of their name, so that a look-up costs the
@@ -85,6 +86,15 @@ func (v *View) LongestRevocationBound(now int64) time.Duration {
 
 // Unreadable returns how many live records do not open. Material is not counted before its first use.
 func (v *View) Unreadable() int { return v.unreadable.Len() }
+
+// KeyKind is what keys are counted by.
+type KeyKind struct {
+	Spec  kms.KeySpec
+	State kms.KeyState
+}
+
+// KeyKinds returns how many keys there are of each spec in each state, of all accounts and regions. It is not to be changed.
+func (v *View) KeyKinds() map[KeyKind]int { return v.kinds }
 
 // Account returns an account. Errors: ErrNotFound, or CodeUnavailable when its record does not open.
 func (v *View) Account(id string) (*Account, error) {

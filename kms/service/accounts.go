@@ -6,7 +6,6 @@ import (
 	"math/big"
 	"unicode/utf8"
 
-	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
@@ -122,7 +121,6 @@ func createAccount(r *request, q *kms.CreateAccountRequest) (*change, error) {
 
 // accountAnswer is the one answer that tells a secret access key.
 func (r *request) accountAnswer(a *kms.Account, c *kms.Credential) *kms.CreateAccountAnswer {
-	r.response = []audit.Pair{{Key: "accountId", Value: a.ID}, {Key: "accessKeyId", Value: c.AccessKeyID}}
 	if r.found == 0 {
 		r.accountResource(a.ID)
 	}
@@ -186,7 +184,7 @@ func replayAccount(r *request, rs *records) (any, error) {
 	return &kms.AccountAnswer{Account: accountEntry(a)}, nil
 }
 
-func checkListAccounts(r *request, q *kms.ListRequest) error { return checkLimit(q.Limit, 1000) }
+func checkListAccounts(r *request, q *kms.ListRequest) error { return checkIdentityList(r, q) }
 
 func listAccounts(r *request, q *kms.ListRequest) (any, error) {
 	if err := r.allowAll(); err != nil {

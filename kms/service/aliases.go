@@ -122,6 +122,7 @@ func (r *request) findAlias(name string) (*catalog.Alias, []fsm.Guard, error) {
 	switch {
 	case err == nil:
 		guards = append(guards, from.Guard())
+		r.resource(from.ARN, typeKey)
 		err = r.allowKey(from, r.op.Action, name, nil)
 	case errors.Is(err, catalog.ErrNotFound):
 		guards = append(guards, catalog.Absent(r.view.IDs().Key(r.scope, old.KeyID)))
@@ -207,6 +208,7 @@ func checkListAliases(r *request, q *kms.ListAliasesRequest) (err error) {
 		}
 	}
 	r.note("keyId", q.KeyID)
+	r.notePage(q.Limit, q.Marker)
 	return checkLimit(q.Limit, 100)
 }
 

@@ -26,14 +26,15 @@ func (idle) LogNow() int64                                              { return
 // discard is a sink that costs nothing.
 type discard struct{}
 
-func (discard) Append([]byte) error { return nil }
-func (discard) Close() error        { return nil }
+func (discard) Name() string             { return "discard" }
+func (discard) Write(*audit.Batch) error { return nil }
+func (discard) Close() error             { return nil }
 
 // subject is a service around a real catalog, with nothing else that costs.
 func subject(b testing.TB) (s *service.Service, who servicetest.Credentials, key string) {
 	c := servicetest.New(b)
 	n := c.Node(servicetest.Options{})
-	log, err := audit.New([]audit.Sink{discard{}}, 1, nil)
+	log, err := audit.New(audit.Options{Sinks: []audit.Sink{discard{}}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -51,9 +51,7 @@ func removeMember(ctx context.Context, r *request, q *kms.RemoveMemberRequest) (
 }
 
 func checkSeal(r *request, q *kms.SealRequest) error {
-	if q.Cluster {
-		r.note("cluster", "true")
-	}
+	r.noteTrue("cluster", q.Cluster)
 	return nil
 }
 

@@ -20,7 +20,11 @@ func cryptoUses(all map[*kms.Operation]*use) {
 
 // ready returns nil when the key's state and usage allow the operation, and notes the key as used.
 func (r *request) ready(k *catalog.Key) error {
-	if err := kms.CheckState(r.op.States, k.StateAt(r.now()), k.ARN); err != nil {
+	state := k.StateAt(r.now())
+	if err := kms.CheckState(r.op.States, state, k.ARN); err != nil {
+		if state == kms.StatePendingDeletion || state == kms.StatePendingReplicaDeletion {
+			r.doomed = k
+		}
 		return err
 	}
 	if r.op.Usage != "" && k.Usage != r.op.Usage {
@@ -221,6 +225,7 @@ func checkDecrypt(r *request, q *kms.DecryptRequest) (err error) {
 	r.noteMap("encryptionContext", q.EncryptionContext)
 	r.note("encryptionAlgorithm", string(r.encryption))
 	r.noteDryRun(q.DryRun)
+	noteList(r, "dryRunModifiers", q.DryRunModifiers)
 	return r.checkCiphertext(r.encryption, q.KeyID != "", q.CiphertextBlob, r.ignore)
 }
 
@@ -328,6 +333,7 @@ func checkReEncrypt(r *request, q *kms.ReEncryptRequest) (err error) {
 	r.noteMap("destinationEncryptionContext", q.DestinationEncryptionContext)
 	r.note("destinationEncryptionAlgorithm", string(r.encryption))
 	r.noteDryRun(q.DryRun)
+	noteList(r, "dryRunModifiers", q.DryRunModifiers)
 	return r.checkCiphertext(r.decryption, q.SourceKeyID != "", q.CiphertextBlob, r.ignore)
 }
 

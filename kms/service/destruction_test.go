@@ -62,7 +62,7 @@ func keyOn(t testing.TB, n *servicetest.Node, id string) *catalog.Key {
 // live lists every record that is not a tombstone.
 func liveRecords(v *fsm.View) map[string]bool {
 	all := map[string]bool{}
-	for kind := fsm.KindSealConfig; kind <= fsm.KindProvider; kind++ {
+	for kind := fsm.KindSealConfig; kind <= fsm.KindAuditAnchor; kind++ {
 		v.Ascend(kind, "", func(id fsm.ID, _ fsm.Record) bool {
 			all[fsm.Ref{Kind: kind, ID: id}.String()] = true
 			return true

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -53,12 +54,10 @@ func checkCreateGrant(r *request, q *kms.CreateGrantRequest) error {
 	if err := checkLength("operations", len(q.Operations), len(kms.GrantOperations)); err != nil {
 		return err
 	}
-	names := make([]string, len(q.Operations))
-	for i, o := range q.Operations {
+	for _, o := range q.Operations {
 		if err := required("operations", o, kms.GrantOperations); err != nil {
 			return err
 		}
-		names[i] = string(o)
 	}
 	if q.Name != "" && (len(q.Name) > maxGrantName || !inPattern(q.Name, ":/_-")) {
 		return constraint("name", "Member must satisfy regular expression pattern: ^[a-zA-Z0-9:/_-]+$ and have length less than or equal to %d", maxGrantName)
@@ -67,15 +66,25 @@ func checkCreateGrant(r *request, q *kms.CreateGrantRequest) error {
 		if err := checkConstraints(q.Constraints); err != nil {
 			return err
 		}
-		r.noteMap("encryptionContextEquals", q.Constraints.EncryptionContextEquals)
-		r.noteMap("encryptionContextSubset", q.Constraints.EncryptionContextSubset)
+		r.noteConstraints(q.Constraints)
 	}
 	r.note("granteePrincipal", q.GranteePrincipal)
 	r.note("retiringPrincipal", q.RetiringPrincipal)
-	r.note("operations", strings.Join(names, ","))
+	noteList(r, "operations", q.Operations)
 	r.note("name", q.Name)
 	r.noteDryRun(q.DryRun)
 	return nil
+}
+
+func (r *request) noteConstraints(c *kms.GrantConstraints) {
+	var all []audit.Pair
+	if len(c.EncryptionContextEquals) > 0 {
+		all = append(all, audit.Pair{Key: "encryptionContextEquals", Object: c.EncryptionContextEquals})
+	}
+	if len(c.EncryptionContextSubset) > 0 {
+		all = append(all, audit.Pair{Key: "encryptionContextSubset", Object: c.EncryptionContextSubset})
+	}
+	r.parameters = append(r.parameters, audit.Members("constraints", all...))
 }
 
 func checkConstraints(c *kms.GrantConstraints) error {
@@ -318,6 +327,7 @@ func checkListGrants(r *request, q *kms.ListGrantsRequest) error {
 	}
 	r.note("grantId", q.GrantID)
 	r.note("granteePrincipal", kms.Printable(q.GranteePrincipal))
+	r.notePage(q.Limit, q.Marker)
 	return checkLimit(q.Limit, 100)
 }
 
@@ -381,6 +391,7 @@ func checkListRetirable(r *request, q *kms.ListRetirableGrantsRequest) error {
 		return err
 	}
 	r.note("retiringPrincipal", q.RetiringPrincipal)
+	r.notePage(q.Limit, q.Marker)
 	return checkLimit(q.Limit, 100)
 }
 
@@ -448,7 +459,6 @@ func (r *request) endGrant(event string, k *catalog.Key, g *catalog.Grant, dryRu
 		return nil, errDryRun()
 	}
 	c := &change{event: event, guards: append(r.guardKey(k, r.key), g.Guard()), answer: &kms.Empty{}}
-	r.keyResponse(&k.Key)
 	return c, c.delete(r, fsm.Ref{Kind: fsm.KindGrant, ID: g.Record}, &g.Grant)
 }
 

@@ -250,7 +250,10 @@ func getIdentity(s *species) func(*request, *kms.IdentityRequest) (any, error) {
 	}
 }
 
-func checkIdentityList(r *request, q *kms.ListRequest) error { return checkLimit(q.Limit, 1000) }
+func checkIdentityList(r *request, q *kms.ListRequest) error {
+	r.notePage(q.Limit, q.Marker)
+	return checkLimit(q.Limit, 1000)
+}
 
 // listIdentities reads one page of identities.
 func (r *request) listIdentities(s *species, q *kms.ListRequest) (all []kms.IdentityEntry, marker string, err error) {
@@ -358,7 +361,7 @@ func (r *request) checkGoneTags(keys []string) error {
 	if err := checkTagKeys(keys); err != nil {
 		return err
 	}
-	r.note("tagKeys", strings.Join(keys, ","))
+	noteList(r, "tagKeys", keys)
 	return nil
 }
 
@@ -426,11 +429,18 @@ func weight(document string) (n int) {
 	return n
 }
 
-// checkDocument refuses a document that is not of its kind, or has more characters, or far more bytes.
-func checkDocument(field string, kind policy.Kind, document kms.PolicyDocument, highest int) error {
+// takeDocument refuses a document that is not of its kind, or has more characters, or far more bytes, and notes the others.
+func (r *request) takeDocument(key string, kind policy.Kind, document kms.PolicyDocument, highest int) error {
 	if !utf8.ValidString(string(document)) || len(document) > 4*highest || weight(string(document)) > highest {
+		field := "policy"
+		if kind == policy.TrustPolicy {
+			field = "trust policy"
+		}
 		return kms.Errorf(kms.CodeLimitExceeded, "The %s has at most %d characters without blanks.", field, highest)
 	}
 	_, err := parsePolicy(kind, document)
+	if err == nil {
+		r.noteDocument(key, document)
+	}
 	return err
 }

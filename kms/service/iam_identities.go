@@ -110,6 +110,7 @@ func listGroups(r *request, q *kms.ListRequest) (any, error) {
 }
 
 func checkGetGroup(r *request, q *kms.IdentityListRequest) error {
+	r.notePage(q.Limit, q.Marker)
 	return firstOf(r.checkIdentity(group, q.Name), checkLimit(q.Limit, 1000))
 }
 
@@ -220,8 +221,11 @@ func checkCreateRole(r *request, q *kms.CreateRoleRequest) error {
 	r.note("path", q.Path)
 	r.note("description", q.Description)
 	r.note("permissionsBoundary", kms.Printable(q.PermissionsBoundary))
+	if q.MaxSessionDuration != nil {
+		r.noteInt("maxSessionDuration", *q.MaxSessionDuration)
+	}
 	return firstOf(r.checkIdentity(role, q.Name), checkPath(q.Path), r.takeTags(q.Tags), checkRoleNote(q.Description),
-		checkDuration(q.MaxSessionDuration), checkDocument("trust policy", policy.TrustPolicy, q.AssumeRolePolicyDocument, maxTrust))
+		checkDuration(q.MaxSessionDuration), r.takeDocument("assumeRolePolicyDocument", policy.TrustPolicy, q.AssumeRolePolicyDocument, maxTrust))
 }
 
 func checkRoleNote(description string) error {
@@ -290,7 +294,7 @@ func updateRole(r *request, q *kms.UpdateRoleRequest) (*change, error) {
 }
 
 func checkTrust(r *request, q *kms.UpdateAssumeRolePolicyRequest) error {
-	return firstOf(r.checkIdentity(role, q.Name), checkDocument("trust policy", policy.TrustPolicy, q.PolicyDocument, maxTrust))
+	return firstOf(r.checkIdentity(role, q.Name), r.takeDocument("policyDocument", policy.TrustPolicy, q.PolicyDocument, maxTrust))
 }
 
 func updateTrust(r *request, q *kms.UpdateAssumeRolePolicyRequest) (*change, error) {

@@ -3,7 +3,6 @@ package service
 import (
 	"crypto/rand"
 
-	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
@@ -103,7 +102,6 @@ func createAccessKey(r *request, q *kms.IdentityRequest) (*change, error) {
 
 // accessKeyAnswer carries an access key; its secret only where it was just made.
 func (r *request) accessKeyAnswer(c *kms.Credential, holder string, made bool) *kms.AccessKeyAnswer {
-	r.response = []audit.Pair{{Key: "accessKeyId", Value: c.AccessKeyID}}
 	answer := &kms.AccessKeyAnswer{AccessKey: accessKeyEntry(c, holder)}
 	if made {
 		answer.SecretAccessKey = kms.SensitiveString(c.Secret)
@@ -286,7 +284,7 @@ func (r *request) lastUseOf(c *catalog.Credential) (last catalog.AccessKeyUse, s
 	case kms.CodeOf(err) == kms.CodeSealed:
 		return last, 0, err
 	case err != nil:
-		r.Logger.Error("the record of an access key's use does not open", "access_key", c.AccessKeyID, "error", err)
+		r.Logger.ErrorContext(r.ctx, "the record of an access key's use does not open", "access_key", c.AccessKeyID, "error", err)
 	case written.At > last.At:
 		last = written
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/policy"
 	"github.com/lockstep-kms/lockstep/fsm"
@@ -103,7 +104,7 @@ func checkCreatePolicy(r *request, q *kms.CreatePolicyRequest) error {
 		return constraint("description", "Member must have length less than or equal to %d", maxRoleNote)
 	}
 	return firstOf(checkName("policyName", q.Name, 128), checkPath(q.Path), r.takeTags(q.Tags),
-		checkDocument("policy", policy.IdentityPolicy, q.PolicyDocument, maxManagedPolicy))
+		r.takeDocument("policyDocument", policy.IdentityPolicy, q.PolicyDocument, maxManagedPolicy))
 }
 
 func createPolicy(r *request, q *kms.CreatePolicyRequest) (*change, error) {
@@ -225,8 +226,8 @@ func deletePolicy(r *request, q *kms.PolicyRequest) (*change, error) {
 }
 
 func checkNewVersion(r *request, q *kms.CreatePolicyVersionRequest) error {
-	r.note("setAsDefault", strconv.FormatBool(q.SetAsDefault))
-	return firstOf(r.checkPolicyARN(q.PolicyARN), checkDocument("policy", policy.IdentityPolicy, q.PolicyDocument, maxManagedPolicy))
+	r.parameters = append(r.parameters, audit.Bool("setAsDefault", q.SetAsDefault))
+	return firstOf(r.checkPolicyARN(q.PolicyARN), r.takeDocument("policyDocument", policy.IdentityPolicy, q.PolicyDocument, maxManagedPolicy))
 }
 
 // editPolicy changes a managed policy.
@@ -426,7 +427,7 @@ func (r *request) checkInline(s *species, name, policyName string) error {
 
 func checkPutInline(s *species) func(*request, *kms.PutInlinePolicyRequest) error {
 	return func(r *request, q *kms.PutInlinePolicyRequest) error {
-		return firstOf(r.checkInline(s, q.Name, q.PolicyName), checkDocument("policy", policy.IdentityPolicy, q.PolicyDocument, s.inline))
+		return firstOf(r.checkInline(s, q.Name, q.PolicyName), r.takeDocument("policyDocument", policy.IdentityPolicy, q.PolicyDocument, s.inline))
 	}
 }
 

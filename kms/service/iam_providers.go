@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth/oidc"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
@@ -183,13 +184,13 @@ func issuerName(url string) string {
 
 func checkCreateOIDC(r *request, q *kms.CreateOIDCProviderRequest) error {
 	r.note("url", kms.Printable(q.URL))
-	r.note("clientIDList", kms.Printable(strings.Join(q.ClientIDList, ",")))
+	noteList(r, "clientIDList", q.ClientIDList)
 	return firstOf(r.checkOIDC(&kms.Provider{URL: q.URL, Audiences: q.ClientIDList, CA: q.CACertificate, Keys: q.JWKS}),
-		checkThumbprints(q.ThumbprintList), r.takeTags(q.Tags))
+		r.takeThumbprints(q.ThumbprintList), r.takeTags(q.Tags))
 }
 
-// checkThumbprints refuses what is no SHA-1 of a certificate.
-func checkThumbprints(all []string) error {
+// takeThumbprints refuses what is no SHA-1 of a certificate, and notes the others.
+func (r *request) takeThumbprints(all []string) error {
 	if len(all) > maxThumbprints {
 		return constraint("thumbprintList", "Member must have length less than or equal to %d", maxThumbprints)
 	}
@@ -198,6 +199,7 @@ func checkThumbprints(all []string) error {
 			return constraint("thumbprintList", "Member must have 40 hexadecimal digits")
 		}
 	}
+	noteList(r, "thumbprintList", all)
 	return nil
 }
 
@@ -253,7 +255,7 @@ func removeClientID(r *request, q *kms.ClientIDRequest) (*change, error) {
 }
 
 func checkThumbprint(r *request, q *kms.UpdateThumbprintRequest) error {
-	return firstOf(r.checkProviderName(q.Provider), checkThumbprints(q.ThumbprintList))
+	return firstOf(r.checkProviderName(q.Provider), r.takeThumbprints(q.ThumbprintList))
 }
 
 func updateThumbprint(r *request, q *kms.UpdateThumbprintRequest) (*change, error) {
@@ -310,7 +312,16 @@ func checkCreateAnchor(r *request, q *kms.CreateTrustAnchorRequest) error {
 			return kms.Errorf(kms.CodeValidation, "A mapping says which certificates it is for: by common_name, organizational_unit, dns_name, uri or email.")
 		}
 	}
+	r.noteMappings(q.Mappings)
 	return nil
+}
+
+func (r *request) noteMappings(all []kms.CertificateMapping) {
+	entries := make([]audit.Pair, len(all))
+	for i, m := range all {
+		entries[i] = audit.Members("", texts("role", m.Role, "commonName", m.CommonName, "organizationalUnit", m.Unit, "dnsName", m.DNSName, "uri", m.URI, "email", m.Email)...)
+	}
+	r.noteEntries("mappings", entries)
 }
 
 // checkAuthorities refuses what is not one or more certificates of authorities, in PEM (RFC 7468).

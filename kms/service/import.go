@@ -390,7 +390,6 @@ func deleteImported(r *request, q *kms.DeleteImportedKeyMaterialRequest) (*chang
 	if err := r.dropMaterial(c, k, &changed, id); err != nil {
 		return nil, err
 	}
-	r.keyResponse(&changed)
 	return c, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"time"
 
-	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/fsm"
 	"github.com/lockstep-kms/lockstep/kms"
@@ -135,9 +134,9 @@ func checkCreateKey(r *request, q *kms.CreateKeyRequest) error {
 	r.note("origin", string(origin))
 	r.note("description", q.Description)
 	r.noteMap("tags", q.Tags)
-	if q.MultiRegion {
-		r.parameters = append(r.parameters, audit.Bool("multiRegion", true))
-	}
+	r.noteDocument("policy", q.Policy)
+	r.noteTrue("multiRegion", q.MultiRegion)
+	r.noteTrue("bypassPolicyLockoutSafetyCheck", q.BypassPolicyLockoutSafetyCheck)
 	return nil
 }
 
@@ -192,7 +191,7 @@ func createKey(r *request, q *kms.CreateKeyRequest) (*change, error) {
 		return nil, err
 	}
 	c.answer = r.metadata(k)
-	r.keyResponse(k)
+	r.keyResource(k)
 	return c, nil
 }
 
@@ -285,12 +284,10 @@ func (r *request) writeMaterial(c *change, k *kms.Key, m kms.Material, plain kms
 	return c.put(r, r.view.IDs().Material(m.ID), &catalog.Material{Schema: 1, KeyID: raw, Version: m.Version, Plain: plain})
 }
 
-// keyResponse notes a key that was made or changed, for the audit record.
-func (r *request) keyResponse(k *kms.Key) {
-	arn := kms.ARN(r.Partition, k.Scope, "key/"+k.ID)
-	r.response = []audit.Pair{{Key: "keyId", Value: arn}}
+// keyResource notes a key that was made, for the audit record; of one that was there it is noted already.
+func (r *request) keyResource(k *kms.Key) {
 	if r.found == 0 {
-		r.resource(arn, typeKey)
+		r.resource(kms.ARN(r.Partition, k.Scope, "key/"+k.ID), typeKey)
 	}
 }
 
@@ -308,7 +305,7 @@ func (r *request) replayed(rs *records) (*kms.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.keyResponse(k)
+	r.keyResource(k)
 	return k, nil
 }
 
@@ -369,7 +366,6 @@ func (r *request) begin(event string) (*catalog.Key, *change, error) {
 
 // finish writes the key as it is changed, and answers it.
 func (r *request) finish(c *change, k *kms.Key) (*change, error) {
-	r.keyResponse(k)
 	if c.answer == nil {
 		c.answer = r.metadata(k)
 	}
@@ -502,6 +498,7 @@ func cancelDeletion(r *request, _ *kms.KeyRequest) (*change, error) {
 }
 
 func checkListKeys(r *request, q *kms.ListRequest) error {
+	r.notePage(q.Limit, q.Marker)
 	return checkLimit(q.Limit, 1000)
 }
 

@@ -151,10 +151,12 @@ func checkPutPolicy(r *request, q *kms.PutKeyPolicyRequest) error {
 		return constraint("policy", "Member must not be null")
 	}
 	r.note("policyName", policyName)
-	if q.BypassPolicyLockoutSafetyCheck {
-		r.note("bypassPolicyLockoutSafetyCheck", "true")
+	r.noteTrue("bypassPolicyLockoutSafetyCheck", q.BypassPolicyLockoutSafetyCheck)
+	if err := r.checkPolicy(q.Policy); err != nil {
+		return err
 	}
-	return r.checkPolicy(q.Policy)
+	r.noteDocument("policy", q.Policy)
+	return nil
 }
 
 func putKeyPolicy(r *request, q *kms.PutKeyPolicyRequest) (*change, error) {

@@ -99,6 +99,8 @@ func checkReplicate(r *request, q *kms.ReplicateKeyRequest) error {
 	r.note("replicaRegion", q.ReplicaRegion)
 	r.note("description", q.Description)
 	r.noteMap("tags", q.Tags)
+	r.noteDocument("policy", q.Policy)
+	r.noteTrue("bypassPolicyLockoutSafetyCheck", q.BypassPolicyLockoutSafetyCheck)
 	return nil
 }
 
@@ -154,7 +156,6 @@ func replicateKey(r *request, q *kms.ReplicateKeyRequest) (*change, error) {
 	if err := r.relate(c, k, together); err != nil {
 		return nil, err
 	}
-	r.keyResponse(&replica)
 	c.answer = r.replicaAnswer(&replica, document)
 	return c, nil
 }
@@ -192,7 +193,6 @@ func replayReplicate(r *request, rs *records) (any, error) {
 	if _, err := r.useKey(primary, r.op.Action, nil); err != nil {
 		return nil, err
 	}
-	r.keyResponse(k)
 	return r.replicaAnswer(k, string(r.call.Request.(*kms.ReplicateKeyRequest).Policy)), nil
 }
 
@@ -242,7 +242,6 @@ func updatePrimaryRegion(r *request, q *kms.UpdatePrimaryRegionRequest) (*change
 			return nil, err
 		}
 	}
-	r.keyResponse(&former)
 	c.answer = r.metadata(&former)
 	return c, nil
 }

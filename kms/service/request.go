@@ -12,12 +12,14 @@ import (
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/kms/material"
 	"github.com/lockstep-kms/lockstep/secret"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // request is one call while it is served. It belongs to the goroutine of Do.
 type request struct {
 	*Service
-	ctx     context.Context // of Do
+	ctx     context.Context // of Do; it is served
+	served  trace.Context   // in which log lines name the request
 	call    *Call
 	op      *kms.Operation
 	use     *use
@@ -57,16 +59,16 @@ type request struct {
 	generated secret.Bytes    // material of the key that is being made
 	used      [2]*catalog.Key // keys that a success counts as a use of
 	usedKeys  int
-	eventID   [16]byte // of the audit record
-	unheard   bool     // a proposal failed of what is wrong with the node
+	doomed    *catalog.Key // one that the latest decision refused to use because it is to be deleted
+	eventID   [16]byte     // of the audit record
+	unheard   bool         // a proposal failed of what is wrong with the node
 
 	asked  bool        // the other members were asked for the use of a key
 	others []kms.Usage // what they answered
 	silent int         // how many did not
 
 	noted      [6]audit.Pair
-	parameters []audit.Pair // see use.check; in noted as long as they fit
-	response   []audit.Pair
+	parameters []audit.Pair      // see use.check; in noted as long as they fit
 	resources  [2]audit.Resource // those that were found
 	found      int
 }
@@ -191,6 +193,7 @@ func (r *request) decide(ctx context.Context, verdict func(*request) (any, error
 // attempt authenticates and decides once, on the current view.
 func (r *request) attempt(verdict func(*request) (any, error)) (any, error) {
 	r.found, r.reads, r.granted, r.usedKeys = 0, r.reads[:0], r.granted[:0], 0
+	r.doomed = nil
 	r.scanned = r.scanned[:0]
 	if err := r.authenticate(); err != nil {
 		return nil, err
@@ -268,14 +271,14 @@ func (r *request) leave(answer any, err error) (any, error) {
 		e.RetryAfter = time.Second
 		err = e
 	}
-	if blocked := r.audit(err); blocked != nil {
+	if blocked := r.audit(answer, err); blocked != nil {
 		wipeAnswer(answer)
 		return nil, r.auditBlocked(blocked)
 	}
 	if err == nil {
-		// Deciding, computing and writing the record took time. A refusal here has a record of its own.
+		// Deciding, computing and writing the record took time. The call has its record: what comes now is an event.
 		if err = r.stillValid(); err != nil {
-			if blocked := r.audit(err); blocked != nil {
+			if blocked := r.withheld(err); blocked != nil {
 				err = r.auditBlocked(blocked)
 			}
 		}

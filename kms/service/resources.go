@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/seal"
@@ -72,12 +73,32 @@ func checkGetResources(r *request, q *kms.GetResourcesRequest) error {
 			return kms.Errorf(kms.CodeValidation, "%s is not an ARN.", kms.Printable(arn))
 		}
 	}
-	return r.checkTagFilters(q.TagFilters)
+	if err := checkTagFilters(q.TagFilters); err != nil {
+		return err
+	}
+	r.noteResources(q)
+	return nil
 }
 
-func (r *request) checkTagFilters(filters []kms.TagFilter) error {
-	keys := make([]string, len(filters))
-	for i, f := range filters {
+func (r *request) noteResources(q *kms.GetResourcesRequest) {
+	var filters []audit.Pair
+	for _, f := range q.TagFilters {
+		filters = append(filters, audit.Members("", audit.Pair{Key: "key", Value: f.Key}, audit.List("values", f.Values)))
+	}
+	r.noteEntries("tagFilters", filters)
+	noteList(r, "resourceTypeFilters", q.ResourceTypeFilters)
+	noteList(r, "resourceARNList", q.ResourceARNList)
+	if q.ResourcesPerPage != 0 {
+		r.noteInt("resourcesPerPage", q.ResourcesPerPage)
+	}
+	if q.TagsPerPage != 0 {
+		r.noteInt("tagsPerPage", q.TagsPerPage)
+	}
+	r.note("paginationToken", q.PaginationToken)
+}
+
+func checkTagFilters(filters []kms.TagFilter) error {
+	for _, f := range filters {
 		if !utf8.ValidString(f.Key) {
 			return kms.Errorf(kms.CodeInvalidRequest, "A tag filter is not valid UTF-8.")
 		}
@@ -92,9 +113,7 @@ func (r *request) checkTagFilters(filters []kms.TagFilter) error {
 				return constraint("tagFilters", "Member must have length less than or equal to %d", maxTagValue)
 			}
 		}
-		keys[i] = f.Key
 	}
-	r.note("tagFilters", strings.Join(keys, ","))
 	return nil
 }
 

@@ -187,10 +187,11 @@ var keyRights = map[*kms.Operation]right{
 	kms.OpPutSetting: {request: func(*topic) any {
 		return &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "30s"}
 	}},
-	kms.OpReadMembers:  {request: func(*topic) any { return &kms.Empty{} }},
-	kms.OpAllowMember:  {request: func(*topic) any { return &kms.AllowMemberRequest{Name: "node-9"} }},
-	kms.OpRemoveMember: {request: func(*topic) any { return &kms.RemoveMemberRequest{Name: "node-9"} }},
-	kms.OpSeal:         {request: func(*topic) any { return &kms.SealRequest{} }},
+	kms.OpGetAuditCheckpoint: {request: func(*topic) any { return &kms.Empty{} }},
+	kms.OpReadMembers:        {request: func(*topic) any { return &kms.Empty{} }},
+	kms.OpAllowMember:        {request: func(*topic) any { return &kms.AllowMemberRequest{Name: "node-9"} }},
+	kms.OpRemoveMember:       {request: func(*topic) any { return &kms.RemoveMemberRequest{Name: "node-9"} }},
+	kms.OpSeal:               {request: func(*topic) any { return &kms.SealRequest{} }},
 }
 
 // unserved are the operations that refuse whoever may call them.

@@ -136,7 +136,6 @@ func rotateOnDemand(r *request, _ *kms.KeyRequest) (*change, error) {
 	if err := r.rotate(c, k, &changed, related, kms.RotationOnDemand); err != nil {
 		return nil, err
 	}
-	r.keyResponse(&changed)
 	c.answer = r.metadata(&changed)
 	return c, nil
 }
@@ -201,6 +200,8 @@ func checkListRotations(r *request, q *kms.ListKeyRotationsRequest) error {
 	if err := optional("includeKeyMaterial", q.IncludeKeyMaterial, []string{allMaterial, rotationsOnly}); err != nil {
 		return err
 	}
+	r.note("includeKeyMaterial", q.IncludeKeyMaterial)
+	r.notePage(q.Limit, q.Marker)
 	return checkLimit(q.Limit, 1000)
 }
 

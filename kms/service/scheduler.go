@@ -15,13 +15,6 @@ import (
 // is due stands in the key's record, and whoever does it guards that record: two leaders, or one that lost an
 // answer, never do it twice. Nothing is done before a majority of the voters say that its time has come.
 
-// Names of the audited events that nobody called for, as CloudTrail has them.
-const (
-	eventRotate  = "RotateKey"
-	eventExpire  = "DeleteExpiredKeyMaterial"
-	eventDestroy = "DeleteKey"
-)
-
 const (
 	dueBatch      = 1 << 17 // keys that one run looks at: those that fail again and again stand before the others
 	destroyBatch  = 200     // grants or materials that one transaction deletes
@@ -66,11 +59,11 @@ func (r *request) auditEvent(name string, s kms.Scope, arn string, err error) er
 	rec := audit.Record{
 		Time: r.Now(), RequestID: r.call.RequestID, Source: "kms.amazonaws.com", Name: name, Region: s.Region, SourceIP: systemSource, UserAgent: systemSource,
 		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node, AccountID: s.Account}, Recipient: s.Account,
-		Parameters: []audit.Pair{{Key: "keyId", Value: arn}}, Resources: []audit.Resource{{ARN: arn, AccountID: s.Account, Type: typeKey}},
-		Node: r.Node, Epoch: r.epoch, Index: r.index,
+		Service: true, Details: texts("keyId", arn), Resources: []audit.Resource{{ARN: arn, AccountID: s.Account, Type: typeKey}},
+		Node: r.Node, Epoch: r.epoch, Index: r.index, TraceID: r.served.Request.Trace.String(),
 	}
 	if p := r.principal; p != nil { // who caused it
-		rec.Identity = audit.Identity{Type: p.Type, PrincipalID: p.UserID, ARN: p.ARN, AccountID: p.Account, AccessKeyID: p.AccessKeyID}
+		rec.Identity = identityOf(p, r.started)
 		rec.SourceIP, rec.UserAgent = r.call.Source, r.call.UserAgent
 	}
 	if err != nil {
@@ -99,7 +92,7 @@ func (s *Service) RunDue(ctx context.Context) error {
 			if unheard || concernsAll(err) {
 				return err
 			}
-			s.Logger.Warn("scheduled work on a key failed and is tried again", "key", k.ARN, "error", err)
+			s.Logger.WarnContext(ctx, "scheduled work on a key failed and is tried again", "key", k.ARN, "error", err)
 			if first == nil {
 				first = err
 			}
@@ -158,12 +151,15 @@ func (r *request) runStep(ctx context.Context, raw [16]byte) (done bool, err err
 		return c, next.plan(r, c, next.key)
 	})
 	r.generated.Wipe()
+	if next.event != "" && (done || err != nil) {
+		r.Observer.Scheduled(next.event, kms.CodeOf(err))
+	}
 	unknown := kms.CodeOf(err) == kms.CodeOutcomeUnknown
 	if next.event == "" || !done && !unknown {
 		return done, err
 	}
 	if done {
-		r.Logger.Info("scheduled work is done", "event", next.event, "key", next.key.ARN)
+		r.Logger.InfoContext(r.ctx, "scheduled work is done", "event", next.event, "key", next.key.ARN)
 	}
 	// What may have been done has a record too: nobody finds it due again, to write one later.
 	if blocked := r.auditEvent(next.event, r.scope, next.key.ARN, err); err == nil {
@@ -194,12 +190,12 @@ func (r *request) nextStep(raw [16]byte) (step, error) {
 	case k.State == kms.StatePendingDeletion && due(k.Deletion):
 		return r.destroyStep(k), nil
 	case expired(k, due) != "":
-		return step{k, "key.material_expired", eventExpire, func(r *request, c *change, k *catalog.Key) error {
+		return step{k, "key.material_expired", kms.EventDeleteExpiredKeyMaterial, func(r *request, c *change, k *catalog.Key) error {
 			changed := k.Key
 			return r.dropMaterial(c, k, &changed, expired(k, due))
 		}}, nil
 	case k.Rotation != nil && k.State == kms.StateEnabled && due(k.Rotation.Next):
-		return step{k, "key.rotated", eventRotate, rotateDue}, nil
+		return step{k, "key.rotated", kms.EventRotateKey, rotateDue}, nil
 	}
 	return step{}, nil
 }
@@ -249,7 +245,7 @@ func (r *request) destroyStep(k *catalog.Key) step {
 	case materials:
 		return step{k, "key.material_deleted", "", destroyMaterials}
 	}
-	return step{k, "key.destroyed", eventDestroy, destroyKey}
+	return step{k, "key.destroyed", kms.EventDeleteKey, destroyKey}
 }
 
 // beginDestruction says in the key's record that it is going in parts.

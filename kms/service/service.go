@@ -9,6 +9,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // Limits.
@@ -44,6 +45,9 @@ func New(c Config) *Service {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Observer == nil {
+		c.Observer = unobserved{}
 	}
 	return &Service{Config: c, uses: uses(), xks: xksUses(), heavy: newHeavyWork(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
 }
@@ -90,6 +94,7 @@ func uses() map[*kms.Operation]*use {
 	simulationUses(all)
 	settingUses(all)
 	clusterUses(all)
+	anchorUses(all)
 	return all
 }
 
@@ -138,7 +143,10 @@ func unchecked[Q any](*request, *Q) error { return nil }
 // Do authenticates, authorizes, decides, does, audits and answers one call. Errors are *kms.Error;
 // beside one, a Result says which state the verdict was taken on, unless the node had none.
 func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
-	r := &request{Service: s, ctx: ctx, call: c, op: c.Operation, started: s.Now()}
+	r := &request{Service: s, call: c, op: c.Operation, started: s.Now()}
+	r.served = trace.Context{Context: ctx, Request: trace.Request{ID: c.RequestID, Trace: trace.From(ctx).Trace}}
+	ctx = &r.served
+	r.ctx = ctx
 	r.parameters = r.noted[:0]
 	switch q := c.Request.(type) {
 	case *kms.GenerateDataKeyRequest:
@@ -156,8 +164,14 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if r.use == nil {
 		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
 	}
+	result, err := s.do(ctx, r)
+	r.observe(err)
+	return result, err
+}
+
+func (s *Service) do(ctx context.Context, r *request) (*Result, error) {
 	var answer any
-	err := c.Refused
+	err := r.call.Refused
 	if err == nil {
 		answer, err = r.run(ctx)
 	}

@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/oidc"
 	"github.com/lockstep-kms/lockstep/auth/policy"
@@ -69,10 +68,12 @@ func (r *request) checkWanted(w wanted) error {
 		if _, err := parsePolicy(policy.IdentityPolicy, w.policy); err != nil {
 			return err
 		}
+		r.noteDocument("policy", w.policy)
 	}
 	if len(w.policies) > maxPolicyARNs {
 		return constraint("policyArns", "Member must have length less than or equal to %d", maxPolicyARNs)
 	}
+	noteList(r, "policyArns", w.policies)
 	return r.takeTags(w.tags)
 }
 
@@ -170,7 +171,6 @@ func (r *request) issue(i *catalog.Identity, w wanted, s *auth.Session) (any, er
 	}
 	arn := "arn:" + r.Partition + ":sts::" + i.Account + ":assumed-role/" + i.Name + "/" + s.Name
 	r.resource(i.ARN(r.Partition), role.resource)
-	r.response = append(r.response, audit.Pair{Key: "assumedRoleArn", Value: arn})
 	return &kms.SessionAnswer{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken,
 		Expiration: c.Expiration, AssumedRoleARN: arn, AssumedRoleID: i.ID + ":" + s.Name,
 		PackedPolicySize: 100 * (len(s.Policy) + len(strings.Join(s.PolicyARNs, ""))) / auth.MaxSessionToken}, nil
@@ -193,7 +193,6 @@ func (r *request) credentials(s *auth.Session, account string, seconds int, earl
 	if len(token) > auth.MaxSessionToken {
 		return nil, kms.Errorf(kms.CodeLimitExceeded, "The session's policies and tags take %d%% of what a token may carry.", 100*len(token)/auth.MaxSessionToken)
 	}
-	r.response = []audit.Pair{{Key: "accessKeyId", Value: id}, {Key: "expiration", Value: kms.Time(s.Expires).Format(time.RFC3339)}}
 	return &kms.SessionTokenAnswer{AccessKeyID: id, SecretAccessKey: kms.SensitiveString(sec), SessionToken: kms.SensitiveString(token), Expiration: kms.Time(s.Expires)}, nil
 }
 
@@ -243,7 +242,7 @@ func assumeRoleWithWebIdentity(r *request, q *kms.AssumeRoleWithWebIdentityReque
 	if err != nil {
 		return nil, err
 	}
-	r.principal = &auth.Principal{Account: account, ARN: p.ARN(r.Partition), UserID: p.Name + ":" + kms.Printable(claims.Subject), Name: kms.Printable(claims.Subject),
+	r.principal = &auth.Principal{Account: account, ARN: p.ARN(r.Partition), UserID: p.Name + ":" + kms.Printable(webAudience(claims)) + ":" + kms.Printable(claims.Subject), Name: kms.Printable(claims.Subject),
 		Type: auth.TypeWebIdentity, Federated: p.ARN(r.Partition)}
 	r.scope.Account = account // whose record it is
 	i, err := r.roleByARN(w.role)

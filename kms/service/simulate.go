@@ -40,6 +40,7 @@ func checkSimulate(r *request, q *kms.SimulateRequest) error {
 	if len(q.Context) > maxSimulated || len(q.Resource) > 2048 {
 		return constraint("context", "Member must have at most %d condition keys", maxSimulated)
 	}
+	r.noteValues("contextEntries", "contextKeyName", "contextKeyValues", q.Context)
 	return firstOf(checkLength("principalArn", len(q.PrincipalARN), 2048), checkAction(q.Action))
 }
 
@@ -196,6 +197,7 @@ func operationOf(action string) *kms.Operation {
 
 func checkWhoCan(r *request, q *kms.WhoCanRequest) error {
 	r.note("action", kms.Printable(q.Action))
+	r.notePage(q.Limit, q.Marker)
 	return firstOf(r.parseSubject(q.KeyID, nil), checkAction(q.Action), checkLimit(q.Limit, maxWhoCan))
 }
 

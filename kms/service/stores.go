@@ -135,6 +135,7 @@ func checkDescribeStores(r *request, q *kms.DescribeCustomKeyStoresRequest) erro
 	}
 	r.note("customKeyStoreId", q.CustomKeyStoreID)
 	r.note("customKeyStoreName", q.CustomKeyStoreName)
+	r.notePage(q.Limit, q.Marker)
 	return nil
 }
 

@@ -19,6 +19,7 @@ func checkKeyList(highest int) func(*request, *kms.KeyListRequest) error {
 		if err := r.parseSubject(q.KeyID, nil); err != nil {
 			return err
 		}
+		r.notePage(q.Limit, q.Marker)
 		return checkLimit(q.Limit, highest)
 	}
 }

@@ -101,6 +101,27 @@ type Cluster interface {
 	Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error)
 }
 
+// Observer is told what the service does, for metrics. It is called on the way of every request, so it costs next to nothing and
+// does not wait.
+type Observer interface {
+	// Request tells of a call that Do is about to answer: code is "" when it was done.
+	Request(op *kms.Operation, door string, code kms.Code, took time.Duration)
+	// Used tells of a key that a cryptographic operation has used, once the operation is done.
+	Used(op *kms.Operation, spec kms.KeySpec, keyID string)
+	// PendingDeletion tells of a caller who may use a key and was refused because it is to be deleted.
+	PendingDeletion(keyID string)
+	// Scheduled tells of scheduled work, one of kms.ScheduledEvents, that was done (code "") or failed.
+	Scheduled(event string, code kms.Code)
+}
+
+// unobserved is the observer of a service that nobody observes.
+type unobserved struct{}
+
+func (unobserved) Request(*kms.Operation, string, kms.Code, time.Duration) {}
+func (unobserved) Used(*kms.Operation, kms.KeySpec, string)                {}
+func (unobserved) PendingDeletion(string)                                  {}
+func (unobserved) Scheduled(string, kms.Code)                              {}
+
 // Config makes a Service. Catalog, Replica, Cluster, Authenticator and Audit are required.
 type Config struct {
 	Catalog       *catalog.Catalog
@@ -117,6 +138,8 @@ type Config struct {
 
 	Backoff *limit.Backoff // delays the answers to failed authentications; nil does not
 	Quota   *limit.Quota   // bounds the requests of each identity; nil does not
+
+	Observer Observer // nil: nobody
 
 	OIDC            *oidc.Verifier // of web identities; nil takes none
 	LoopbackIssuers bool           // issuers may be reached over HTTP on loopback

@@ -270,6 +270,43 @@ func TestSealedLeaderHandsOver(t *testing.T) {
 	c.leader().put("sealed")
 }
 
+// A leader that is unfit for a reason of its own follows, and none that is unfit is chosen while another is not.
+func TestUnfitLeaderHandsOver(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start()
+	first := c.settled()
+	first.unfit.Store(true)
+	second := c.leader(first.name)
+	c.until("the unfit node follows", func() bool { return !first.r.Status().Leader })
+	second.put("x")
+	c.until("the unfit node, which reports, is seen to be unwell", func() bool {
+		m := memberOf(t, second, first.name)
+		return m.Applied > 0 && !m.Healthy
+	})
+	second.unfit.Store(true)
+	third := c.leader(first.name, second.name)
+	c.until("the second unfit node follows", func() bool { return !second.r.Status().Leader })
+	third.put("y")
+
+	// When all are unfit somebody leads all the same.
+	third.unfit.Store(true)
+	c.leader().put("z")
+}
+
+func memberOf(t *testing.T, n *testNode, name string) Member {
+	t.Helper()
+	all, err := n.r.Members(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range all {
+		if m.Name == name {
+			return m
+		}
+	}
+	return Member{}
+}
+
 // What is on its way to a leader that hangs must not hold up what goes to the next one, nor what the
 // next one itself proposes.
 func TestForwardsLeaveAHungLeader(t *testing.T) {

@@ -47,10 +47,15 @@ type Config struct {
 	// Longest returns the longest bound that a lease may still have on a node that has not heard of
 	// the present one; default Bound.
 	Longest func() time.Duration
-	Clock   Clock
-	Timing  Timing
-	Log     storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
-	Logger  *slog.Logger
+	// Unfit says why this node should not lead although its log is well, or ""; default "".
+	Unfit      func() string
+	Clock      Clock
+	Timing     Timing
+	Log        storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
+	Logger     *slog.Logger
+	RaftLogger *slog.Logger // of Raft's own lines; nil: Logger
+	// Events is told what changes. It must not block; nil: nobody listens.
+	Events func(Event)
 	// ApplyHook, for tests, sees every entry before it is applied on this node and may change it.
 	ApplyHook func(*raft.Log)
 }

@@ -92,7 +92,10 @@ func (r *Replica) illness() string {
 	if why := r.quarantined(); why != "" {
 		return why
 	}
-	return r.diskTrouble()
+	if why := r.diskTrouble(); why != "" {
+		return why
+	}
+	return r.cfg.Unfit()
 }
 
 // verdict notes a member's digest and answers with what is known of its checkpoint.
@@ -139,8 +142,10 @@ func (r *Replica) heedSplit(v verdict) {
 	switch {
 	case v.Split && r.split.CompareAndSwap(false, true):
 		r.log.Error("digests have no majority", "checkpoint", v.Index, "consequence", splitReason)
+		r.tell(Event{Name: EventSplit, Reason: splitReason})
 	case v.Majority != nil && r.split.CompareAndSwap(true, false):
 		r.log.Info("a majority of the digests agrees again", "checkpoint", v.Index)
+		r.tell(Event{Name: EventSplitEnded})
 	}
 }
 
@@ -157,6 +162,7 @@ func (r *Replica) heed(q pollRequest, v verdict) {
 func (r *Replica) quarantine(why string) {
 	if r.unfit.CompareAndSwap(nil, &why) {
 		r.log.Error("this node is quarantined", "reason", why)
+		r.tell(Event{Name: EventQuarantined, Reason: why})
 	}
 	r.dropLease()
 }

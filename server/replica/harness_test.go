@@ -56,7 +56,9 @@ type testNode struct {
 	faults *faults
 	timing Timing
 	bound  atomic.Int64
+	unfit  atomic.Bool // Config.Unfit says something
 	opened *testOpened
+	heard  events
 	mangle func(*raft.Log) // changes entries before they are applied; nil: none
 	peers  []Peer          // the list it is configured with
 	addr   string
@@ -292,7 +294,14 @@ func (n *testNode) start() {
 	n.r, err = Open(Config{
 		Identity: id, Transport: n.transport, Opened: n.opened, Clock: n.clock, Timing: n.timing, Logger: log,
 		ApplyHook: n.mangle,
+		Events:    n.heard.add,
 		Bound:     func() time.Duration { return time.Duration(n.bound.Load()) },
+		Unfit: func() string {
+			if n.unfit.Load() {
+				return "a test says so"
+			}
+			return ""
+		},
 		Log: storage.LogOptions{HangTicks: n.ticks, Wrap: func(s storage.Store) storage.Store {
 			return faultyStore{s, n.faults}
 		}},

@@ -21,6 +21,7 @@ type reign struct {
 	tending atomic.Bool // the membership is being brought in order
 
 	mu      sync.Mutex
+	told    bool                // guarded by mu: that this node leads
 	members map[string]*contact // guarded by mu; by node id
 	clocks  clocks              // guarded by mu
 	digests digests             // guarded by mu
@@ -78,6 +79,21 @@ func (r *Replica) lead() {
 func (r *Replica) depose(g *reign) {
 	g.cancel()
 	r.reign.Store(nil)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.told {
+		r.tell(Event{Name: EventDeposed, Term: g.term})
+	}
+}
+
+// proclaim tells that this node leads, unless the reign is over: then its end was not told either.
+func (r *Replica) proclaim(g *reign) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ctx.Err() == nil {
+		g.told = true
+		r.tell(Event{Name: EventElected, Term: g.term})
+	}
 }
 
 func (r *Replica) newReign() *reign {
@@ -101,6 +117,7 @@ func (r *Replica) ascend(g *reign) {
 				if !r.stillLeads(g) || g.ctx.Err() != nil {
 					r.reign.CompareAndSwap(g, nil)
 				}
+				r.proclaim(g)
 				return
 			}
 		}
@@ -140,7 +157,7 @@ func (r *Replica) shouldStepDown() string {
 	case r.cfg.Opened.Sealed():
 		return "this node is sealed"
 	}
-	return ""
+	return r.cfg.Unfit()
 }
 
 // handOver begins to give leadership to the fittest voter heard of lately, at most one attempt at a

@@ -33,10 +33,19 @@ const (
 // Lease returns nil while the freshness lease holds, else KindNoLease or KindQuarantined. A lease
 // lasts the bound that was in force when it was taken, or the bound now, whichever is less.
 func (r *Replica) Lease() error {
-	if l := r.lease.now.Load(); l != nil && r.clock.Boot() < l.sent+min(l.bound, r.cfg.Bound()) {
+	if r.leaseLeft() > 0 {
 		return nil
 	}
 	return r.noLease()
+}
+
+// leaseLeft returns how long the lease holds still; 0 when there is none.
+func (r *Replica) leaseLeft() time.Duration {
+	l := r.lease.now.Load()
+	if l == nil {
+		return 0
+	}
+	return max(0, l.sent+min(l.bound, r.cfg.Bound())-r.clock.Boot())
 }
 
 func (r *Replica) noLease() error {
@@ -95,6 +104,7 @@ func (r *Replica) dropLease() {
 
 // keepLease polls the leader all the time, more often while there is no lease.
 func (r *Replica) keepLease() {
+	var seen condition
 	for {
 		interval := minPoll
 		p, err := r.polls.ask(r.ctx)
@@ -104,6 +114,7 @@ func (r *Replica) keepLease() {
 		if err == nil && r.Lease() == nil || r.cfg.Opened.Sealed() {
 			interval = min(max(r.cfg.Bound()/10, minPoll), maxPoll, r.timing.Contact/4)
 		}
+		r.look(&seen)
 		if !pause(r.ctx, interval) {
 			return
 		}

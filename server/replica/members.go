@@ -102,6 +102,13 @@ func (r *Replica) join(ctx context.Context, applicant nodeRecord) error {
 			return err
 		}
 		r.log.Info("node record written", "node", next.Name, "id", next.NodeID, "event", event)
+		switch {
+		case event != "node.joined":
+		case old.NodeID != "" && old.NodeID != next.NodeID:
+			r.tell(Event{Name: EventReplaced, Member: next.Name})
+		default:
+			r.tell(Event{Name: EventJoined, Member: next.Name})
+		}
 	}
 	return r.enlist(ctx, g, next)
 }
@@ -222,7 +229,11 @@ func plan(servers []raft.Server, records map[string]nodeRecord) (changes []chang
 func (r *Replica) change(ctx context.Context, g *reign, base uint64, c change) error {
 	if !c.remove {
 		r.log.Info("a member becomes a voter", "node", c.server.Address, "id", c.server.ID)
-		return raftError(await(ctx, r.raft.AddVoter(c.server.ID, c.server.Address, base, r.timing.Propose)))
+		err := raftError(await(ctx, r.raft.AddVoter(c.server.ID, c.server.Address, base, r.timing.Propose)))
+		if err == nil {
+			r.tell(Event{Name: EventPromoted, Member: string(c.server.Address)})
+		}
+		return err
 	}
 	if err := r.costsQuorum(g, c.server); err != nil {
 		return err
@@ -235,7 +246,11 @@ func (r *Replica) change(ctx context.Context, g *reign, base uint64, c change) e
 		return errorf(KindNotLeader, "node %s hands leadership over before it is removed", r.name)
 	}
 	r.log.Info("a member is removed", "node", c.server.Address, "id", c.server.ID)
-	return raftError(await(ctx, r.raft.RemoveServer(c.server.ID, base, r.timing.Propose)))
+	err := raftError(await(ctx, r.raft.RemoveServer(c.server.ID, base, r.timing.Propose)))
+	if err == nil {
+		r.tell(Event{Name: EventExpelled, Member: string(c.server.Address)})
+	}
+	return err
 }
 
 // raftError makes Raft's refusal of a configuration change one of ours. Changes are repeated until
@@ -376,7 +391,11 @@ func (r *Replica) admin(ctx context.Context, q adminRequest) (uint64, error) {
 			return v.Index(), nil
 		}
 		n.Allowed = true
-		return r.write(ctx, v, n, revision, "node.allowed")
+		index, err := r.write(ctx, v, n, revision, "node.allowed")
+		if err == nil {
+			r.tell(Event{Name: EventAllowed, Member: n.Name})
+		}
+		return index, err
 	}
 	if !known {
 		return 0, errorf(KindNotFound, "there is no node called %s", q.Name)

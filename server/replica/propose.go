@@ -66,9 +66,10 @@ func (p *pending) finish(o fsm.Outcome, err error) {
 type queue struct {
 	wake chan struct{} // has a token when the dispatcher should look
 
-	mu     sync.Mutex
-	items  []*pending // guarded by mu
-	closed bool       // guarded by mu
+	mu      sync.Mutex
+	items   []*pending // guarded by mu
+	refused uint64     // guarded by mu: counts those for which there was no place
+	closed  bool       // guarded by mu
 }
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
@@ -81,6 +82,7 @@ func (q *queue) push(again bool, items ...*pending) error {
 	case q.closed:
 		return errorf(KindClosed, "the node is stopping")
 	case !again && len(q.items)+len(items) > maxQueued:
+		q.refused += uint64(len(items))
 		return errorf(KindThrottled, "too many changes wait to be replicated")
 	}
 	q.items = append(q.items, items...)

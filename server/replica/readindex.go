@@ -221,6 +221,7 @@ func (r *Replica) Confirm(ctx context.Context) error {
 	}
 	if r.waiters.Add(1) > maxWaiters {
 		r.waiters.Add(-1)
+		r.overflow.Add(1)
 		return errorf(KindCannotConfirm, "too many requests wait for a confirmation")
 	}
 	defer r.waiters.Add(-1)

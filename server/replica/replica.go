@@ -44,6 +44,7 @@ type Replica struct {
 	flights  chan flight           // entries given to Raft, in order
 	forwards chan struct{}         // a token for each batch on its way to the leader
 	waiters  atomic.Int64          // of Confirm
+	overflow atomic.Uint64         // counts those that Confirm refused for want of a place
 
 	lease     leaseKeeper
 	trouble   atomic.Pointer[error]    // of the log; nil when none
@@ -53,6 +54,7 @@ type Replica struct {
 	outcast   atomic.Pointer[string]   // why the leader does not count this node as a member; nil when it does
 	timeline  atomic.Pointer[timeline] // the voters' median clock; nil before the first poll
 	longBound longest                  // longest revocation bound that a lease may still have
+	changes   atomic.Uint64            // of the leader known here
 	handed    atomic.Int64             // boot time of the last attempt to hand leadership over
 
 	mu   sync.Mutex
@@ -68,6 +70,9 @@ func Open(cfg Config) (*Replica, error) {
 	if cfg.Bound == nil {
 		cfg.Bound = func() time.Duration { return time.Minute }
 	}
+	if cfg.Unfit == nil {
+		cfg.Unfit = func() string { return "" }
+	}
 	if cfg.Longest == nil {
 		cfg.Longest = cfg.Bound
 	}
@@ -76,6 +81,9 @@ func Open(cfg Config) (*Replica, error) {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.RaftLogger == nil {
+		cfg.RaftLogger = cfg.Logger
 	}
 	own := cfg.Identity.cfg
 	r := &Replica{

@@ -10,6 +10,7 @@ type Status struct {
 	Term       uint64
 	Applied    uint64        // index of the last command applied
 	Opened     uint64        // index opened
+	Lease      time.Duration // how long the freshness lease holds if nothing more is heard; 0: there is none
 	Lag        time.Duration // age of this node's view, as last confirmed; negative before the first time
 	CanWrite   bool          // a proposal made now has a leader to go to
 	Reason     string        // why this node cannot write or is unwell, for an operator; "" when all is well
@@ -31,6 +32,7 @@ func (r *Replica) Status() Status {
 		Member: r.isServer(r.nodeID) && r.outcast.Load() == nil, ClockOK: r.clockOK(),
 	}
 	s.ClockOffset, _ = r.clockOffset()
+	s.Lease = r.leaseLeft()
 	if sent := r.lease.fresh.Load(); sent != 0 {
 		s.Lag = r.clock.Boot() - time.Duration(sent)
 	}

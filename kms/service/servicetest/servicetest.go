@@ -11,7 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -198,6 +200,8 @@ type Options struct {
 	Now     func() time.Time // the node's own clock, instead of the machine's
 	Backoff *limit.Backoff   // nil: none
 	Quota   *limit.Quota     // nil: none
+
+	Observer service.Observer // nil: nobody
 }
 
 // Node starts a node that has applied the log so far, unsealed unless the options say otherwise.
@@ -213,13 +217,15 @@ func (c *Cluster) Node(o Options) *Node {
 		o.Sink = sink{n}
 	}
 	var err error
-	if n.Log, err = audit.New([]audit.Sink{o.Sink}, 1, nil); err != nil {
+	if n.Log, err = audit.New(audit.Options{Sinks: []audit.Sink{o.Sink}, Node: n.Name, Timeout: time.Minute, FoldAfter: math.MaxInt}); err != nil {
 		c.t.Fatal(err)
 	}
+	c.t.Cleanup(func() { n.Log.Close() })
 	n.Service = service.New(service.Config{
 		Catalog: n.Catalog, Replica: replica{n}, Cluster: members{n}, Authenticator: auth.NewAuthenticator(auth.Options{Now: o.Now, Regions: []string{"us-east-1", "eu-west-1"}, OperatorAccount: Operator, Certificates: true}), Audit: n.Log,
 		Regions: o.Regions, Node: n.Name, MaxKeys: o.MaxKeys, Logger: o.Logger, Now: o.Now,
 		Backoff: o.Backoff, Quota: o.Quota, OIDC: oidc.New(oidc.Config{Now: o.Now, AllowLoopbackHTTP: true}), LoopbackIssuers: true,
+		Observer: o.Observer,
 	})
 	if !o.Sealed {
 		n.Unseal()
@@ -346,10 +352,21 @@ func (n *Node) note(count func(*Counts)) Faults {
 	return n.faults
 }
 
-// sink keeps audit records in memory.
+// sink keeps audit records in memory, but what the audit trail says of itself at the start and about records that it lacks.
 type sink struct{ node *Node }
 
-func (s sink) Append(line []byte) error {
+func (s sink) Name() string { return "memory" }
+
+func (s sink) Write(b *audit.Batch) error {
+	for line := range bytes.Lines(b.Lines) {
+		if err := s.take(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s sink) take(line []byte) error {
 	f := s.node.note(func(*Counts) {})
 	if f.Audit != nil {
 		if err := f.Audit(line); err != nil {
@@ -358,9 +375,13 @@ func (s sink) Append(line []byte) error {
 	}
 	s.node.mu.Lock()
 	defer s.node.mu.Unlock()
-	s.node.lines = append(s.node.lines, bytes.Clone(line))
+	if !itself.Match(line) {
+		s.node.lines = append(s.node.lines, bytes.Clone(line))
+	}
 	return nil
 }
+
+var itself = regexp.MustCompile(`"eventSource":"lockstep","eventName":"Audit(Started|Stopped|RecordsMissed)"`)
 
 func (s sink) Close() error { return nil }
 

@@ -1,0 +1,234 @@
+package index
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// filled is a trail of two files with n records each, and its index.
+func filled(t *testing.T, n int) (*trail, *Index) {
+	m := newTrail(t, t.TempDir())
+	for i := range 2 {
+		var b strings.Builder
+		for k := range n {
+			b.WriteString(m.record(func(n int) int { return (k*k + i) % n }) + "\n")
+		}
+		m.write(b.String())
+		if i == 0 {
+			m.rotate("audit-1.jsonl")
+		}
+	}
+	x := Open(Options{Path: m.path, Every: time.Hour})
+	t.Cleanup(func() { x.Close() })
+	return m, x
+}
+
+var everything = Query{Limit: math.MaxInt, Bytes: math.MaxInt}
+
+// patience is a context that ends after its Err was asked some times.
+type patience struct {
+	context.Context
+	left *int
+}
+
+func (p patience) Err() error {
+	if *p.left--; *p.left < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// TestEndedContext: a search that is cut short says how far it came, and going on from there neither repeats nor skips.
+func TestEndedContext(t *testing.T) {
+	m, x := filled(t, 3*maxRows+100)
+	q := Query{Error: "c1", Limit: 700, Bytes: math.MaxInt}
+	x.upToDate(t)
+	var got []string
+	short := 0
+	for q.After, short = nil, 0; ; {
+		page, err := Page{}, ErrBehind
+		for n := 1; err != nil; n++ { // as many as bringing the index up to date takes, and one for a chunk
+			left := n
+			if _, err = x.Search(patience{context.Background(), &left}, q); err == nil {
+				left = n + 1
+				page, err = x.Search(patience{context.Background(), &left}, q)
+			}
+			if err != nil && !errors.Is(err, ErrBehind) {
+				t.Fatal(err)
+			}
+		}
+		for _, h := range page.Hits {
+			got = append(got, string(h.Line))
+		}
+		if page.More == nil {
+			break
+		}
+		if len(page.Hits) < q.Limit {
+			short++
+		}
+		q.After = page.More
+	}
+	if short == 0 {
+		t.Error("no search was cut short")
+	}
+	q.After = nil
+	if want := m.want(q); !slices.Equal(got, want) {
+		t.Errorf("%d records, %d are there\n%s", len(got), len(want), difference(got, want))
+	}
+}
+
+// TestBehind: a search that cannot wait for the index says so, and does not answer less.
+func TestBehind(t *testing.T) {
+	_, x := filled(t, 10)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := x.Search(ctx, everything); !errors.Is(err, ErrBehind) {
+		t.Errorf("error %v, want ErrBehind", err)
+	}
+}
+
+// TestModes: others than the owner read nothing.
+func TestModes(t *testing.T) {
+	m, x := filled(t, 10)
+	x.upToDate(t)
+	dir := m.path + ".index"
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%s: %v, %v", dir, info, err)
+	}
+	names, _ := filepath.Glob(filepath.Join(dir, "*"))
+	if len(names) != 1 {
+		t.Fatalf("index files %v, want that of the rotated file", names)
+	}
+	if info, err := os.Stat(names[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%s: %v, %v", names[0], info, err)
+	}
+}
+
+// TestReplaced: what was written anew under the same name, or cut, is read anew.
+func TestReplaced(t *testing.T) {
+	m, x := filled(t, maxRows+10)
+	x.upToDate(t)
+	lines := m.active().lines
+	for _, keep := range [][][]byte{lines[:100], lines[5:50], lines} {
+		text := append(bytes.Join(keep, []byte{'\n'}), '\n')
+		if err := os.WriteFile(m.path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := found(t, x, everything), maxRows+10+len(keep); len(got) != want {
+			t.Errorf("%d records, want %d", len(got), want)
+		}
+	}
+}
+
+// TestUnreadable: a file of the trail that cannot be read is an error, not fewer records.
+func TestUnreadable(t *testing.T) {
+	m, x := filled(t, 10)
+	x.upToDate(t)
+	if err := os.RemoveAll(m.path + ".index"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.path+".index", nil, 0o600); err != nil { // in the way
+		t.Fatal(err)
+	}
+	m.rotate("audit-2.jsonl")
+	if _, err := x.Search(context.Background(), everything); err == nil {
+		t.Error("no error though the index cannot be written")
+	}
+	if err := os.Remove(m.path + ".index"); err != nil {
+		t.Fatal(err)
+	}
+	if got := found(t, x, everything); len(got) != 20 {
+		t.Errorf("%d records afterwards, want 20", len(got))
+	}
+}
+
+// TestCopy: a copy of a file of the trail does not show its records twice, nor hide the newer ones.
+func TestCopy(t *testing.T) {
+	m, x := filled(t, 10)
+	copied := append(bytes.Join(m.active().lines[:5], []byte{'\n'}), '\n')
+	if err := os.WriteFile(filepath.Join(m.dir, "audit-copy.jsonl"), copied, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := found(t, x, everything); len(got) != 20 {
+		t.Errorf("%d records, want 20", len(got))
+	}
+}
+
+// FuzzIndexFile reads an index file of any content: what is found was asked for, and stands in the trail once.
+func FuzzIndexFile(f *testing.F) {
+	var b strings.Builder
+	m := newTrail(f, f.TempDir())
+	for k := range 20 {
+		b.WriteString(m.record(func(n int) int { return k % n }) + "\n")
+	}
+	m.write(b.String())
+	m.rotate("audit-1.jsonl")
+	x := Open(Options{Path: m.path, Every: time.Hour})
+	x.upToDate(f)
+	x.Close()
+	names, _ := filepath.Glob(filepath.Join(m.path+".index", "*"))
+	good, err := os.ReadFile(names[0])
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add(good[:fileHeader])
+	f.Add(good[:len(good)-1])
+	f.Add(append(slices.Clone(good), good[fileHeader:]...))
+	want := m.want(Query{Event: "E1"})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		if err := os.WriteFile(names[0], content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		x := Open(Options{Path: m.path, Every: time.Hour})
+		defer x.Close()
+		got := found(t, x, Query{Event: "E1", Limit: 3, Bytes: math.MaxInt})
+		rest := slices.Clone(want)
+		for _, line := range got {
+			i := slices.Index(rest, line)
+			if i < 0 {
+				t.Fatalf("%s was found twice, or is not there", line)
+			}
+			rest = slices.Delete(rest, i, i+1)
+		}
+	})
+}
+
+func BenchmarkScan(b *testing.B) {
+	m := newTrail(b, b.TempDir())
+	line := []byte(m.record(func(n int) int { return n - 1 }))
+	var f fields
+	b.SetBytes(int64(len(line)))
+	for b.Loop() {
+		if !scan(line, &f) {
+			b.Fatal("not read")
+		}
+	}
+}
+
+func BenchmarkMatch(b *testing.B) {
+	for _, rows := range []int{0, 1, maxRows} {
+		b.Run(fmt.Sprint(rows), func(b *testing.B) {
+			var column [columnSize]byte
+			for i := range rows {
+				column[width*i] = 7
+			}
+			var set, all bitmap
+			all.fill(maxRows)
+			b.SetBytes(columnSize)
+			for b.Loop() {
+				set.match(&column, &all, 7, math.MaxUint32)
+			}
+		})
+	}
+}

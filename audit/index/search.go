@@ -1,0 +1,553 @@
+package index
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"math/bits"
+	"os"
+	"slices"
+)
+
+// noTime stands before every time.
+const noTime = math.MinInt64
+
+// Query says which records are looked for. An empty field asks for nothing; of several, all are asked for.
+type Query struct {
+	From, To  int64  // eventTime, ms since 1970, both included; To 0: no end
+	Principal string // ARN, principal id or access key id of the caller, or ARN of the role of its session
+	Key       string // ARN of a resource
+	Event     string // eventName
+	Source    string // sourceIPAddress
+	Error     string // errorCode
+	RequestID string
+	EventID   string
+	Account   string // recipientAccountId, or the account of a resource
+	ReadOnly  *bool
+
+	// Visible is the account to whom a record has to belong in the sense of Account besides; "": anybody's.
+	Visible string
+
+	After *Position // nil: from the newest
+	Limit int       // of records
+	Bytes int       // of their lines, but for the first one
+}
+
+// Position is a place in a trail, newest records first. It compares, no more: one that never was is harmless.
+type Position struct {
+	Time   int64  // the time of the place, ms since 1970; see the package's notes on order
+	File   uint64 // which file; 0: the place is before the records of Time
+	Offset int64  // of the record's line in it
+	With   bool   // with File 0: the records of Time come after it
+}
+
+// Hit is one record.
+type Hit struct {
+	Line []byte // as it stands in the file, without its newline
+	At   Position
+}
+
+// Page is what a search found, newest first.
+type Page struct {
+	Hits []Hit
+	// More is where a search goes on that stopped for its limits or for the end of its context: everything that comes
+	// before it was looked at. Nil: there is nothing more.
+	More *Position
+}
+
+// Search looks for records. It first brings the index up to date. When ctx ends after that, the page has what was found until
+// then. The errors are ErrBehind, and those of the files.
+func (x *Index) Search(ctx context.Context, q Query) (Page, error) {
+	q.Limit = max(q.Limit, 1)
+	for attempt := 0; ; attempt++ {
+		files, err := x.snapshot(ctx, true)
+		if err != nil {
+			return Page{}, err
+		}
+		s := &search{ctx: ctx, q: q, predicates: q.compile()}
+		err = s.files(files)
+		if err == nil {
+			return s.page, nil
+		}
+		if attempt == 3 {
+			return Page{}, err
+		}
+		switch {
+		case errors.Is(err, errDamaged):
+			if err := x.forget(ctx, s.log); err != nil {
+				return Page{}, err
+			}
+		case errors.Is(err, errMoved), errors.Is(err, fs.ErrNotExist): // rotated, or removed, since
+		default:
+			return Page{}, err
+		}
+	}
+}
+
+// predicate asks that one of some columns that stand together has a value.
+type predicate struct {
+	column, count int
+	want, mask    uint32
+	asked, held   int // rows of which it was asked so far, and of which it was true
+}
+
+// cost is how many columns have to be read for each row that drops out.
+func (p *predicate) cost() float64 {
+	return float64(p.count) * float64(p.asked+1) / float64(p.asked-p.held+1)
+}
+
+// compile returns what is asked of the columns, what few records have first.
+func (q *Query) compile() (all []predicate) {
+	add := func(column, count int, text string) {
+		if text != "" {
+			all = append(all, predicate{column: column, count: count, want: hashText([]byte(text)), mask: math.MaxUint32})
+		}
+	}
+	add(colEventID, 1, q.EventID)
+	add(colRequestID, 1, q.RequestID)
+	add(colResource, 2, q.Key)
+	add(colPrincipal, 4, q.Principal)
+	add(colError, 1, q.Error)
+	add(colSource, 1, q.Source)
+	if q.Event != "" || q.ReadOnly != nil {
+		p := predicate{column: colEvent, count: 1}
+		if q.Event != "" {
+			p.want, p.mask = hashEvent([]byte(q.Event), false), math.MaxUint32-1
+		}
+		if q.ReadOnly != nil {
+			p.mask |= 1
+			if *q.ReadOnly {
+				p.want |= 1
+			}
+		}
+		all = append(all, p)
+	}
+	add(colAccount, 3, q.Account)
+	add(colAccount, 3, q.Visible)
+	return all
+}
+
+// matches compares what the columns have hashes of.
+func (q *Query) matches(f *fields) bool {
+	is := func(want string, texts ...[]byte) bool {
+		return want == "" || slices.ContainsFunc(texts, func(t []byte) bool { return string(t) == want })
+	}
+	r := &f.resources
+	return f.timed && f.at >= q.From && (q.To == 0 || f.at <= q.To) &&
+		is(q.Principal, f.arn, f.principalID, f.accessKeyID, f.issuer) && is(q.Key, r[0].arn, r[1].arn) &&
+		is(q.Event, f.event) && is(q.Source, f.source) && is(q.Error, f.errorCode) && is(q.RequestID, f.requestID) && is(q.EventID, f.eventID) &&
+		is(q.Account, f.account, r[0].account, r[1].account) && is(q.Visible, f.account, r[0].account, r[1].account) &&
+		(q.ReadOnly == nil || *q.ReadOnly == f.readOnly)
+}
+
+// search is one search while it runs.
+type search struct {
+	ctx        context.Context
+	q          Query
+	predicates []predicate
+	page       Page
+	bytes      int
+
+	log   *logFile // that is looked at
+	floor int64    // the time of the places before it
+	file  *os.File // log; nil until a line is read
+	index *os.File // its index; nil until it is needed
+	w     window
+	found bitmap
+	any   bitmap
+	line  []byte
+	rec   fields
+}
+
+// files looks through the files, oldest first, from the last one.
+func (s *search) files(files []*logFile) error {
+	floors := make([]int64, len(files))
+	floor := int64(noTime)
+	reached := s.q.After == nil || s.q.After.File == 0
+	for i, f := range files {
+		floors[i] = floor
+		floor = max(floor, f.high())
+		reached = reached || f.id() == s.q.After.File
+	}
+	if !reached { // its file is gone, and all that came after it
+		s.q.After = &Position{Time: s.q.After.Time}
+	}
+	for i := len(files) - 1; i >= 0; i-- {
+		f := files[i]
+		if a := s.q.After; a != nil && a.File != 0 {
+			if f.id() != a.File && s.log == nil {
+				continue // newer than the position
+			}
+		}
+		s.log, s.floor = f, floors[i]
+		err := s.chunks()
+		s.close()
+		if err != nil || s.page.More != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *search) close() {
+	if s.file != nil {
+		s.file.Close()
+	}
+	if s.index != nil {
+		s.index.Close()
+	}
+	s.file, s.index = nil, nil
+}
+
+// chunks looks through one file from its end.
+func (s *search) chunks() error {
+	f := s.log
+	if f.partial != nil {
+		if err := s.chunk(f.partial); err != nil || s.page.More != nil {
+			return err
+		}
+	}
+	for i := len(f.chunks) - 1; i >= 0; i-- {
+		c := f.chunks[i]
+		if c.high() < s.q.From {
+			return nil // and so is everything before it
+		}
+		if err := s.chunk(c); err != nil || s.page.More != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk looks through one chunk from its end.
+func (s *search) chunk(c *chunk) error {
+	if s.passed(c) {
+		return nil
+	}
+	if s.ctx.Err() != nil { // everything up to the last row of this chunk was looked at
+		s.page.More = &Position{Time: max(s.floor, c.high()), File: s.log.id(), Offset: c.end}
+		return nil
+	}
+	if c.greatest < s.q.From || s.q.To != 0 && c.least > s.q.To {
+		return nil
+	}
+	if err := s.open(c); err != nil {
+		return err
+	}
+	rows, err := s.before(c)
+	if err != nil {
+		return err
+	}
+	s.found.fill(rows)
+	if c.least < s.q.From || s.q.To != 0 && c.greatest > s.q.To {
+		if err := s.inTime(c); err != nil {
+			return err
+		}
+	}
+	left := s.found.count()
+	for i := range s.predicates {
+		if left == 0 {
+			break
+		}
+		p := &s.predicates[i]
+		if err := s.ask(c, p, left); err != nil {
+			return err
+		}
+		p.asked += left
+		left = s.found.count()
+		p.held += left
+	}
+	// What drops most rows for the columns that it reads is asked first of the next chunk: the others are often not read at all.
+	slices.SortStableFunc(s.predicates, func(a, b predicate) int { return cmp.Compare(a.cost(), b.cost()) })
+	if left == 0 {
+		return nil
+	}
+	return s.rows(c)
+}
+
+// ask keeps the rows of which a predicate is true. There are left.
+func (s *search) ask(c *chunk, p *predicate, left int) error {
+	s.any = bitmap{}
+	for i := p.column; i < p.column+p.count; i++ {
+		if c.zero&(1<<i) != 0 && p.want != 0 {
+			continue
+		}
+		column, err := s.w.column(i)
+		if err != nil {
+			return err
+		}
+		if left < maxRows/8 {
+			s.any.pick(column, &s.found, p.want, p.mask)
+		} else {
+			s.any.match(column, &s.found, p.want, p.mask)
+		}
+	}
+	s.found.and(&s.any)
+	return nil
+}
+
+// passed reports whether the whole chunk is before the position from which the search goes on.
+func (s *search) passed(c *chunk) bool {
+	a := s.q.After
+	switch {
+	case a == nil:
+		return false
+	case a.File == s.log.id():
+		return c.start >= a.Offset
+	case a.File != 0:
+		return false
+	default:
+		return !s.after(c.before)
+	}
+}
+
+// after reports whether a place of that time comes after the position from which the search goes on, which names a time.
+func (s *search) after(at int64) bool {
+	at = max(at, s.floor)
+	return at < s.q.After.Time || s.q.After.With && at == s.q.After.Time
+}
+
+// before returns how many rows of the chunk come after the position from which the search goes on.
+func (s *search) before(c *chunk) (int, error) {
+	a := s.q.After
+	switch {
+	case a == nil:
+		return c.rows, nil
+	case a.File == s.log.id():
+		if c.end <= a.Offset {
+			return c.rows, nil
+		}
+		offsets, err := s.w.column(colOffset)
+		if err != nil {
+			return 0, err
+		}
+		for i := range c.rows {
+			if c.start+int64(value(offsets, i)) >= a.Offset {
+				return i, nil
+			}
+		}
+		return c.rows, nil
+	case a.File != 0 || s.after(c.high()):
+		return c.rows, nil
+	}
+	times, err := s.w.column(colTime)
+	if err != nil {
+		return 0, err
+	}
+	high := c.before
+	for i := range c.rows {
+		high = max(high, c.base+int64(int32(value(times, i))))
+		if !s.after(high) {
+			return i, nil
+		}
+	}
+	return c.rows, nil
+}
+
+// inTime keeps the rows whose times are asked for.
+func (s *search) inTime(c *chunk) error {
+	times, err := s.w.column(colTime)
+	if err != nil {
+		return err
+	}
+	for i := range c.rows {
+		if at := c.base + int64(int32(value(times, i))); at < s.q.From || s.q.To != 0 && at > s.q.To {
+			s.found.drop(i)
+		}
+	}
+	return nil
+}
+
+// rows reads the lines of the rows that were found, from the last one.
+func (s *search) rows(c *chunk) error {
+	for i := s.found.last(c.rows); i >= 0; i = s.found.last(i) {
+		line, offset, err := s.read(c, i)
+		if err != nil {
+			return err
+		}
+		if !scan(line, &s.rec) || !s.q.matches(&s.rec) {
+			continue
+		}
+		at, err := s.place(c, i)
+		if err != nil {
+			return err
+		}
+		if n := len(s.page.Hits); n == s.q.Limit || n > 0 && s.bytes+len(line) > s.q.Bytes {
+			last := s.page.Hits[n-1].At
+			s.page.More = &last
+			return nil
+		}
+		s.bytes += len(line)
+		s.page.Hits = append(s.page.Hits, Hit{bytes.Clone(line), Position{Time: at, File: s.log.id(), Offset: offset}})
+	}
+	return nil
+}
+
+// place returns the time of a row's place.
+func (s *search) place(c *chunk, row int) (int64, error) {
+	times, err := s.w.column(colTime)
+	if err != nil {
+		return 0, err
+	}
+	at := max(s.floor, c.before)
+	for i := range row + 1 {
+		at = max(at, c.base+int64(int32(value(times, i))))
+	}
+	return at, nil
+}
+
+// open turns the window to a chunk.
+func (s *search) open(c *chunk) error {
+	if c == s.log.partial {
+		s.w.open(nil, s.log.tail, c)
+		return nil
+	}
+	if s.index == nil {
+		var err error
+		if s.index, err = os.Open(s.log.index); err != nil {
+			if errors.Is(err, fs.ErrNotExist) { // somebody deleted it
+				return errDamaged
+			}
+			return err
+		}
+	}
+	s.w.open(s.index, nil, c)
+	return nil
+}
+
+// read returns the line of a row.
+func (s *search) read(c *chunk, row int) (line []byte, offset int64, err error) {
+	offsets, err := s.w.column(colOffset)
+	if err != nil {
+		return nil, 0, err
+	}
+	offset = c.start + int64(value(offsets, row))
+	end := c.end
+	if row+1 < c.rows {
+		end = c.start + int64(value(offsets, row+1))
+	}
+	if offset >= end || end > s.log.end {
+		return nil, 0, errDamaged
+	}
+	if s.file == nil {
+		if s.file, err = os.Open(s.log.path); err != nil {
+			return nil, 0, err
+		}
+		if info, err := s.file.Stat(); err != nil || inodeOf(info) != s.log.inode {
+			return nil, 0, errMoved
+		}
+	}
+	n := int(min(end-offset, maxLine+1)) // lines that are no records may stand behind it
+	s.line = slices.Grow(s.line[:0], n)[:n]
+	if _, err := s.file.ReadAt(s.line, offset); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errMoved // it became shorter
+		}
+		return nil, 0, fmt.Errorf("audit index: %w", err)
+	}
+	if n := bytes.IndexByte(s.line, '\n'); n >= 0 {
+		return s.line[:n], offset, nil
+	}
+	return nil, offset, nil
+}
+
+func value(column *[columnSize]byte, row int) uint32 {
+	return binary.LittleEndian.Uint32(column[width*row:])
+}
+
+// bitmap is a set of rows of a chunk.
+type bitmap [maxRows / 64]uint64
+
+// fill makes it the first n rows.
+func (b *bitmap) fill(n int) {
+	for i := range b {
+		switch left := n - 64*i; {
+		case left >= 64:
+			b[i] = math.MaxUint64
+		case left > 0:
+			b[i] = 1<<left - 1
+		default:
+			b[i] = 0
+		}
+	}
+}
+
+func (b *bitmap) count() (n int) {
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+func (b *bitmap) drop(i int) { b[i/64] &^= 1 << (i % 64) }
+
+func (b *bitmap) and(o *bitmap) {
+	for i := range b {
+		b[i] &= o[i]
+	}
+}
+
+// last returns the greatest row below n; -1 when there is none.
+func (b *bitmap) last(n int) int {
+	for i := (n - 1) / 64; i >= 0 && n > 0; i-- {
+		w := b[i]
+		if left := n - 64*i; left < 64 {
+			w &= 1<<left - 1
+		}
+		if w != 0 {
+			return 64*i + 63 - bits.LeadingZeros64(w)
+		}
+	}
+	return -1
+}
+
+// match adds the rows of among whose value under mask is want, and may add others. Two values are compared at a time: mostly
+// none of many is right.
+func (b *bitmap) match(column *[columnSize]byte, among *bitmap, want, mask uint32) {
+	const half, low = 0x80000000_80000000, 0x7fffffff_7fffffff
+	w, m := uint64(want)<<32|uint64(want), uint64(mask)<<32|uint64(mask)
+	for i := range b {
+		if among[i] == 0 {
+			continue
+		}
+		rows := column[64*width*i:][:64*width]
+		for row := 0; row < 64; row += 8 {
+			c := rows[width*row:][:8*width]
+			x0 := binary.LittleEndian.Uint64(c[0:])&m ^ w
+			x1 := binary.LittleEndian.Uint64(c[8:])&m ^ w
+			x2 := binary.LittleEndian.Uint64(c[16:])&m ^ w
+			x3 := binary.LittleEndian.Uint64(c[24:])&m ^ w
+			// The high bit of a half of x&low + low | x is 0 if the half is.
+			all := (x0&low + low | x0) & (x1&low + low | x1) & (x2&low + low | x2) & (x3&low + low | x3)
+			if all&half == half {
+				continue
+			}
+			b[i] |= (zeros(x0) | zeros(x1)<<2 | zeros(x2)<<4 | zeros(x3)<<6) << row
+		}
+	}
+}
+
+// pick is match for few rows.
+func (b *bitmap) pick(column *[columnSize]byte, among *bitmap, want, mask uint32) {
+	for i, w := range among {
+		for ; w != 0; w &= w - 1 {
+			row := bits.TrailingZeros64(w)
+			if value(column, 64*i+row)&mask == want {
+				b[i] |= 1 << row
+			}
+		}
+	}
+}
+
+// zeros returns bit 0 if the lower half of x is 0, and bit 1 if the upper one is.
+func zeros(x uint64) uint64 {
+	const half, low = 0x80000000_80000000, 0x7fffffff_7fffffff
+	z := ^(x&low + low | x) & half
+	return z>>31&1 | z>>62
+}

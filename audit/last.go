@@ -1,0 +1,145 @@
+package audit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/lockstep-kms/lockstep/audit/chain"
+)
+
+const (
+	firstLook  = 64 << 10 // bytes at the end of a file that are looked at first; then twice as many, and so on
+	searchable = 64 << 20 // bytes at an end of a file in which a record with a place in the chain is looked for
+	olderFiles = 8        // in which the end of the chain is looked for besides the file itself
+)
+
+// stoppedMark is in the line of AuditStopped and in no other: quotes within a text are escaped.
+var stoppedMark = []byte(`,"eventSource":"` + sourceOwn + `","eventName":"` + eventStopped + `",`)
+
+// find looks for the end of the chain: in the file, else, when that has just begun, in the newest of those before it.
+func (s *FileSink) find() (Found, error) {
+	if s.inode == nil {
+		return Found{}, nil
+	}
+	found, err := lastRecord(s.out, s.inode.Size)
+	if err != nil || found.Seq != 0 {
+		return found, err
+	}
+	older, err := s.olderFiles()
+	if err != nil {
+		return Found{}, err
+	}
+	for _, path := range older[:min(len(older), olderFiles)] {
+		_, found, err := rangeOf(path)
+		if err != nil || found.Seq != 0 {
+			return found, err
+		}
+	}
+	return Found{}, nil
+}
+
+// olderFiles lists what the file was rotated to, by this sink or as logrotate(8) names it, newest first.
+func (s *FileSink) olderFiles() ([]string, error) {
+	entries, err := s.options.files.list(filepath.Dir(s.path))
+	if err != nil {
+		return nil, err
+	}
+	logrotate := regexp.MustCompile("^" + regexp.QuoteMeta(filepath.Base(s.path)) + "[.-][0-9-]+$")
+	var all []os.FileInfo
+	for _, e := range entries {
+		_, ours := s.rotatedAt(e.Name())
+		if !e.Type().IsRegular() || !ours && !logrotate.MatchString(e.Name()) {
+			continue
+		}
+		if info, err := e.Info(); err == nil {
+			all = append(all, info)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	paths := make([]string, len(all))
+	for i, info := range all {
+		paths[i] = filepath.Join(filepath.Dir(s.path), info.Name())
+	}
+	return paths, nil
+}
+
+// rangeOf returns the first and the last place in the chain that a file has; 0 and the zero Found when it has none.
+func rangeOf(path string) (first uint64, last Found, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, Found{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, Found{}, err
+	}
+	if last, err = lastRecord(f, info.Size()); err != nil || last.Seq == 0 {
+		return 0, last, err
+	}
+	first, err = firstRecord(f, info.Size())
+	return first, last, err
+}
+
+// lastRecord returns the last whole line of a file of size bytes that has a place in the chain. Others, of older releases
+// or torn, are skipped.
+func lastRecord(f io.ReaderAt, size int64) (Found, error) {
+	for look := int64(firstLook); ; look *= 2 {
+		look = min(look, size, searchable)
+		text, err := readAt(f, size-look, look)
+		if err != nil {
+			return Found{}, err
+		}
+		whole := bytes.LastIndexByte(text, '\n') // what comes behind is torn
+		for whole >= 0 {
+			line := text[:whole]
+			whole = bytes.LastIndexByte(line, '\n')
+			if whole < 0 && look < size {
+				break // it may have begun before
+			}
+			if link, err := chain.ReadLink(line[whole+1:]); err == nil {
+				line = line[whole+1:]
+				return Found{Seq: link.Seq, Hash: chain.Of(line), Clean: bytes.Contains(line, stoppedMark)}, nil
+			}
+		}
+		if look >= min(size, searchable) {
+			return Found{}, nil
+		}
+	}
+}
+
+// firstRecord returns the place of the first line that has one; 0 when there is none.
+func firstRecord(f io.ReaderAt, size int64) (uint64, error) {
+	for look := int64(firstLook); ; look *= 2 {
+		look = min(look, size, searchable)
+		text, err := readAt(f, 0, look)
+		if err != nil {
+			return 0, err
+		}
+		for line := range bytes.Lines(text) {
+			if line, whole := bytes.CutSuffix(line, []byte("\n")); whole {
+				if link, err := chain.ReadLink(line); err == nil {
+					return link.Seq, nil
+				}
+			}
+		}
+		if look >= min(size, searchable) {
+			return 0, nil
+		}
+	}
+}
+
+func readAt(f io.ReaderAt, from, n int64) ([]byte, error) {
+	b := make([]byte, n)
+	if got, err := f.ReadAt(b, from); got < len(b) && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading its end: %w", err)
+	} else {
+		return b[:got], nil
+	}
+}

@@ -1,0 +1,361 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	maxQueue   = 8 << 20         // bytes of batches that may wait for one sink
+	retryAfter = 1 * time.Second // a sink that failed, and that the others make up for, is tried again after this
+)
+
+// member is a sink with its queue. A sink takes batches in order, and a batch that follows one it missed only when that
+// begins with AuditRecordsMissed: so no gap in a sink is without its explanation.
+type member struct {
+	sink  Sink
+	name  string     // immutable
+	ready *sync.Cond // on Log.mu: there is something in the queue, or the log is closed
+
+	// All below is guarded by Log.mu.
+	queue   []*batch
+	queued  int    // bytes
+	writing *batch // is being written
+	began   time.Time
+	hung    bool // the write has passed its timeout, and counts as failed
+
+	chosen  bool   // gets the batch that is being made
+	taken   mark   // the last record that the sink acknowledged
+	gap     uint64 // the first record that it missed; 0: none
+	why     error  // it missed that
+	telling *batch // begins with AuditRecordsMissed about the gap
+	later   uint64 // the first record of another gap, which began behind telling; 0: none
+	retry   time.Time
+
+	records uint64 // acknowledged
+	misses  uint64 // records missed
+	last    error  // of the last write; nil: it went well
+}
+
+// join makes the members, and finds where the chain goes on: at the highest record that one of them has. One that has less
+// has missed the difference.
+func (l *Log) join(sinks []Sink) {
+	found := make([]Found, len(sinks))
+	for i, s := range sinks {
+		if f, ok := s.(finder); ok {
+			found[i] = f.Last()
+			if found[i].Seq > l.found.Seq {
+				l.found = found[i]
+			}
+		}
+	}
+	for i, s := range sinks {
+		m := &member{sink: s, name: s.Name(), ready: sync.NewCond(&l.mu), taken: mark{found[i].Seq, found[i].Hash}}
+		if seq := m.taken.seq; seq != 0 && seq < l.found.Seq {
+			m.gap, m.why = seq+1, errBehind
+		}
+		l.members = append(l.members, m)
+	}
+}
+
+var errBehind = errors.New("the sink has fewer records than another one")
+
+// start starts the goroutines. A single sink is written to by the committer itself, which saves a switch a batch.
+func (l *Log) start() {
+	l.ended.Add(1)
+	go l.commit()
+	if l.single() {
+		return
+	}
+	for _, m := range l.members {
+		l.ended.Add(1)
+		go l.serve(m)
+	}
+}
+
+func (l *Log) single() bool { return len(l.members) == 1 }
+
+// choose decides which sinks get the next batch; an error when they are too few. mu is held.
+func (l *Log) choose(now time.Time) error {
+	n := 0
+	for _, m := range l.members {
+		if m.chosen = m.able() && !now.Before(m.retry); m.chosen {
+			n++
+		}
+	}
+	for _, m := range l.members { // those that are needed are tried at once
+		if n < l.options.Require && !m.chosen && m.able() {
+			m.chosen = true
+			n++
+		}
+	}
+	if n >= l.options.Require {
+		return nil
+	}
+	var err error
+	for _, m := range l.members {
+		switch {
+		case m.chosen:
+		case m.hung:
+			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrHung))
+		default:
+			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrBusy))
+		}
+	}
+	return err
+}
+
+// able reports whether a batch may be queued: a sink with a gap has to have settled everything before, so that its last
+// record is certain. Log.mu is held.
+func (m *member) able() bool {
+	switch {
+	case m.hung || m.queued > maxQueue:
+		return false
+	case m.gap == 0:
+		return true
+	case m.telling != nil:
+		return m.later == 0
+	default:
+		return m.writing == nil && len(m.queue) == 0
+	}
+}
+
+// deliver hands a batch to the chosen sinks. The others miss it, also those that have failed since they were chosen.
+func (l *Log) deliver(b *batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(b.Ends) == 0 { // a head was asked for, and nobody signs
+		l.settle(b)
+		return
+	}
+	for _, m := range l.members {
+		if !m.chosen || m.hung || m.gap != 0 && m.telling == nil || m.later != 0 {
+			why := m.why
+			switch {
+			case m.hung:
+				why = ErrHung
+			case why == nil:
+				why = ErrBusy
+			}
+			m.miss(b, why)
+			l.failed(m, b, why)
+			continue
+		}
+		m.queue = append(m.queue, b)
+		m.queued += len(b.Lines)
+		b.open++
+		m.ready.Signal()
+	}
+}
+
+// serve is the goroutine of a sink.
+func (l *Log) serve(m *member) {
+	defer l.ended.Done()
+	for l.await(m) {
+		l.pump(m)
+	}
+	l.closeSink(m)
+}
+
+// await waits for a batch; false when the log is closed and none will come.
+func (l *Log) await(m *member) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(m.queue) == 0 {
+		if l.finished {
+			return false
+		}
+		m.ready.Wait()
+	}
+	return true
+}
+
+// pump writes what is in the queue.
+func (l *Log) pump(m *member) {
+	for b := l.next(m); b != nil; b = l.next(m) {
+		began := m.began // nobody else changes it
+		err := m.sink.Write(&b.Batch)
+		if l.options.Observe != nil {
+			l.options.Observe(m.name, l.options.Now().Sub(began), err)
+		}
+		l.wrote(m, b, err)
+	}
+}
+
+// next takes a batch from the queue and begins to watch the time; nil when there is none.
+func (l *Log) next(m *member) *batch {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(m.queue) == 0 {
+		return nil
+	}
+	b := m.queue[0]
+	n := copy(m.queue, m.queue[1:])
+	m.queue[n] = nil
+	m.queue = m.queue[:n]
+	m.queued -= len(b.Lines)
+	m.writing, m.began = b, l.options.Now()
+	if !l.armed {
+		l.armed = true
+		l.alarm.Reset(l.options.Timeout)
+	}
+	return b
+}
+
+// wrote notes how a write ended.
+func (l *Log) wrote(m *member, b *batch, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	counted := m.hung
+	m.writing, m.hung, m.last = nil, false, err
+	if counted {
+		l.down = l.hung()
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", m.name, err)
+		m.retry = l.options.Now().Add(retryAfter)
+		m.miss(b, err)
+		if !counted {
+			l.failed(m, b, err)
+		}
+		l.flush(m, err)
+	} else {
+		m.taken = b.last
+		m.records += uint64(len(b.Ends))
+		if m.telling == b {
+			m.telling, m.gap, m.later = nil, m.later, 0
+		}
+		if m.gap == 0 {
+			m.why = nil
+		}
+		if !counted {
+			b.taken++
+			l.settle(b)
+		}
+	}
+	l.release(b)
+}
+
+// miss notes that the sink did not take b. Log.mu is held.
+func (m *member) miss(b *batch, why error) {
+	m.misses += uint64(len(b.Ends))
+	switch {
+	case m.telling == b:
+		m.telling, m.later = nil, 0
+	case m.telling != nil:
+		if m.later == 0 {
+			m.later = b.First
+		}
+	case m.gap == 0 || b.First < m.gap:
+		m.gap, m.why = b.First, why
+	}
+}
+
+// failed counts a sink that does not take b in time; mu is held.
+func (l *Log) failed(m *member, b *batch, why error) {
+	b.failed++
+	b.failure = errors.Join(b.failure, why)
+	l.settle(b)
+}
+
+// flush makes the sink miss what is in its queue; mu is held.
+func (l *Log) flush(m *member, why error) {
+	for _, b := range m.queue {
+		m.miss(b, why)
+		l.failed(m, b, why)
+		l.release(b)
+	}
+	clear(m.queue)
+	m.queue, m.queued = m.queue[:0], 0
+}
+
+// expire is called by the alarm, which is set at most once a timeout: it gives up writes that have passed it. What waits
+// behind them is given up too, and is not written later.
+func (l *Log) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed = false
+	now, first := l.options.Now(), time.Duration(-1)
+	for _, m := range l.members {
+		if m.writing == nil || m.hung {
+			continue
+		}
+		if left := l.options.Timeout - now.Sub(m.began); left > 0 {
+			if first < 0 || left < first {
+				first = left
+			}
+			continue
+		}
+		m.hung, m.last = true, ErrHung
+		why := fmt.Errorf("%s: %w", m.name, ErrHung)
+		l.failed(m, m.writing, why)
+		l.flush(m, why)
+	}
+	if first >= 0 {
+		l.armed = true
+		l.alarm.Reset(first)
+	}
+	if l.down = l.hung(); l.down != nil {
+		l.pending.err = l.down
+		close(l.pending.settled)
+		l.renewPending()
+	}
+}
+
+// hung says which writes hang if they leave too few sinks, until one of them ends; else nil. mu is held.
+func (l *Log) hung() error {
+	var err error
+	n := 0
+	for _, m := range l.members {
+		if m.hung {
+			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrHung))
+			n++
+		}
+	}
+	if n <= len(l.members)-l.options.Require {
+		return nil
+	}
+	return err
+}
+
+// endMembers ends what the committer started.
+func (l *Log) endMembers() {
+	defer l.ended.Done()
+	l.mu.Lock()
+	l.finished = true
+	for _, m := range l.members {
+		m.ready.Signal()
+	}
+	l.mu.Unlock()
+	if l.single() {
+		l.closeSink(l.members[0])
+	}
+}
+
+func (l *Log) closeSink(m *member) {
+	err := m.sink.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closeErr = errors.Join(l.closeErr, err)
+}
+
+// end waits until everything is written and the sinks are closed, at most the timeout.
+func (l *Log) end() error {
+	close(l.work)
+	ended := make(chan struct{})
+	go func() {
+		l.ended.Wait()
+		close(ended)
+	}()
+	wait := time.NewTimer(l.options.Timeout)
+	defer wait.Stop()
+	select {
+	case <-ended:
+		l.alarm.Stop()
+		return l.closeErr
+	case <-wait.C:
+		return ErrHung
+	}
+}

@@ -1,0 +1,193 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	rotatedTime  = "20060102T150405.000Z" // in the name of a rotated file: when it was rotated, UTC
+	rotateAgain  = time.Minute            // a rotation that failed is tried again after this
+	sweepEvery   = time.Hour
+	nameAttempts = 1000 // ms that a name may be later than the rotation, when there is a file of that name
+)
+
+// begin notes the size and the period of the file, which is that of its last record.
+func (s *FileSink) begin(info os.FileInfo) {
+	s.size.Store(info.Size())
+	s.ends.Store(0)
+	if s.options.MaxAge == 0 {
+		return
+	}
+	last := s.options.Now()
+	if info.Size() > 0 && info.ModTime().Before(last) {
+		last = info.ModTime()
+	}
+	s.ends.Store(last.Truncate(s.options.MaxAge).Add(s.options.MaxAge).UnixNano())
+}
+
+// WantsRotation reports whether the file is due: it is as large as it may be, or its period is over.
+func (s *FileSink) WantsRotation(now time.Time) bool {
+	size, ends, at := s.size.Load(), s.ends.Load(), now.UnixNano()
+	if size == 0 || at < s.patience.Load() {
+		return false
+	}
+	return s.options.MaxSize > 0 && size >= s.options.MaxSize || ends != 0 && at >= ends
+}
+
+// tidy does, after a write, what is due with the files.
+func (s *FileSink) tidy(rotate bool) {
+	now := s.options.Now()
+	if rotate && s.WantsRotation(now) {
+		if err := s.rotate(now); err != nil {
+			s.patience.Store(now.Add(rotateAgain).UnixNano())
+			s.report("the audit file cannot be rotated; it is written on", err)
+		} else {
+			s.sweepAt = now
+		}
+	}
+	if !now.Before(s.sweepAt) && (s.options.Retain > 0 || s.options.RetainSize > 0) && s.sweeping.CompareAndSwap(false, true) {
+		s.sweepAt = now.Add(sweepEvery)
+		s.sweeps.Go(func() {
+			defer s.sweeping.Store(false)
+			s.sweep(now)
+		})
+	}
+}
+
+// rotate moves the file to a name with the time, never onto another file, and opens the next one. With an error the file
+// is where it was.
+func (s *FileSink) rotate(now time.Time) error {
+	var err error
+	for i := range nameAttempts {
+		err = s.options.files.move(s.path, s.rotated(now.Add(time.Duration(i)*time.Millisecond)))
+		if !errors.Is(err, os.ErrExist) {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.out.Close()
+	s.out = nil
+	s.size.Store(0)
+	s.trouble.Store(nil)
+	if err := s.openFile(); err != nil {
+		s.options.Logger.Error("after its rotation the audit file cannot be opened", "error", err) // the next batch tries again
+	}
+	return nil
+}
+
+// rotated returns the name of the file when it is rotated at t: audit.jsonl becomes audit-20261126T205313.123Z.jsonl.
+func (s *FileSink) rotated(t time.Time) string {
+	stem, ext := s.stem()
+	return stem + "-" + t.UTC().Format(rotatedTime) + ext
+}
+
+func (s *FileSink) stem() (stem, ext string) {
+	ext = filepath.Ext(s.path)
+	return strings.TrimSuffix(s.path, ext), ext
+}
+
+// rotatedAt reads the time from the name of a rotated file of this sink; false when name is none.
+func (s *FileSink) rotatedAt(name string) (time.Time, bool) {
+	stem, ext := s.stem()
+	text, ok := strings.CutPrefix(name, filepath.Base(stem)+"-")
+	if ok {
+		text, ok = strings.CutSuffix(text, ext)
+	}
+	if !ok || len(text) != len(rotatedTime) {
+		return time.Time{}, false
+	}
+	t, err := time.Parse(rotatedTime, text)
+	return t, err == nil
+}
+
+// old is a rotated file.
+type old struct {
+	path string
+	at   time.Time
+	size int64
+}
+
+// rotatedFiles lists the rotated files, oldest first.
+func (s *FileSink) rotatedFiles() ([]old, error) {
+	entries, err := s.options.files.list(filepath.Dir(s.path))
+	if err != nil {
+		return nil, err
+	}
+	var all []old
+	for _, e := range entries {
+		at, ok := s.rotatedAt(e.Name())
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			continue // it has gone
+		}
+		all = append(all, old{filepath.Join(filepath.Dir(s.path), e.Name()), at, info.Size()})
+	}
+	slices.SortFunc(all, func(a, b old) int { return a.at.Compare(b.at) })
+	return all, nil
+}
+
+// sweep removes rotated files that are too old or too many. The record of it is written first: a file whose removal nobody
+// wrote down looks like one that somebody took away. It is removed even though the record has to wait, since the space may
+// be what is missing.
+func (s *FileSink) sweep(now time.Time) {
+	all, err := s.rotatedFiles()
+	if err != nil {
+		s.report("old audit files cannot be listed", err)
+		return
+	}
+	total := s.size.Load()
+	for _, f := range all {
+		total += f.size
+	}
+	for _, f := range all {
+		aged := s.options.Retain > 0 && now.Sub(f.at) > s.options.Retain
+		if !aged && (s.options.RetainSize == 0 || total <= s.options.RetainSize) {
+			return
+		}
+		if err := s.discard(f); errors.Is(err, ErrClosed) {
+			return
+		} else if err != nil {
+			s.report("an old audit file cannot be removed", err)
+			return
+		}
+		total -= f.size
+	}
+}
+
+func (s *FileSink) discard(f old) error {
+	name := filepath.Base(f.path)
+	if s.record != nil {
+		first, last, err := rangeOf(f.path)
+		if err != nil {
+			return err
+		}
+		err = s.record(eventRemoved, Pair{Key: "sink", Value: s.Name()}, Pair{Key: "file", Value: name}, Int("firstSeq", int64(first)),
+			Int("lastSeq", int64(last.Seq)), Pair{Key: "lastHash", Value: last.Hash.String()})
+		if errors.Is(err, ErrClosed) {
+			return err
+		}
+	}
+	if err := s.options.files.remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	s.options.Logger.Info("an old audit file was removed", "file", name)
+	return nil
+}
+
+// report notes what could not be done with files.
+func (s *FileSink) report(what string, err error) {
+	err = fmt.Errorf("audit file %s: %w", s.path, err)
+	s.trouble.Store(&err)
+	s.options.Logger.Error(what, "error", err)
+}

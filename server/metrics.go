@@ -1,0 +1,212 @@
+package server
+
+import (
+	"crypto/fips140"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/api/door"
+	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/metrics"
+	"github.com/lockstep-kms/lockstep/secret"
+	"github.com/lockstep-kms/lockstep/storage"
+)
+
+const (
+	dueLooked = 10_000                 // keys with work that is due which a scrape looks at
+	spaceWait = 250 * time.Millisecond // for the free space of a file system, which may hang
+)
+
+// newMetrics returns the metrics of the node, which may still be put together: it is asked how it is at the first scrape.
+func (n *node) newMetrics() *metrics.Metrics {
+	data, trail := &space{name: "data", path: n.cfg.DataDir}, &space{name: "audit", path: filepath.Dir(n.cfg.Audit.File)}
+	certificates := certificatesOf(n.cfg)
+	return metrics.New(metrics.Options{
+		Node: n.cfg.Name, Version: n.version, Commit: commit(), FIPS: fips140.Enabled(), Keys: n.cfg.MetricsKeys,
+		Doors: []string{"rest", "awskms", "sts", "iam", "xks"},
+		State: func() metrics.State {
+			s := n.state()
+			s.Certificates = certificates
+			for _, one := range []*space{data, trail} {
+				if d := one.look(); d != nil {
+					s.Disks = append(s.Disks, *d)
+				}
+			}
+			return s
+		},
+	})
+}
+
+// commit is what the binary was built from, as far as it knows.
+func commit() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				return s.Value
+			}
+		}
+	}
+	return "unknown"
+}
+
+// state is how the node is now, as metrics have it.
+func (n *node) state() metrics.State {
+	health, seals, st, stats := n.Health(), n.SealStatus(), n.replica.Status(), n.replica.Stats()
+	log := stats.Log
+	s := metrics.State{
+		Initialized: health.Initialized, Sealed: health.Sealed, UnsealProgress: seals.Progress, UnsealThreshold: seals.Threshold,
+		CanServeCrypto: health.CanServeCrypto, CanWrite: health.CanWrite, AuditBlocked: n.audit.Healthy() != nil,
+		Quarantined: st.Quarantined != "", DigestSplit: st.Split, LogTrouble: st.DiskTrouble != "", ClockOK: st.ClockOK, ClockOffset: st.ClockOffset,
+		LeaseLeft: st.Lease, RevocationBound: n.bound(), Lag: st.Lag, Applied: st.Applied, Opened: st.Opened, Unreadable: -1,
+		Cluster: metrics.Cluster{Leader: st.Leader, LeaderKnown: st.LeaderName != "", Members: stats.Members, Voters: stats.Voters,
+			Healthy: stats.Healthy, Sealed: stats.Sealed},
+		Raft: metrics.Raft{State: stats.State, Term: stats.Term, LeaderChanges: stats.LeaderChanges, LastContact: stats.LastContact,
+			LastLog: stats.LastLog, Commit: stats.Commit, Applied: stats.Applied, LastSnapshot: stats.LastSnapshot, FSMPending: stats.FSMPending},
+		Bolt: metrics.Bolt{FileBytes: log.FileBytes, FreePages: log.FreePageN, PendingPages: log.PendingPageN, FreelistBytes: log.FreelistInuse,
+			Reads: log.TxN, OpenReads: log.OpenTxN, Writes: log.TxStats.GetWrite(), WriteTime: log.TxStats.GetWriteTime(),
+			SpillTime: log.TxStats.GetSpillTime(), RebalanceTime: log.TxStats.GetRebalanceTime(), PageBytes: log.TxStats.GetPageAlloc()},
+		Gossip: metrics.Gossip{Members: len(n.gossip.Members()), Score: n.gossip.Score()},
+	}
+	for _, name := range slices.Sorted(maps.Keys(n.gates)) {
+		g := n.gates[name]
+		s.Queues = append(s.Queues, metrics.Queue{Name: name, Depth: g.Inside(), Limit: g.Limit(), Refused: g.Refused()})
+	}
+	for _, q := range stats.Queues {
+		s.Queues = append(s.Queues, metrics.Queue{Name: q.Name, Depth: q.Depth, Limit: q.Limit, Refused: q.Refused})
+	}
+	n.addKeys(&s)
+	return s
+}
+
+// addKeys adds what the opened catalog knows; a sealed node knows nothing of it.
+func (n *node) addKeys(s *metrics.State) {
+	view := n.catalog.View()
+	if view == nil {
+		return
+	}
+	s.Unreadable = view.Unreadable()
+	for kind, count := range view.KeyKinds() {
+		s.Keys = append(s.Keys, metrics.KeyCount{Spec: string(kind.Spec), State: string(kind.State), Keys: count})
+	}
+	now := n.replica.LogNow()
+	s.Scheduler = make([]metrics.Due, len(kms.ScheduledEvents))
+	for i, event := range kms.ScheduledEvents {
+		s.Scheduler[i].Event = event
+	}
+	for _, k := range view.Due(now, dueLooked) {
+		at, event := k.DueEvent()
+		due := &s.Scheduler[slices.Index(kms.ScheduledEvents, event)]
+		due.Keys++
+		due.Oldest = max(due.Oldest, time.Duration(now-at)*time.Millisecond)
+	}
+}
+
+// mayScrape refuses who may not have the metrics on the API's address.
+func (n *node) mayScrape(bearer string) error {
+	switch {
+	case n.cfg.MetricsToken == "" && n.cfg.Dev:
+		return nil
+	case n.cfg.MetricsToken == "":
+		return kms.Errorf(kms.CodeNotFound, "This node has no metrics_token in its configuration, so it serves no metrics at this address.")
+	case !secret.Equal([]byte(bearer), []byte(n.cfg.MetricsToken)):
+		return kms.Errorf(kms.CodeUnauthenticated, "The metrics are for who shows the metrics_token of the node's configuration, as bearer token.")
+	}
+	return nil
+}
+
+// openScrapes listens for scrapes on an address of their own, if there is to be one.
+func (s *Server) openScrapes(cfg Config, scrapes http.Handler) error {
+	if cfg.MetricsListen == "" {
+		return nil
+	}
+	l, err := net.Listen("tcp", cfg.MetricsListen)
+	if err != nil {
+		return fmt.Errorf("metrics_listen: %w", err)
+	}
+	s.scrapes = l
+	s.closeLater("metrics listener", func() error { return ignoreClosed(l.Close()) })
+	rt := wire.SystemRoute(wire.Metrics)
+	mux := http.NewServeMux()
+	mux.Handle(rt.Method+" "+rt.Path, scrapes)
+	s.scraped = door.Server(mux, s.log)
+	return nil
+}
+
+// space looks at the room on the file system of a directory. A look that hangs holds up no other.
+type space struct {
+	name, path string
+	busy       atomic.Bool
+	last       atomic.Pointer[metrics.Disk]
+}
+
+// look returns the room there is now, nil when it cannot be told in time.
+func (s *space) look() *metrics.Disk {
+	if !s.busy.CompareAndSwap(false, true) {
+		return s.last.Load()
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer s.busy.Store(false)
+		free, size, err := storage.Space(s.path)
+		if err != nil {
+			s.last.Store(nil)
+			return
+		}
+		s.last.Store(&metrics.Disk{Directory: s.name, Free: free, Size: size})
+	}()
+	timer := time.NewTimer(spaceWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return s.last.Load()
+	case <-timer.C:
+		s.last.Store(nil)
+		return nil
+	}
+}
+
+// certificatesOf says when the certificates end that cfg names. What cannot be read is left out: whoever opens it for use says why.
+func certificatesOf(cfg Config) (all []metrics.Certificate) {
+	for name, files := range map[string]TLSFiles{"api": cfg.APITLS, "peer": cfg.PeerTLS} {
+		if files.CertFile != "" {
+			if pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); err == nil {
+				all = append(all, ends(name, pair.Certificate)...)
+			}
+		}
+		if raw, err := os.ReadFile(files.CAFile); files.CAFile != "" && err == nil {
+			var chain [][]byte
+			for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
+				chain = append(chain, block.Bytes)
+			}
+			all = append(all, ends(name+"_ca", chain)...)
+		}
+	}
+	return all
+}
+
+// ends says when the first of some certificates ends.
+func ends(name string, chain [][]byte) []metrics.Certificate {
+	var first time.Time
+	for _, der := range chain {
+		if c, err := x509.ParseCertificate(der); err == nil && (first.IsZero() || c.NotAfter.Before(first)) {
+			first = c.NotAfter
+		}
+	}
+	if first.IsZero() {
+		return nil
+	}
+	return []metrics.Certificate{{Name: name, NotAfter: first}}
+}
