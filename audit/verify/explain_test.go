@@ -9,6 +9,8 @@ import (
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
 
+const other = "file:/mnt/audit.jsonl"
+
 // base is 10 records of a node with a head, so 11.
 func base() *trail { return newTrail("n1").started(true, "b1").calls(9).head() }
 
@@ -33,9 +35,9 @@ func TestMissedRecords(t *testing.T) {
 	refused(t, Options{}, []string{strings.Join(lines, "\n")}, 11, "names another record 11")
 
 	// Without losses of this sink, what another one lost explains nothing.
-	other := base().calls(5).missed(syslog, 11).calls(3)
-	refused(t, Options{Sink: file}, []string{other.without(12, 16)}, 12, "says so of the sink")
-	accepted(t, Options{Sink: syslog}, []string{other.without(12, 16)})
+	elsewhere := base().calls(5).missed(syslog, 11).calls(3)
+	refused(t, Options{Sink: file}, []string{elsewhere.without(12, 16)}, 12, "says so of the sink")
+	accepted(t, Options{Sink: syslog}, []string{elsewhere.without(12, 16)})
 	both := base().calls(5).missed(syslog, 11).calls(3).missed(file, 17).calls(2)
 	refused(t, Options{}, []string{both.text(1, 11) + both.text(17, 17) + both.text(21, both.seq)}, 18, "taken for those of")
 	// Two sinks come back at once.
@@ -64,11 +66,14 @@ func TestMissedRecordsSayTheTruth(t *testing.T) {
 			refused(t, Options{}, []string{tr.without(12, 16)}, c.seq, c.says)
 		})
 	}
-	// What is remembered is bounded, and so is what a sink may hold unacknowledged.
+	earlier := base().calls(5).missed(file, 11).calls(4)
+	earlier.missed(file, 13).calls(1)
+	refused(t, Options{}, []string{earlier.text(1, 11) + earlier.text(17, 18) + earlier.text(22, earlier.seq)}, 22, "which is not here")
+	// What is remembered is bounded: which record came long before is not asked.
 	tr := base()
 	after := tr.seq
 	tr.calls(2*recentSize+5).missed(file, after).calls(1)
-	refused(t, Options{}, []string{tr.without(tr.seq-2, tr.seq-2)}, tr.seq-1, "not among the latest")
+	accepted(t, Options{}, []string{tr.without(tr.seq-2, tr.seq-2)})
 }
 
 func TestRetention(t *testing.T) {
@@ -120,7 +125,6 @@ func TestUncleanStop(t *testing.T) {
 	orderly := base().stopped().started(true, "b1").calls(1).head()
 	accepted(t, Options{}, []string{orderly.all()})
 	refused(t, Options{}, []string{orderly.text(1, 12) + torn + "\n" + orderly.text(13, orderly.seq)}, 0, "in the middle of a record")
-	refused(t, Options{}, []string{base().started(true, "b1").calls(1).all()}, 12, "no AuditStopped before it")
 	wrong := base()
 	wrong.event("AuditStarted", `"previousSeq":10,"previousHash":"%s","clean":false,"bootId":""`, wrong.prev).calls(1)
 	refused(t, Options{}, []string{wrong.all()}, 12, "name another record before it")
@@ -149,6 +153,43 @@ func TestSinkThatWasAhead(t *testing.T) {
 	again.now = again.now.Add(time.Hour)
 	again.started(true, "b1").calls(2)
 	refused(t, Options{}, []string{dead.all(), again.all()}, 1, "began a new chain")
+}
+
+// A start says first what sinks lack that have less than another one, and all of it again when no sink took it.
+func TestStartOfSeveralSinks(t *testing.T) {
+	torn := `{"eventTime":"2026-11-26T20:00` + "\n"
+	tr := base().calls(6)
+	tr.missed(syslog, 13).missedTo(other, 0, 17).started(false, "b2").calls(2).head()
+	accepted(t, Options{}, []string{tr.text(1, 17) + torn + tr.text(18, tr.seq)}, "in the middle of a record; the node stopped uncleanly")
+	accepted(t, Options{Sink: syslog}, []string{tr.text(1, 13) + torn + tr.text(18, tr.seq)}, "records 14 to 17 are not in")
+	accepted(t, Options{Sink: other}, []string{tr.text(18, tr.seq)}, "had taken none")
+	beside := tr.fork(15).calls(9)
+	ahead := tr.fork(15)
+	ahead.missed(syslog, 13).started(false, "b2").calls(2).head()
+	accepted(t, Options{Sink: file}, []string{beside.all() + torn + ahead.text(16, ahead.seq)}, "records 16 to 24 are in these files only", "in the middle of a record")
+	// No start comes.
+	noStart := tr.fork(17).missed(syslog, 13).calls(2)
+	refused(t, Options{}, []string{noStart.text(1, 17) + torn + noStart.text(18, noStart.seq)}, 0, "in the middle of a record")
+	refused(t, Options{}, []string{noStart.text(1, 17) + torn + noStart.text(18, 18)}, 0, "in the middle of a record")
+	noStart = tr.fork(15).missed(syslog, 13).calls(2)
+	refused(t, Options{}, []string{beside.all() + noStart.text(16, noStart.seq)}, 16, "it stands after record 24")
+	refused(t, Options{}, []string{beside.all() + noStart.text(16, 16)}, 16, "it stands after record 24")
+	refused(t, Options{}, []string{beside.all() + noStart.text(16, 16) + noStart.text(18, 18)}, 16, "it stands after record 24")
+
+	// What was lost counts from the record behind the last one that was found.
+	for from, ok := range map[uint64]bool{17: false, 18: true, 20: true, 21: false} {
+		lost := tr.fork(20).calls(1)
+		lost.lost(from, 30, chain.Hash{1}, lost.now).head()
+		if ok {
+			accepted(t, Options{}, []string{lost.all()}, "are lost")
+		} else {
+			refused(t, Options{}, []string{lost.all()}, from, "not what is missing at a start")
+		}
+	}
+	again := tr.fork(17).started(false, "b2")
+	again.missed(file, 17).started(false, "b2").lost(18, 30, chain.Hash{1}, tr.now)
+	accepted(t, Options{}, []string{again.all()}, "are lost")
+	accepted(t, Options{}, []string{again.without(18, 18)}, "are lost", "record 18 is not in")
 }
 
 func TestOlderRelease(t *testing.T) {
