@@ -25,6 +25,7 @@ func TestMissedRecords(t *testing.T) {
 	// Some of them stand all the same, the last one torn.
 	accepted(t, Options{}, []string{tr.text(1, 13) + tr.lines[13][:100] + "\n" + tr.text(17, tr.seq)}, "records 14 to 16 are not in these files", "in the middle of a record")
 	accepted(t, Options{}, []string{tr.text(1, 16) + tr.text(17, tr.seq)})
+	refused(t, Options{}, []string{tr.text(1, 13) + tr.lines[13][1:] + "\n" + tr.text(17, tr.seq)}, 14, "not one JSON object")
 	refused(t, Options{}, []string{tr.text(1, 13) + tr.lines[13][:100] + "\n" + tr.text(15, tr.seq)}, 14, "in the middle of a record")
 
 	refused(t, Options{}, []string{tr.without(12, 17)}, 12, "records 12 to 17 are missing")
@@ -99,6 +100,19 @@ func TestRetention(t *testing.T) {
 	refused(t, Options{}, []string{faulty}, 15, "missing here")
 	refused(t, Options{}, []string{tr.text(13, 14) + tr.text(16, tr.seq)}, 1, "records 1 to 12 are missing")
 
+	// The sink failed between the file that was deleted and this one.
+	failed := base().calls(5).missed(syslog, 9).missedTo(file, 11, 16).removed(file, 11).head()
+	accepted(t, Options{}, []string{failed.text(17, failed.seq)}, "retention deleted the file before")
+	refused(t, Options{Sink: syslog}, []string{failed.text(17, failed.seq)}, 1, "records 1 to 16 are missing")
+	beyond := base().calls(5).missed(file, 11).removed(file, 13).head() // it holds some that it had not acknowledged
+	accepted(t, Options{}, []string{beyond.text(17, beyond.seq)}, "retention deleted the file before")
+	for name, last := range map[string]uint64{"before": 10, "here": 17} {
+		wrong := base().calls(5).missed(file, 11).removed(file, last).head()
+		if f := check(t, Options{}, wrong.text(17, wrong.seq)).Faults(); len(f) != 1 || f[0].Seq != 1 {
+			t.Errorf("%s: %v", name, f)
+		}
+	}
+
 	// A sink that took nothing before says so.
 	late := base().missed(syslog, 0).calls(1).head()
 	accepted(t, Options{}, []string{late.text(12, late.seq)}, "the sink had taken none of them")
@@ -143,6 +157,7 @@ func TestSinkThatWasAhead(t *testing.T) {
 		t.Errorf("%+v", n)
 	}
 	accepted(t, Options{}, []string{dead.all() + `{"torn` + "\n" + tr.text(14, tr.seq)})
+	accepted(t, Options{Partial: true}, []string{dead.text(14, 14) + tr.text(14, tr.seq)}, "record 14 is in these files only")
 	// It must be an unclean start, at a record that stands here.
 	clean := dead.fork(13).started(true, "b2").calls(9)
 	refused(t, Options{}, []string{dead.all() + clean.text(14, clean.seq)}, 14, "stands after record 17")
@@ -163,6 +178,7 @@ func TestStartOfSeveralSinks(t *testing.T) {
 	accepted(t, Options{}, []string{tr.text(1, 17) + torn + tr.text(18, tr.seq)}, "in the middle of a record; the node stopped uncleanly")
 	accepted(t, Options{Sink: syslog}, []string{tr.text(1, 13) + torn + tr.text(18, tr.seq)}, "records 14 to 17 are not in")
 	accepted(t, Options{Sink: other}, []string{tr.text(18, tr.seq)}, "had taken none")
+	accepted(t, Options{Sink: syslog}, []string{tr.text(1, 13) + "\x00\x00\n" + tr.text(18, tr.seq)}, "records 14 to 17 are not in", "not one JSON object; the node stopped uncleanly")
 	beside := tr.fork(15).calls(9)
 	ahead := tr.fork(15)
 	ahead.missed(syslog, 13).started(false, "b2").calls(2).head()

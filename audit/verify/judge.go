@@ -34,8 +34,13 @@ func (n *node) accept(r *record, unreadable error) {
 	case *head:
 		n.head(r, e)
 	case *missed:
-		if n.prefix != nil && e.AfterSeq == 0 && e.covers(1, n.prefix.seq()-1) {
+		if n.prefix == nil || !e.covers(n.prefix.seq()-1, n.prefix.seq()-1) {
+			break
+		}
+		if e.AfterSeq == 0 {
 			n.explainPrefix(r, e.Sink, "the sink had taken none of them")
+		} else if len(n.unheld) < maxSinks {
+			n.unheld = append(n.unheld, e)
 		}
 	case *lost:
 		n.lost(r, e)

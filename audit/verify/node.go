@@ -29,8 +29,10 @@ type badLines struct {
 	place   // of the first one
 	why     error
 	count   uint64
-	endless bool // the last one has no newline behind it
-	held    bool // a start may still explain them
+	endless bool   // the last one has no newline behind it
+	whole   bool   // one of them is not torn, so no failing write left it
+	held    bool   // a start may still explain them
+	seq     uint64 // the record that is missing where they stand; 0: none
 }
 
 // unfinished reports whether the end of the file is all that is missing.
@@ -45,6 +47,7 @@ func (b *badLines) join(next *badLines) *badLines {
 	}
 	b.count += next.count
 	b.endless = next.endless
+	b.whole = b.whole || next.whole
 	return b
 }
 
@@ -76,10 +79,11 @@ type node struct {
 
 	prefix     *record // the first record, when it is not record 1
 	prefixBy   []explanation
-	altered    *record // stands where the checkpoint names another one
-	lostAnchor uint64  // the record that explains that
-	anchorGap  *gap    // the checkpoint's record is among these, which the sink missed
-	lastHead   uint64  // record of the last verified head
+	unheld     []*missed // what sinks had missed before that
+	altered    *record   // stands where the checkpoint names another one
+	lostAnchor uint64    // the record that explains that
+	anchorGap  *gap      // the checkpoint's record is among these, which the sink missed
+	lastHead   uint64    // record of the last verified head
 
 	// A start is AuditStarted, before that AuditRecordsMissed for each sink that lacks what another one has, and all of it
 	// again when no sink took it.
@@ -145,7 +149,7 @@ func (n *node) failHeld() {
 	case n.bad != nil && g != nil:
 		n.failBad(g.from)
 	case n.bad != nil:
-		n.failBad(0)
+		n.failBad(n.bad.seq)
 	case g != nil:
 		n.fail(g.place, g.from, "", "%s missing here%s", records(g.from, g.to), g.say)
 	}
@@ -205,7 +209,7 @@ func (n *node) add(r *record) {
 	f.Records++
 	f.LastSeq, f.LastTime = r.seq(), r.time
 	event, err := r.line.event()
-	if e, ok := event.(*removed); ok && err == nil && n.prefix != nil && e.LastSeq == n.prefix.seq()-1 && chain.Hash(e.LastHash) == n.prefix.link.Prev {
+	if e, ok := event.(*removed); ok && err == nil && n.endsBefore(e) {
 		n.explainPrefix(r, e.Sink, "retention deleted the file before, %q", clip(e.File)) // also when a fault came first
 	}
 	switch {
@@ -278,6 +282,7 @@ func (n *node) begins(r *record) bool {
 		n.prefix = r
 	}
 	n.first = r.hash
+	n.recent.add(r.seq()-1, r.link.Prev)
 	return true
 }
 
@@ -288,11 +293,11 @@ func (n *node) goesBack(r *record) {
 	hash, known := n.recent.of(r.seq() - 1)
 	moved := fmt.Sprintf("it stands after record %d: a record or a file is here twice, or was moved", n.last.seq())
 	switch {
+	case start && r.seq() == 1 && r.hash != n.first:
+		n.failAt(r, "the node began a new chain: when it started, the file with record %d was not where it writes", n.last.seq())
 	case known && hash == r.link.Prev:
 		n.back = &gap{place: r.place, from: r.seq(), to: n.last.seq(), say: moved}
 		n.recent = n.recent[:n.recent.index(r.seq())]
-	case start && r.seq() == 1 && r.hash != n.first:
-		n.failAt(r, "the node began a new chain: when it started, the file with record %d was not where it writes", n.last.seq())
 	default:
 		n.failAt(r, "%s", moved)
 	}
@@ -342,7 +347,7 @@ func (n *node) explainGap(r *record, m *missed) {
 	case known && hash != chain.Hash(m.AfterHash) && m.AfterSeq == n.last.seq():
 		n.failAt(n.last, "record %d, AuditRecordsMissed, names another record %d as the last one that the sink took", r.seq(), m.AfterSeq)
 		return
-	case known && hash != chain.Hash(m.AfterHash), m.AfterSeq == 0 && m.AfterHash != hash0:
+	case known && hash != chain.Hash(m.AfterHash):
 		n.failAt(r, "it names another record %d as the last one that the sink took", m.AfterSeq)
 		return
 	case !known && m.AfterSeq > n.recent[0].seq:
@@ -350,16 +355,19 @@ func (n *node) explainGap(r *record, m *missed) {
 		return
 	}
 	n.remarkAt(r, "the sink %q failed: %s not in these files", clip(m.Sink), records(n.gap.from, n.gap.to))
-	if n.bad != nil {
+	switch {
+	case n.bad == nil:
+	case n.bad.whole: // unless a start tells that the machine went down
+		n.bad.held, n.bad.seq = true, n.gap.from
+	default:
 		n.remark(n.bad.place, 0, "", "%v; it is among those that the sink %q missed", n.bad.why, clip(m.Sink))
+		n.bad = nil
 	}
 	if n.anchor != nil && n.anchor.seq >= n.gap.from && n.anchor.seq <= n.gap.to {
 		n.anchorGap = n.gap
 	}
-	n.gap, n.bad = nil, nil
+	n.gap = nil
 }
-
-var hash0 hash
 
 // ofSink reports whether the files are of the sink name. Unless the caller said which they are of, the first loss that they
 // show does.
@@ -371,6 +379,22 @@ func (n *node) ofSink(name string) bool {
 		n.sink = name
 	}
 	return n.sink == name
+}
+
+// endsBefore reports whether a file that was deleted ended where this trail begins, but for what its sink had missed.
+func (n *node) endsBefore(e *removed) bool {
+	if n.prefix == nil {
+		return false
+	}
+	if e.LastSeq == n.prefix.seq()-1 && chain.Hash(e.LastHash) == n.prefix.link.Prev {
+		return true
+	}
+	for _, m := range n.unheld {
+		if m.Sink == e.Sink && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
+			return true
+		}
+	}
+	return false
 }
 
 // explainPrefix notes what may explain the missing beginning. Each sink deletes files of its own.

@@ -112,7 +112,7 @@ func (t *trail) all() string { return t.text(1, t.seq) }
 
 func (t *trail) checkpoint(seq uint64) *chain.Checkpoint {
 	return &chain.Checkpoint{ClusterID: cluster, Anchors: []chain.Anchor{{Node: t.node, PublicKey: t.key.Public().(ed25519.PublicKey),
-		Seq: seq, Hash: t.hash(seq).String(), Time: t.now.UnixMilli()}}}
+		Seq: seq, Hash: t.hash(seq).String(), Time: t.now}}}
 }
 
 // files gives texts the names a.jsonl, b.jsonl and so on.

@@ -187,7 +187,7 @@ func (v *verifier) readCheckpoint() error {
 		case v.anchors[a.Node] != nil:
 			return fmt.Errorf("the checkpoint names node %q twice", a.Node)
 		}
-		v.anchors[a.Node] = &anchor{seq: a.Seq, hash: hash, key: a.PublicKey, time: time.UnixMilli(a.Time)}
+		v.anchors[a.Node] = &anchor{seq: a.Seq, hash: hash, key: a.PublicKey, time: a.Time}
 	}
 	return nil
 }
@@ -343,7 +343,7 @@ func (v *verifier) file(f start) (err error) {
 				continue
 			}
 		}
-		lines := &badLines{place: at, why: bad, count: 1, endless: raw.endless}
+		lines := &badLines{place: at, why: bad, count: 1, endless: raw.endless, whole: bad != errTorn}
 		if current != nil {
 			current.bad = current.bad.join(lines)
 		} else {

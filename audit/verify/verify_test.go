@@ -317,7 +317,7 @@ func (h *half) Read(b []byte) (int, error) {
 }
 
 func TestParseCheckpoint(t *testing.T) {
-	good := `{"cluster_id":"c1","anchors":[{"node":"n1","public_key":"` + strings.Repeat("A", 43) + `=","seq":3,"hash":"` + strings.Repeat("A", 43) + `","time":5}]}`
+	good := `{"cluster_id":"c1","anchors":[{"node":"n1","public_key":"` + strings.Repeat("A", 43) + `=","seq":3,"hash":"` + strings.Repeat("A", 43) + `","time":"2026-11-26T20:00:00Z"}]}`
 	c, err := ParseCheckpoint([]byte(good))
 	if err != nil || c.ClusterID != "c1" || c.Anchors[0].Seq != 3 {
 		t.Fatalf("%+v, %v", c, err)
