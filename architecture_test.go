@@ -83,6 +83,7 @@ var imports = map[string][]string{
 	"bench/load":     {"bench/lab"},
 	"bench/floor":    {},
 	"bench/compare":  {"bench/lab"},
+	"bench/audit":    {"bench/lab"},
 	"bench/raft":     {"bench/lab"},
 	"bench/create":   {"bench/lab"},
 	"bench/failover": {"bench/lab"},

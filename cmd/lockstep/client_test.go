@@ -154,6 +154,8 @@ var answers = map[*kms.Operation]any{
 	kms.OpGenerateDataKeyPairWithoutPlaintext: &kms.GenerateDataKeyPairAnswer{PrivateKeyCiphertextBlob: []byte("sealed"), PublicKey: []byte("public"), KeyPairSpec: kms.RSA2048, KeyID: testARN},
 }
 
+func (n *node) Refuse(_ context.Context, _ sys.Caller, _ string, err error) error { return err }
+
 func (n *node) Health() sys.Health {
 	h := sys.Health{Initialized: true, Sealed: n.sealed, CanServeCrypto: !n.sealed, Name: "node-0", AppliedIndex: 77, FIPS: true}
 	if n.sealed {
