@@ -38,6 +38,7 @@ var imports = map[string][]string{
 	"seal":         {"kms", "aead", "secret"},
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms", "audit/chain"},
+	"audit/verify": {"audit/chain"},
 	"audit/chain":  {},
 	"audit/index":  {"audit/chain"},
 	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
