@@ -82,7 +82,9 @@ func (r *rig) crash(more func(i int, text string) string) {
 		for _, f := range trailFiles(r.t, path) {
 			texts[f] = content(r.t, f)
 		}
-		texts[path] = more(i, texts[path])
+		if text, ok := texts[path]; ok {
+			texts[path] = more(i, text)
+		}
 	}
 	must(r.t, r.log.Close())
 	for _, path := range r.paths {
