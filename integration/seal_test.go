@@ -185,6 +185,28 @@ func TestNothingReadableAtRest(t *testing.T) {
 		_ = e
 		createKey(t, cl, plant("description of another"))
 	}
+	session, err := cl.GetSessionToken(ctx, &kms.GetSessionTokenRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant, err := cl.CreateGrant(ctx, &kms.CreateGrantRequest{KeyID: key, GranteePrincipal: accessKeyHolder(c, user), Operations: []kms.GrantOperation{"Encrypt"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	external, err := cl.CreateKey(ctx, &kms.CreateKeyRequest{Origin: kms.OriginExternal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	imported, err := cl.GetParametersForImport(ctx, &kms.GetParametersForImportRequest{KeyID: external.Key.KeyID, WrappingAlgorithm: kms.WrapRSAESOAEPSHA256, WrappingKeySpec: kms.RSA2048})
+	if err != nil {
+		t.Fatal(err)
+	}
+	canaries["token of a session"], canaries["token of a grant"], canaries["token of an import"] = []byte(session.SessionToken), []byte(grant.GrantToken), imported.ImportToken
+	canaries["secret access key of a session"] = []byte(session.SecretAccessKey)
+	oidcToken := "eyJhbGciOiJFUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"https://nobody.example","sub":"`+plant("subject of a token that is refused")+`"}`)) + ".AAAA"
+	canaries["token of a web identity"] = []byte(oidcToken)
+	_, err = cl.AssumeRoleWithWebIdentity(ctx, &kms.AssumeRoleWithWebIdentityRequest{RoleARN: "arn:aws:iam::" + c.Nodes[0].Config.OperatorAccountID + ":role/r", RoleSessionName: "rr", WebIdentityToken: kms.SensitiveString(oidcToken)})
+	mustCode(t, err, kms.CodeInvalidIdentityToken)
 	canaries["key id"] = []byte(key)
 	canaries["secret access key"] = []byte(c.SecretAccessKey)
 	canaries["access key id"] = []byte(c.AccessKeyID)
@@ -223,12 +245,17 @@ func TestNothingReadableAtRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		search(t, filepath.Join(n.Dir, "server.log"), only(canaries, "plaintext", "secret access key", "share", "description", "alias", "tag", "context", "account name", "user", "policy"))
-		search(t, filepath.Join(n.Dir, "audit.jsonl"), only(canaries, "plaintext", "secret access key", "share"))
+		search(t, filepath.Join(n.Dir, "server.log"), only(canaries, "plaintext", "secret access key", "share", "description", "alias", "tag", "context", "account name", "user", "policy", "token", "subject of a token"))
+		search(t, filepath.Join(n.Dir, "audit.jsonl"), only(canaries, "plaintext", "secret access key", "share", "token", "subject of a token"))
 	}
 	if snapshots == 0 {
 		t.Error("no snapshot file was searched")
 	}
+}
+
+// accessKeyHolder is the ARN of a user of the operator account.
+func accessKeyHolder(c *cluster.Cluster, user string) string {
+	return "arn:aws:iam::" + c.Nodes[0].Config.OperatorAccountID + ":user/" + user
 }
 
 // only returns the canaries whose name begins with one of the prefixes.
@@ -252,7 +279,8 @@ func search(t *testing.T, path string, canaries map[string][]byte) {
 	}
 	for what, canary := range canaries {
 		for encoding, form := range map[string][]byte{
-			"plain": canary, "hex": []byte(hex.EncodeToString(canary)), "base64": []byte(base64.StdEncoding.EncodeToString(canary)),
+			"plain": canary, "hex": []byte(hex.EncodeToString(canary)), "base64": []byte(base64.RawStdEncoding.EncodeToString(canary)),
+			"base64url": []byte(base64.RawURLEncoding.EncodeToString(canary)),
 		} {
 			if bytes.Contains(raw, form) {
 				t.Errorf("%s holds the %s, %s", filepath.Base(path), what, encoding)
@@ -521,6 +549,7 @@ func TestSystemCallsAreAudited(t *testing.T) {
 	}
 	for _, n := range c.Nodes {
 		search(t, n.Config.Audit.File, canaries)
+		search(t, filepath.Join(n.Dir, "server.log"), canaries)
 	}
 }
 

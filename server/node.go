@@ -46,6 +46,7 @@ type node struct {
 	audit     *audit.Log
 	events    *events
 	service   *service.Service
+	anchors   *anchors
 	gossip    *transport.Gossip
 	metrics   *metrics.Metrics
 	gates     map[string]*door.Gate // by the name of their queue in the metrics; immutable once the API is open
@@ -422,6 +423,7 @@ func (n *node) open(ctx context.Context, c seal.Config, b *seal.Barrier, seals i
 	}
 	n.log.InfoContext(ctx, "the node is unsealed")
 	n.tell(eventUnsealed)
+	n.anchors.wake()
 	return nil
 }
 
@@ -579,6 +581,7 @@ func (n *node) sealLocal(ctx context.Context, by string) {
 		n.writeUsage(context.WithoutCancel(ctx), usageGrace)
 	}
 	n.catalog.Seal()
+	n.anchors.forget()
 	n.log.InfoContext(ctx, "the node is sealed", "by", by)
 	n.tell(eventSealed, audit.Pair{Key: "reason", Value: "asked by " + by})
 }

@@ -93,6 +93,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 		seams.Version = "dev"
 	}
 	n := &node{cfg: cfg, version: seams.Version, log: s.log}
+	n.anchors = newAnchors(n)
 	s.node = n
 	n.metrics = n.newMetrics()
 	if err := s.openDir(cfg); err != nil { // first: its lock keeps a second node from this one's files
@@ -116,6 +117,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	n.handlePeers() // whose calls are audited, and answered by the service
 	n.replica.Schedule("keys that are due", svc.RunDue)
 	s.openUsage()
+	s.openAnchors()
 	return s, s.openAPI(cfg, seams, svc)
 }
 
@@ -157,7 +159,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	}
 	logOptions := seams.Log
 	logOptions.Logger, logOptions.OnAppend = s.logs.of("storage"), n.metrics.LogAppended
-	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound,
+	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound, Unfit: n.unfit,
 		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.logs.of("replica"), RaftLogger: s.logs.of("raft"), Events: n.heard})
 	if err != nil {
 		return err
@@ -186,7 +188,8 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 	sinks, err := s.openSinks(cfg.Audit)
 	if err == nil {
-		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.logs.of("audit")})
+		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.logs.of("audit"),
+			Observe: s.node.metrics.AuditWritten})
 	}
 	if err != nil {
 		for _, sink := range sinks {

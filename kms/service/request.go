@@ -80,11 +80,6 @@ func (r *request) release() {
 
 // run serves the call up to the audit record.
 func (r *request) run(ctx context.Context) (any, error) {
-	region, malformed := r.regionOf(r.call)
-	if malformed == nil {
-		malformed = r.call.Malformed
-	}
-	r.scope.Region, r.malformed = region, malformed
 	hold, err := r.Catalog.Hold()
 	if err != nil {
 		return nil, err

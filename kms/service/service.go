@@ -170,6 +170,9 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 }
 
 func (s *Service) do(ctx context.Context, r *request) (*Result, error) {
+	if r.scope.Region, r.malformed = r.regionOf(r.call); r.malformed == nil {
+		r.malformed = r.call.Malformed
+	}
 	var answer any
 	err := r.call.Refused
 	if err == nil {
