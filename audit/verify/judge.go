@@ -15,6 +15,7 @@ const lossBound = 2 * time.Minute
 
 // accept judges what a record says of the trail, once it stands where it belongs. unreadable says that it cannot be read.
 func (n *node) accept(r *record, unreadable error) {
+	n.noteOpening(r)
 	n.recent.add(r.seq(), r.hash)
 	if a := n.anchor; a != nil && a.seq == r.seq() {
 		if r.hash == a.hash {
@@ -33,8 +34,13 @@ func (n *node) accept(r *record, unreadable error) {
 	case *head:
 		n.head(r, e)
 	case *missed:
-		if n.prefix != nil && e.AfterSeq == 0 && e.covers(1, n.prefix.seq()-1) {
+		if n.prefix == nil || !e.covers(n.prefix.seq()-1, n.prefix.seq()-1) {
+			break
+		}
+		if e.AfterSeq == 0 {
 			n.explainPrefix(r, e.Sink, "the sink had taken none of them")
+		} else if len(n.unheld) < maxSinks {
+			n.unheld = append(n.unheld, e)
 		}
 	case *lost:
 		n.lost(r, e)
@@ -42,26 +48,32 @@ func (n *node) accept(r *record, unreadable error) {
 	n.last = r
 }
 
-func (n *node) started(r *record, e *started) {
-	clean := true
-	if n.last != nil && n.last.hash == r.link.Prev {
-		_, clean = n.last.event.(*stopped)
+// noteOpening keeps account of which records belong to a start.
+func (n *node) noteOpening(r *record) {
+	switch r.event.(type) {
+	case *started, *missed:
+		if n.opening == 0 && n.last != nil {
+			n.opening = min(n.last.seq()+1, r.seq())
+		}
+	default:
+		n.opening, n.running = 0, &r.time
 	}
+}
+
+func (n *node) started(r *record, e *started) {
 	switch {
 	case e.PreviousSeq != r.seq()-1 || chain.Hash(e.PreviousHash) != r.link.Prev:
 		n.failAt(r, "its serviceEventDetails name another record before it than its place in the chain")
-	case e.Clean && !clean:
-		n.failAt(r, "it says that the stop before was orderly, and there is no AuditStopped before it")
 	case !e.Clean:
 		n.remarkAt(r, "the node stopped uncleanly before it")
 	}
 	switch {
-	case n.last != nil && n.boot != "" && e.BootID != "" && e.BootID != n.boot:
-		n.reboot = &n.last.time
-	case n.headSince || n.last == nil:
+	case n.running != nil && n.boot != "" && e.BootID != "" && e.BootID != n.boot:
+		n.reboot = n.running
+	case n.headSince:
 		n.reboot = nil
 	}
-	n.start, n.boot, n.headSince = r, e.BootID, false
+	n.start, n.from, n.boot, n.headSince = r, n.opening, e.BootID, false
 }
 
 func (n *node) head(r *record, e *head) {
@@ -103,7 +115,7 @@ func (n *node) lost(r *record, e *lost) {
 		at = n.start
 	}
 	switch {
-	case n.start == nil || e.From != n.start.seq() || e.To < e.From:
+	case n.start == nil || e.From < n.from || e.From > n.start.seq() || e.To < e.From:
 		why = "they are not what is missing at a start"
 	case n.reboot == nil && n.boot == "":
 		why = "the start before names no boot, so whether the machine went down cannot be told"
@@ -142,8 +154,8 @@ func (n *node) finishLines() {
 	case n.found.Fault != nil:
 	case n.suspect != nil:
 		n.decide(nil)
-	case n.gap != nil:
-		n.failGap()
+	case n.held():
+		n.failHeld()
 	case n.bad != nil && n.last != nil && n.bad.unfinished():
 		n.remark(n.bad.place, n.last.seq()+1, "", "%v: it was being written, or the node died", n.bad.why)
 	case n.bad != nil && n.last != nil:

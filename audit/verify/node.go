@@ -29,7 +29,10 @@ type badLines struct {
 	place   // of the first one
 	why     error
 	count   uint64
-	endless bool // the last one has no newline behind it
+	endless bool   // the last one has no newline behind it
+	whole   bool   // one of them is not torn, so no failing write left it
+	held    bool   // a start may still explain them
+	seq     uint64 // the record that is missing where they stand; 0: none
 }
 
 // unfinished reports whether the end of the file is all that is missing.
@@ -44,6 +47,7 @@ func (b *badLines) join(next *badLines) *badLines {
 	}
 	b.count += next.count
 	b.endless = next.endless
+	b.whole = b.whole || next.whole
 	return b
 }
 
@@ -70,19 +74,26 @@ type node struct {
 	old     place      // of the last unchained line
 	bad     *badLines
 	gap     *gap    // waits for the record that explains it
+	back    *gap    // records that stand beside the chain, for which a start is awaited
 	suspect *record // has the next seq but not the hash of last; the record after it tells which of the two is altered
 
 	prefix     *record // the first record, when it is not record 1
 	prefixBy   []explanation
-	altered    *record // stands where the checkpoint names another one
-	lostAnchor uint64  // the record that explains that
-	anchorGap  *gap    // the checkpoint's record is among these, which the sink missed
-	lastHead   uint64  // record of the last verified head
+	unheld     []*missed // what sinks had missed before that
+	altered    *record   // stands where the checkpoint names another one
+	lostAnchor uint64    // the record that explains that
+	anchorGap  *gap      // the checkpoint's record is among these, which the sink missed
+	lastHead   uint64    // record of the last verified head
 
+	// A start is AuditStarted, before that AuditRecordsMissed for each sink that lacks what another one has, and all of it
+	// again when no sink took it.
 	start     *record    // the latest AuditStarted
+	from      uint64     // the first record of that start
 	boot      string     // its bootId
 	headSince bool       // a head was verified since that start
 	reboot    *time.Time // of the last record before the machine restarted, when nothing was signed between that and the latest start
+	opening   uint64     // the first record of what may be a start and reaches to last; 0: none does
+	running   *time.Time // of the last record that belongs to no start
 }
 
 // explanation is a record that says why what is before the first one is missing.
@@ -123,21 +134,28 @@ func (n *node) fail(at place, seq uint64, id, format string, args ...any) {
 	if n.found.Fault == nil {
 		n.found.Fault = &Finding{at.file, at.number, seq, id, fmt.Sprintf(format, args...)}
 	}
-	n.gap, n.bad, n.suspect = nil, nil, nil
+	n.gap, n.back, n.bad, n.suspect = nil, nil, nil, nil
 }
 
 func (n *node) failAt(r *record, format string, args ...any) {
 	n.fail(r.place, r.seq(), r.id, format, args...)
 }
 
-func (n *node) failGap() {
-	g := n.gap
-	if n.bad != nil {
+// failHeld fails what was held for a record that explains it and did not come.
+func (n *node) failHeld() {
+	switch g := n.gap; {
+	case n.back != nil:
+		n.fail(n.back.place, n.back.from, "", "%s", n.back.say)
+	case n.bad != nil && g != nil:
 		n.failBad(g.from)
-		return
+	case n.bad != nil:
+		n.failBad(n.bad.seq)
+	case g != nil:
+		n.fail(g.place, g.from, "", "%s missing here%s", records(g.from, g.to), g.say)
 	}
-	n.fail(g.place, g.from, "", "%s missing here%s", records(g.from, g.to), g.say)
 }
+
+func (n *node) held() bool { return n.gap != nil || n.back != nil || n.bad != nil && n.bad.held }
 
 // failBad says that the first of the bad lines stands where record seq belongs, or 0 when none is missing.
 func (n *node) failBad(seq uint64) { n.fail(n.bad.place, seq, "", "%v", n.bad.why) }
@@ -191,7 +209,7 @@ func (n *node) add(r *record) {
 	f.Records++
 	f.LastSeq, f.LastTime = r.seq(), r.time
 	event, err := r.line.event()
-	if e, ok := event.(*removed); ok && err == nil && n.prefix != nil && e.LastSeq == n.prefix.seq()-1 && chain.Hash(e.LastHash) == n.prefix.link.Prev {
+	if e, ok := event.(*removed); ok && err == nil && n.endsBefore(e) {
 		n.explainPrefix(r, e.Sink, "retention deleted the file before, %q", clip(e.File)) // also when a fault came first
 	}
 	switch {
@@ -216,8 +234,8 @@ func (n *node) joins(r *record) bool {
 	follows := r.seq() == n.last.seq()+1 && r.link.Prev == n.last.hash
 	switch {
 	case follows:
-	case n.gap != nil: // n.last is what another sink missed; it explains nothing
-		n.failGap()
+	case n.held(): // n.last is about another sink; it explains nothing
+		n.failHeld()
 	case r.link.Prev == n.last.hash:
 		n.fail(r.place, n.last.seq()+1, r.id, "it names the record before it, but its own number is %d", r.seq())
 	case r.seq() == n.last.seq()+1 && n.bad != nil && !unclean(r):
@@ -264,22 +282,24 @@ func (n *node) begins(r *record) bool {
 		n.prefix = r
 	}
 	n.first = r.hash
+	n.recent.add(r.seq()-1, r.link.Prev)
 	return true
 }
 
 // goesBack takes a record whose number was there already. After an unclean stop another sink may have had less: the node goes on
 // from what the first one has, and what this one has beyond is not of the chain.
 func (n *node) goesBack(r *record) {
-	e, start := r.event.(*started)
+	_, start := r.event.(*started)
 	hash, known := n.recent.of(r.seq() - 1)
+	moved := fmt.Sprintf("it stands after record %d: a record or a file is here twice, or was moved", n.last.seq())
 	switch {
-	case start && !e.Clean && known && hash == r.link.Prev:
-		n.remarkAt(r, "after an unclean stop the node went on from record %d; %s in these files only, beside the chain", r.seq()-1, records(r.seq(), n.last.seq()))
-		n.recent = n.recent[:n.recent.index(r.seq())]
 	case start && r.seq() == 1 && r.hash != n.first:
 		n.failAt(r, "the node began a new chain: when it started, the file with record %d was not where it writes", n.last.seq())
+	case known && hash == r.link.Prev:
+		n.back = &gap{place: r.place, from: r.seq(), to: n.last.seq(), say: moved}
+		n.recent = n.recent[:n.recent.index(r.seq())]
 	default:
-		n.failAt(r, "it stands after record %d: a record or a file is here twice, or was moved", n.last.seq())
+		n.failAt(r, "%s", moved)
 	}
 }
 
@@ -293,20 +313,27 @@ func (m *missed) covers(from, to uint64) bool {
 	return m.AfterSeq < m.From && m.From <= from && m.To >= to
 }
 
-// explain settles what is missing or no record before r, if r does.
+// explain settles what is wrong before r, if r does. Records of what other sinks missed may come first.
 func (n *node) explain(r *record) {
 	m, isMissed := r.event.(*missed)
 	switch {
 	case n.gap != nil && isMissed && m.covers(n.gap.from, n.gap.to) && m.To < r.seq():
 		n.explainGap(r, m)
-	case n.gap != nil && isMissed: // the next one may be of this sink
-	case n.gap != nil:
-		n.failGap()
-	case n.bad != nil && unclean(r):
-		n.remark(n.bad.place, 0, "", "%v; the node stopped uncleanly before record %d", n.bad.why, r.seq())
-		n.bad = nil
-	case n.bad != nil:
-		n.failBad(0)
+	case n.gap == nil && n.back == nil && n.bad == nil:
+	case isMissed:
+		if n.bad != nil {
+			n.bad.held = true
+		}
+	case n.gap != nil || !unclean(r):
+		n.failHeld()
+	default:
+		if n.back != nil {
+			n.remark(n.back.place, n.back.from, "", "after an unclean stop the node went on from record %d; %s in these files only, beside the chain", n.back.from-1, records(n.back.from, n.back.to))
+		}
+		if n.bad != nil {
+			n.remark(n.bad.place, 0, "", "%v; the node stopped uncleanly before record %d", n.bad.why, r.seq())
+		}
+		n.back, n.bad = nil, nil
 	}
 }
 
@@ -320,24 +347,27 @@ func (n *node) explainGap(r *record, m *missed) {
 	case known && hash != chain.Hash(m.AfterHash) && m.AfterSeq == n.last.seq():
 		n.failAt(n.last, "record %d, AuditRecordsMissed, names another record %d as the last one that the sink took", r.seq(), m.AfterSeq)
 		return
-	case known && hash != chain.Hash(m.AfterHash), m.AfterSeq == 0 && m.AfterHash != hash0:
+	case known && hash != chain.Hash(m.AfterHash):
 		n.failAt(r, "it names another record %d as the last one that the sink took", m.AfterSeq)
 		return
-	case !known && m.AfterSeq >= n.found.FirstSeq:
-		n.failAt(r, "it names record %d as the last one that the sink took, which is not among the latest here", m.AfterSeq)
+	case !known && m.AfterSeq > n.recent[0].seq:
+		n.failAt(r, "it names record %d as the last one that the sink took, which is not here", m.AfterSeq)
 		return
 	}
 	n.remarkAt(r, "the sink %q failed: %s not in these files", clip(m.Sink), records(n.gap.from, n.gap.to))
-	if n.bad != nil {
+	switch {
+	case n.bad == nil:
+	case n.bad.whole: // unless a start tells that the machine went down
+		n.bad.held, n.bad.seq = true, n.gap.from
+	default:
 		n.remark(n.bad.place, 0, "", "%v; it is among those that the sink %q missed", n.bad.why, clip(m.Sink))
+		n.bad = nil
 	}
 	if n.anchor != nil && n.anchor.seq >= n.gap.from && n.anchor.seq <= n.gap.to {
 		n.anchorGap = n.gap
 	}
-	n.gap, n.bad = nil, nil
+	n.gap = nil
 }
-
-var hash0 hash
 
 // ofSink reports whether the files are of the sink name. Unless the caller said which they are of, the first loss that they
 // show does.
@@ -349,6 +379,22 @@ func (n *node) ofSink(name string) bool {
 		n.sink = name
 	}
 	return n.sink == name
+}
+
+// endsBefore reports whether a file that was deleted ended where this trail begins, but for what its sink had missed.
+func (n *node) endsBefore(e *removed) bool {
+	if n.prefix == nil {
+		return false
+	}
+	if e.LastSeq == n.prefix.seq()-1 && chain.Hash(e.LastHash) == n.prefix.link.Prev {
+		return true
+	}
+	for _, m := range n.unheld {
+		if m.Sink == e.Sink && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
+			return true
+		}
+	}
+	return false
 }
 
 // explainPrefix notes what may explain the missing beginning. Each sink deletes files of its own.

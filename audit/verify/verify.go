@@ -274,7 +274,7 @@ type rawLine struct {
 // lines reads line by line; an error of reading is put into *failed.
 func lines(in io.Reader, failed *error) func(yield func(rawLine) bool) {
 	return func(yield func(rawLine) bool) {
-		r := bufio.NewReaderSize(in, 64<<10)
+		r := bufio.NewReaderSize(in, 16<<10)
 		var buf []byte
 		for number := 1; ; number++ {
 			l := rawLine{number: number}
@@ -343,7 +343,7 @@ func (v *verifier) file(f start) (err error) {
 				continue
 			}
 		}
-		lines := &badLines{place: at, why: bad, count: 1, endless: raw.endless}
+		lines := &badLines{place: at, why: bad, count: 1, endless: raw.endless, whole: bad != errTorn}
 		if current != nil {
 			current.bad = current.bad.join(lines)
 		} else {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
@@ -337,14 +338,11 @@ func TestParseCheckpoint(t *testing.T) {
 
 // Whatever the bytes, nothing panics, and no node is without a verdict.
 func FuzzFiles(f *testing.F) {
-	tr, texts := small()
-	f.Add([]byte(texts[0]), []byte(texts[1]), false)
-	f.Add([]byte(texts[1]), []byte(""), true)
+	tr := newTrail("n1").started(false, "b1").calls(1).missed(file, 1).removed(file, 1).lost(2, 9, chain.Hash{}, time.Time{}).head().stopped()
+	f.Add([]byte(tr.text(1, 4)), []byte(tr.text(5, tr.seq)), false)
 	f.Add([]byte(tr.text(3, 4)), []byte("{}\n\n{"), true)
-	odd := newTrail("n1").started(false, "b1").calls(1).missed(file, 1).removed(file, 1).lost(2, 9, chain.Hash{}, tr.now).head().stopped()
-	f.Add([]byte(odd.text(3, odd.seq)), []byte(odd.all()), false)
 	f.Fuzz(func(t *testing.T, a, b []byte, partial bool) {
-		r, err := Files(files(string(a), string(b)), Options{Checkpoint: tr.checkpoint(28), Partial: partial})
+		r, err := Files(files(string(a), string(b)), Options{Checkpoint: tr.checkpoint(5), Partial: partial})
 		if err != nil {
 			return
 		}
