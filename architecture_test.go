@@ -65,7 +65,7 @@ var imports = map[string][]string{
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd",
 		"cmd/lockstep/internal/statuscmd"},
-	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "cmd/lockstep/internal/cli"},
+	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "audit/verify", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/cli":       {"api/client", "transport", "kms"},
 	"cmd/lockstep/internal/dev":       {"api/client", "transport", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/statuscmd": {"api/client", "cmd/lockstep/internal/cli"},
