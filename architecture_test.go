@@ -30,25 +30,27 @@ var imports = map[string][]string{
 	"auth/limit": {},
 	"auth/sigv4": {},
 	"storage":    {},
-	"transport":  {},
 	"metrics":    {"kms"},
+	"trace":      {},
 
+	"transport":    {"trace"},
 	"fsm":          {"storage"},
 	"seal":         {"kms", "aead", "secret"},
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms", "audit/chain"},
+	"audit/verify": {"audit/chain"},
 	"audit/chain":  {},
 	"audit/index":  {"audit/chain"},
 	"auth":         {"kms", "secret", "auth/policy", "auth/sigv4"},
 	"auth/policy":  {},
 
 	"kms/catalog": {"kms", "kms/material", "seal", "fsm", "secret", "auth", "auth/policy", "auth/sigv4"},
-	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "audit/chain", "seal", "fsm", "secret"},
+	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "audit/chain", "seal", "fsm", "secret", "trace"},
 
 	"server/replica": {"fsm", "storage", "transport"},
 
 	"api/wire":     {"kms"},
-	"api/door":     {"kms", "api/wire"},
+	"api/door":     {"kms", "api/wire", "trace"},
 	"api/rest":     {"kms", "kms/service", "auth", "auth/sigv4", "api/wire", "api/door"},
 	"api/aws":      {"kms", "kms/service", "auth", "auth/sigv4", "api/wire", "api/door"},
 	"api/awsquery": {"kms", "kms/service", "auth", "auth/sigv4", "api/door", "api/aws"},
@@ -57,13 +59,13 @@ var imports = map[string][]string{
 	"api/sys":      {"kms", "api/wire", "api/door"},
 	"api/client":   {"kms", "api/wire"},
 
-	"server": {"secret", "kms", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/chain", "auth",
+	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/chain", "auth",
 		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd",
 		"cmd/lockstep/internal/statuscmd"},
-	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "cmd/lockstep/internal/cli"},
+	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "audit/verify", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/cli":       {"api/client", "transport", "kms"},
 	"cmd/lockstep/internal/dev":       {"api/client", "transport", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/statuscmd": {"api/client", "cmd/lockstep/internal/cli"},
@@ -83,10 +85,12 @@ var imports = map[string][]string{
 	"bench/load":     {"bench/lab"},
 	"bench/floor":    {},
 	"bench/compare":  {"bench/lab"},
+	"bench/audit":    {"bench/lab"},
 	"bench/raft":     {"bench/lab"},
 	"bench/create":   {"bench/lab"},
 	"bench/failover": {"bench/lab"},
 	"bench/scale":    {"bench/lab"},
+	"bench/lookup":   {"bench/lab", "audit", "audit/chain", "audit/index"},
 }
 
 // testOnly may be imported by tests and by each other, by nothing else.

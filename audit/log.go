@@ -226,6 +226,9 @@ func refusal(cause error) error {
 	return e.WithCause(cause)
 }
 
+// Blocked reports whether records were refused when the last one was appended.
+func (l *Log) Blocked() bool { return l.blocked.Load() != nil }
+
 // Healthy returns nil when a record could be taken now, else what Append would return. While
 // records are refused it finds out by appending one, named AuditResumed, which tells a reader of
 // the log from when on nothing was answered.

@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -142,6 +144,7 @@ func TestNothingReadableAtRest(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Config: func(_ int, cfg *server.Config) {
 		cfg.Raft.SnapshotThreshold, cfg.Raft.SnapshotInterval = 8, 200*time.Millisecond // snapshots are files too
+		cfg.MetricsToken = "canary of the metrics_token"
 	}})
 	ctx := background(t)
 	cl := c.Client()
@@ -185,6 +188,28 @@ func TestNothingReadableAtRest(t *testing.T) {
 		_ = e
 		createKey(t, cl, plant("description of another"))
 	}
+	session, err := cl.GetSessionToken(ctx, &kms.GetSessionTokenRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant, err := cl.CreateGrant(ctx, &kms.CreateGrantRequest{KeyID: key, GranteePrincipal: accessKeyHolder(c, user), Operations: []kms.GrantOperation{"Encrypt"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	external, err := cl.CreateKey(ctx, &kms.CreateKeyRequest{Origin: kms.OriginExternal})
+	if err != nil {
+		t.Fatal(err)
+	}
+	imported, err := cl.GetParametersForImport(ctx, &kms.GetParametersForImportRequest{KeyID: external.Key.KeyID, WrappingAlgorithm: kms.WrapRSAESOAEPSHA256, WrappingKeySpec: kms.RSA2048})
+	if err != nil {
+		t.Fatal(err)
+	}
+	canaries["token of a session"], canaries["token of a grant"], canaries["token of an import"] = []byte(session.SessionToken), []byte(grant.GrantToken), imported.ImportToken
+	canaries["secret access key of a session"] = []byte(session.SecretAccessKey)
+	oidcToken := "eyJhbGciOiJFUzI1NiJ9." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"https://nobody.example","sub":"`+plant("subject of a token that is refused")+`"}`)) + ".AAAA"
+	canaries["token of a web identity"] = []byte(oidcToken)
+	_, err = cl.AssumeRoleWithWebIdentity(ctx, &kms.AssumeRoleWithWebIdentityRequest{RoleARN: "arn:aws:iam::" + c.Nodes[0].Config.OperatorAccountID + ":role/r", RoleSessionName: "rr", WebIdentityToken: kms.SensitiveString(oidcToken)})
+	mustCode(t, err, kms.CodeInvalidIdentityToken)
 	canaries["key id"] = []byte(key)
 	canaries["secret access key"] = []byte(c.SecretAccessKey)
 	canaries["access key id"] = []byte(c.AccessKeyID)
@@ -201,6 +226,11 @@ func TestNothingReadableAtRest(t *testing.T) {
 			}
 			return nil
 		})
+	}
+	canaries["token of the metrics"] = []byte(c.Nodes[0].Config.MetricsToken)
+	shown := only(canaries, "plaintext", "secret access key", "share", "token", "description", "alias", "tag", "context", "account name", "user", "policy")
+	for _, n := range c.Nodes {
+		search(t, scrape(t, n), shown)
 	}
 	snapshots := 0
 	for _, n := range c.Nodes {
@@ -223,12 +253,41 @@ func TestNothingReadableAtRest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		search(t, filepath.Join(n.Dir, "server.log"), only(canaries, "plaintext", "secret access key", "share", "description", "alias", "tag", "context", "account name", "user", "policy"))
-		search(t, filepath.Join(n.Dir, "audit.jsonl"), only(canaries, "plaintext", "secret access key", "share"))
+		search(t, filepath.Join(n.Dir, "server.log"), only(canaries, "plaintext", "secret access key", "share", "description", "alias", "tag", "context", "account name", "user", "policy", "token", "subject of a token"))
+		search(t, filepath.Join(n.Dir, "audit.jsonl"), only(canaries, "plaintext", "secret access key", "share", "token", "subject of a token"))
 	}
 	if snapshots == 0 {
 		t.Error("no snapshot file was searched")
 	}
+}
+
+// scrape writes a node's metrics into a file and returns its path.
+func scrape(t *testing.T, n *cluster.Node) string {
+	t.Helper()
+	q, err := http.NewRequestWithContext(background(t), "GET", n.APIAddr+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Authorization", "Bearer "+n.Config.MetricsToken)
+	a, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil || a.StatusCode != http.StatusOK || len(text) < 1000 {
+		t.Fatalf("%d %v %.200s", a.StatusCode, err, text)
+	}
+	path := filepath.Join(t.TempDir(), "metrics")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// accessKeyHolder is the ARN of a user of the operator account.
+func accessKeyHolder(c *cluster.Cluster, user string) string {
+	return "arn:aws:iam::" + c.Nodes[0].Config.OperatorAccountID + ":user/" + user
 }
 
 // only returns the canaries whose name begins with one of the prefixes.
@@ -252,7 +311,8 @@ func search(t *testing.T, path string, canaries map[string][]byte) {
 	}
 	for what, canary := range canaries {
 		for encoding, form := range map[string][]byte{
-			"plain": canary, "hex": []byte(hex.EncodeToString(canary)), "base64": []byte(base64.StdEncoding.EncodeToString(canary)),
+			"plain": canary, "hex": []byte(hex.EncodeToString(canary)), "base64": []byte(base64.RawStdEncoding.EncodeToString(canary)),
+			"base64url": []byte(base64.RawURLEncoding.EncodeToString(canary)),
 		} {
 			if bytes.Contains(raw, form) {
 				t.Errorf("%s holds the %s, %s", filepath.Base(path), what, encoding)
@@ -521,6 +581,7 @@ func TestSystemCallsAreAudited(t *testing.T) {
 	}
 	for _, n := range c.Nodes {
 		search(t, n.Config.Audit.File, canaries)
+		search(t, filepath.Join(n.Dir, "server.log"), canaries)
 	}
 }
 

@@ -2,7 +2,7 @@ package server
 
 import (
 	"fmt"
-	"log/slog"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -16,7 +16,7 @@ func TestReopenAudit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit", "audit.jsonl")
 	cfg := defaultConfig()
 	cfg.Audit.File = path
-	s := &Server{node: &node{cfg: cfg}, log: slog.New(slog.DiscardHandler)}
+	s := &Server{node: &node{cfg: cfg}, logs: newLogs(LogConfig{Level: "error"}, "n", nil, io.Discard)}
 	s.node.metrics = s.node.newMetrics()
 	log, err := s.openAudit(cfg)
 	if err != nil {

@@ -88,8 +88,9 @@ type AuditConfig struct {
 
 // LogConfig shapes the node's log on standard error.
 type LogConfig struct {
-	Level  string `yaml:"level" help:"debug, info, warn or error"`
-	Format string `yaml:"format" help:"text or json"`
+	Level  string   `yaml:"level" help:"debug, info, warn or error"`
+	Levels []string `yaml:"levels" help:"levels of single components, as component=level"`
+	Format string   `yaml:"format" help:"text or json"`
 }
 
 // LimitsConfig bounds what requests can take.
@@ -327,8 +328,7 @@ func (c *Config) Validate() error {
 	}
 	c.validateMetrics(bad)
 	c.validateAudit(bad)
-	oneOf(bad, "log.level", c.Log.Level, "debug", "info", "warn", "error")
-	oneOf(bad, "log.format", c.Log.Format, "text", "json")
+	c.Log.validate(bad)
 	if c.Limits.MaxBodyBytes < 16<<10 || c.Limits.MaxConcurrent < 1 || c.Limits.MaxKeysPerAccount < 1 {
 		bad("limits: max_body_bytes is at least 16384, the others at least 1")
 	}

@@ -46,6 +46,7 @@ type node struct {
 	audit     *audit.Log
 	events    *events
 	service   *service.Service
+	anchors   *anchors
 	gossip    *transport.Gossip
 	metrics   *metrics.Metrics
 	gates     map[string]*door.Gate // by the name of their queue in the metrics; immutable once the API is open
@@ -166,10 +167,10 @@ func (n *node) status(c seal.Config, p seal.Progress) sys.SealStatus {
 // Init implements sys.Node: it makes the keys, the operator account and its first access key in one
 // transaction that is guarded by what it replaces, so of two racing calls one wins.
 func (n *node) Init(ctx context.Context, who sys.Caller, r *sys.InitRequest) (*sys.InitAnswer, error) {
-	rec := n.called(who, eventInit, audit.Int("shares", int64(r.Shares)), audit.Int("threshold", int64(r.Threshold)), audit.Bool("again", r.Again))
+	rec := n.called(ctx, who, eventInit, audit.Int("shares", int64(r.Shares)), audit.Int("threshold", int64(r.Threshold)), audit.Bool("again", r.Again))
 	m, err := n.initialize(ctx, who, r, *rec)
 	defer m.wipe()
-	if blocked := n.recorded(rec, err); blocked != nil {
+	if blocked := n.recorded(ctx, rec, err); blocked != nil {
 		if err == nil {
 			blocked = kms.Errorf(kms.CodeAuditBlocked, "The cluster was initialized, but the audit record could not be written, so shares and access key are withheld. Once records can be written, --again with the init token replaces them.").WithCause(blocked)
 		}
@@ -233,7 +234,7 @@ func (n *node) initialize(ctx context.Context, who sys.Caller, r *sys.InitReques
 	}
 	m.first = first
 	rec.Parameters = append(rec.Parameters, audit.Pair{Key: "phase", Value: "begin"})
-	if err := n.recorded(&rec, nil); err != nil {
+	if err := n.recorded(ctx, &rec, nil); err != nil {
 		return m, err
 	}
 	out, err := n.replica.Propose(ctx, txn)
@@ -245,7 +246,7 @@ func (n *node) initialize(ctx context.Context, who sys.Caller, r *sys.InitReques
 	default:
 		return m, errAlreadyInitialized(false)
 	}
-	n.log.Info("the cluster was initialized", "shares", r.Shares, "threshold", r.Threshold, "again", r.Again)
+	n.log.InfoContext(ctx, "the cluster was initialized", "shares", r.Shares, "threshold", r.Threshold, "again", r.Again)
 	return m, nil
 }
 
@@ -303,14 +304,14 @@ func (n *node) Unseal(ctx context.Context, who sys.Caller, share string, cluster
 	if err := n.audit.Healthy(); err != nil {
 		return nil, err
 	}
-	rec := n.called(who, eventUnseal, audit.Bool("cluster", cluster))
+	rec := n.called(ctx, who, eventUnseal, audit.Bool("cluster", cluster))
 	answer, err := n.unseal(ctx, share, cluster, attempt)
 	if err != nil {
 		noteSeal(rec, n.SealStatus())
 	} else {
 		noteSeal(rec, answer.SealStatus)
 	}
-	if err := n.recorded(rec, err); err != nil {
+	if err := n.recorded(ctx, rec, err); err != nil {
 		return nil, err
 	}
 	return answer, nil
@@ -355,7 +356,7 @@ func (n *node) submit(ctx context.Context, c seal.Config, share, attempt string,
 	if err != nil {
 		return p, err
 	}
-	n.log.Info("a share was accepted", "progress", p.Progress, "threshold", int(c.Threshold), "attempt", p.AttemptLabel)
+	n.log.InfoContext(ctx, "a share was accepted", "progress", p.Progress, "threshold", int(c.Threshold), "attempt", p.AttemptLabel)
 	if barrier == nil {
 		return p, nil
 	}
@@ -420,8 +421,9 @@ func (n *node) open(ctx context.Context, c seal.Config, b *seal.Barrier, seals i
 	if err := n.catalog.Unseal(ctx, b); err != nil { // which has wiped b
 		return kms.AsError(err)
 	}
-	n.log.Info("the node is unsealed")
+	n.log.InfoContext(ctx, "the node is unsealed")
 	n.tell(eventUnsealed)
+	n.anchors.wake()
 	return nil
 }
 
@@ -467,21 +469,21 @@ func (n *node) activate(ctx context.Context, was seal.Config, b *seal.Barrier) e
 }
 
 // CancelUnseal implements sys.Node.
-func (n *node) CancelUnseal(_ context.Context, who sys.Caller, attempt string) error {
+func (n *node) CancelUnseal(ctx context.Context, who sys.Caller, attempt string) error {
 	if err := n.audit.Healthy(); err != nil {
 		return err
 	}
-	rec := n.called(who, eventCancel)
+	rec := n.called(ctx, who, eventCancel)
 	noteSeal(rec, n.SealStatus())
-	return n.recorded(rec, n.unsealer.Cancel(attempt))
+	return n.recorded(ctx, rec, n.unsealer.Cancel(attempt))
 }
 
 // SealedMembers implements sys.Node.
 func (n *node) SealedMembers(ctx context.Context, who sys.Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error) {
-	rec := n.called(who, kms.OpReadMembers.Name)
+	rec := n.called(ctx, who, kms.OpReadMembers.Name)
 	rec.ReadOnly = true
 	answer, err := n.sealedMembers(ctx, chain, &rec.Identity)
-	if err := n.recorded(rec, err); err != nil {
+	if err := n.recorded(ctx, rec, err); err != nil {
 		return nil, err
 	}
 	return answer, nil
@@ -546,14 +548,14 @@ func (n *node) Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error) {
 		wg.Wait()
 		for i, name := range names {
 			if errs[i] != nil {
-				n.log.Warn("a member could not be sealed", "member", name, "error", errs[i])
+				n.log.WarnContext(ctx, "a member could not be sealed", "member", name, "error", errs[i])
 				answer.Unreachable = append(answer.Unreachable, name)
 				continue
 			}
 			answer.Sealed = append(answer.Sealed, name)
 		}
 	}
-	n.sealLocal(n.cfg.Name)
+	n.sealLocal(ctx, n.cfg.Name)
 	return answer, nil
 }
 
@@ -567,7 +569,7 @@ func (n *node) sealMember(ctx context.Context, name string) error {
 
 // sealLocal seals this node: it forgets every share, takes no new requests, gives running ones a grace,
 // then wipes everything. One that is sealed already forgets shares all the same. by is the node that was asked to.
-func (n *node) sealLocal(by string) {
+func (n *node) sealLocal(ctx context.Context, by string) {
 	n.relay.Drop()
 	n.sealing.add(n.unsealer.Close)
 	n.opening.Lock()
@@ -576,9 +578,10 @@ func (n *node) sealLocal(by string) {
 		return
 	}
 	if n.replica.Status().CanWrite { // nothing delays an emergency
-		n.writeUsage(context.Background(), usageGrace)
+		n.writeUsage(context.WithoutCancel(ctx), usageGrace)
 	}
 	n.catalog.Seal()
-	n.log.Info("the node is sealed", "by", by)
+	n.anchors.forget()
+	n.log.InfoContext(ctx, "the node is sealed", "by", by)
 	n.tell(eventSealed, audit.Pair{Key: "reason", Value: "asked by " + by})
 }

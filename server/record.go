@@ -1,12 +1,13 @@
 package server
 
 import (
+	"context"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/api/sys"
-	"github.com/lockstep-kms/lockstep/api/wire"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/trace"
 	"github.com/lockstep-kms/lockstep/transport"
 )
 
@@ -19,21 +20,23 @@ const (
 
 // called begins the audit record of a call of the system door. Parameters are never a share, a token
 // or an attempt's id.
-func (n *node) called(who sys.Caller, name string, parameters ...audit.Pair) *audit.Record {
+func (n *node) called(ctx context.Context, who sys.Caller, name string, parameters ...audit.Pair) *audit.Record {
 	return &audit.Record{Time: time.Now(), RequestID: who.RequestID, Source: kms.OpSeal.Source, Name: name, Region: n.cfg.Regions[0],
-		SourceIP: who.Addr, UserAgent: who.UserAgent, Parameters: parameters, Recipient: n.cfg.OperatorAccountID, TLS: audit.TLSOf(who.TLS, who.Host), Node: n.cfg.Name, Door: "sys"}
+		SourceIP: who.Addr, UserAgent: who.UserAgent, Parameters: parameters, Recipient: n.cfg.OperatorAccountID, TLS: audit.TLSOf(who.TLS, who.Host), Node: n.cfg.Name, Door: "sys",
+		TraceID: trace.From(ctx).Trace.String()}
 }
 
 // Refuse implements sys.Node.
-func (n *node) Refuse(who sys.Caller, name string, err error) error {
-	event := map[string]string{wire.Init: eventInit, wire.Unseal: eventUnseal, wire.CancelUnseal: eventCancel}[name]
-	return n.recorded(n.called(who, event), err)
+func (n *node) Refuse(ctx context.Context, who sys.Caller, name string, err error) error {
+	event := map[string]string{sys.RouteInit: eventInit, sys.RouteUnseal: eventUnseal, sys.RouteCancel: eventCancel}[name]
+	return n.recorded(ctx, n.called(ctx, who, event), err)
 }
 
 // calledBy begins the audit record of what another node has this one do: an event, not a call.
-func (n *node) calledBy(p transport.Peer, name string, details ...audit.Pair) *audit.Record {
+func (n *node) calledBy(ctx context.Context, p transport.Peer, name string, details ...audit.Pair) *audit.Record {
 	rec := n.event(name)
 	rec.Identity, rec.SourceIP, rec.Details = audit.Identity{Type: "Service", PrincipalID: p.Name}, p.Name, details
+	rec.TraceID = trace.From(ctx).Trace.String()
 	return rec
 }
 
@@ -52,7 +55,7 @@ func noteSeal(rec *audit.Record, s sys.SealStatus) {
 
 // recorded writes the record of a call that ends with err, and returns what to answer: err, or
 // kms.CodeAuditBlocked if the record could not be written.
-func (n *node) recorded(rec *audit.Record, err error) error {
+func (n *node) recorded(ctx context.Context, rec *audit.Record, err error) error {
 	v := n.fsm.View()
 	rec.Epoch, rec.Index = v.Epoch(), v.Index()
 	if err != nil {
@@ -60,15 +63,15 @@ func (n *node) recorded(rec *audit.Record, err error) error {
 		rec.ErrorCode, rec.ErrorMessage, rec.Response = string(e.Code), e.Message, nil
 	}
 	if blocked := n.audit.Append(rec); blocked != nil {
-		n.log.Warn("an answer is withheld because its audit record could not be written", "call", rec.Name, "error", err)
+		n.log.WarnContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", err)
 		return blocked
 	}
 	return err
 }
 
 // noted writes the record of a call of another node, which is answered in any case.
-func (n *node) noted(rec *audit.Record, err error) {
-	if blocked := n.recorded(rec, err); kms.CodeOf(blocked) == kms.CodeAuditBlocked {
-		n.log.Error("a call of another node has no audit record", "call", rec.Name, "from", rec.SourceIP, "error", blocked)
+func (n *node) noted(ctx context.Context, rec *audit.Record, err error) {
+	if blocked := n.recorded(ctx, rec, err); kms.CodeOf(blocked) == kms.CodeAuditBlocked {
+		n.log.ErrorContext(ctx, "a call of another node has no audit record", "call", rec.Name, "from", rec.SourceIP, "error", blocked)
 	}
 }

@@ -60,15 +60,15 @@ func (n *node) handlePeers() {
 		}
 		return nil, nil
 	})
-	n.transport.Handle(methodSeal, func(_ context.Context, p transport.Peer, _ []byte) ([]byte, error) {
-		rec := n.calledBy(p, kms.OpSeal.Name)
+	n.transport.Handle(methodSeal, func(ctx context.Context, p transport.Peer, _ []byte) ([]byte, error) {
+		rec := n.calledBy(ctx, p, kms.OpSeal.Name)
 		if !n.replica.IsMember(p) {
 			err := kms.Errorf(kms.CodeAccessDenied, "%s is no member of this cluster.", p.Name)
-			n.noted(rec, err)
+			n.noted(ctx, rec, err)
 			return nil, rpcError{err}
 		}
-		n.sealLocal(p.Name)
-		n.noted(rec, nil)
+		n.sealLocal(ctx, p.Name)
+		n.noted(ctx, rec, nil)
 		return nil, nil
 	})
 	n.transport.Handle(methodAsk, func(_ context.Context, p transport.Peer, question []byte) ([]byte, error) {
@@ -92,12 +92,12 @@ func (n *node) handlePeers() {
 // submitRelayed gives this node one share that another node relays. A share that changed something
 // leaves a record; those that are relayed again and again do not.
 func (n *node) submitRelayed(ctx context.Context, p transport.Peer, c seal.Config, share []byte, age time.Duration) error {
-	rec := n.calledBy(p, eventUnseal, audit.Bool("cluster", true))
+	rec := n.calledBy(ctx, p, eventUnseal, audit.Bool("cluster", true))
 	sealed := n.catalog.Sealed()
 	progress, err := n.submit(ctx, c, string(share), "", age)
 	if code := kms.CodeOf(err); sealed && code != kms.CodeShareDuplicate && code != kms.CodeConflict {
 		noteSeal(rec, n.status(c, progress))
-		n.noted(rec, err)
+		n.noted(ctx, rec, err)
 	}
 	return err
 }
@@ -143,7 +143,7 @@ func (n *node) Ask(ctx context.Context, question []byte) (answers [][]byte, sile
 		wg.Go(func() {
 			answer, err := n.transport.Call(ctx, name, methodAsk, question)
 			if err != nil {
-				n.log.Debug("a member did not answer a question", "member", name, "error", err)
+				n.log.DebugContext(ctx, "a member did not answer a question", "member", name, "error", err)
 				return
 			}
 			all[i] = answer

@@ -65,6 +65,7 @@ type Server struct {
 	api     net.Listener
 	scrapes net.Listener // of metrics_listen; nil without one
 	scraped *http.Server // serves it
+	logs    *logs
 	log     *slog.Logger
 	audit   *audit.Log
 	fatal   chan error // capacity 1: what stops the node
@@ -78,11 +79,8 @@ type closer struct {
 
 // New builds a node and joins it to its cluster; the API answers once Run is called.
 func New(cfg Config, seams Seams) (_ *Server, err error) {
-	s := &Server{log: seams.Logger, fatal: make(chan error, 1)}
-	if s.log == nil {
-		s.log = newLogger(cfg.Log)
-	}
-	s.log = s.log.With("node", cfg.Name)
+	s := &Server{logs: newLogs(cfg.Log, cfg.Name, seams.Logger, os.Stderr), fatal: make(chan error, 1)}
+	s.log = s.logs.of("node")
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -95,6 +93,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 		seams.Version = "dev"
 	}
 	n := &node{cfg: cfg, version: seams.Version, log: s.log}
+	n.anchors = newAnchors(n)
 	s.node = n
 	n.metrics = n.newMetrics()
 	if err := s.openDir(cfg); err != nil { // first: its lock keeps a second node from this one's files
@@ -111,13 +110,14 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 		return nil, err
 	}
 	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(auth.Options{Regions: cfg.Regions, OperatorAccount: cfg.OperatorAccountID, Certificates: cfg.ClientCertificates}), Audit: auditLog,
-		Backoff: limit.NewBackoff(limit.BackoffConfig{Waiting: max(1, cfg.Limits.MaxConcurrent/4)}), OIDC: oidc.New(oidc.Config{AllowLoopbackHTTP: cfg.Dev, Logger: s.log}), LoopbackIssuers: cfg.Dev,
+		Backoff: limit.NewBackoff(limit.BackoffConfig{Waiting: max(1, cfg.Limits.MaxConcurrent/4)}), OIDC: oidc.New(oidc.Config{AllowLoopbackHTTP: cfg.Dev, Logger: s.logs.of("oidc")}), LoopbackIssuers: cfg.Dev,
 		Quota:     limit.NewQuota(limit.QuotaConfig{PerSecond: float64(cfg.Limits.RequestsPerSecond), Burst: cfg.Limits.RequestsBurst}),
-		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Observer: n.metrics, Logger: s.log})
+		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Observer: n.metrics, Logger: s.logs.of("service")})
 	n.service = svc
 	n.handlePeers() // whose calls are audited, and answered by the service
 	n.replica.Schedule("keys that are due", svc.RunDue)
 	s.openUsage()
+	s.openAnchors()
 	return s, s.openAPI(cfg, seams, svc)
 }
 
@@ -136,8 +136,8 @@ func (s *Server) openDir(cfg Config) error {
 // replica, gossip.
 func (s *Server) openState(cfg Config, seams Seams) error {
 	n, dir := s.node, s.node.dir
-	n.fsm = fsm.New(fsm.Options{Fatal: s.stop, Logger: s.log})
-	n.catalog = catalog.New(n.fsm, cfg.Partition, s.log)
+	n.fsm = fsm.New(fsm.Options{Fatal: s.stop, Logger: s.logs.of("fsm")})
+	n.catalog = catalog.New(n.fsm, cfg.Partition, s.logs.of("catalog"))
 	s.closeLater("catalog", func() error { n.catalog.Seal(); return nil })
 
 	pair, pool, err := loadTLS(cfg.PeerTLS)
@@ -147,7 +147,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	identity := replica.NewIdentity(replica.IdentityConfig{Name: cfg.Name, APIAddr: cfg.APIAddr, PeerAddr: cfg.PeerAddr, Version: seams.Version,
 		Peers: expectedPeers(cfg), Dir: dir, FSM: n.fsm, KeyHash: sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo)})
 	n.transport, err = transport.New(transport.Config{Listen: cfg.PeerListen, Listener: seams.PeerListener, Cert: pair, CA: pool, Name: cfg.Name,
-		Local: identity.Hello, Check: identity.Check, Resolve: identity.Resolve, Dial: seams.Dial, Logger: s.log})
+		Local: identity.Hello, Check: identity.Check, Resolve: identity.Resolve, Dial: seams.Dial, Logger: s.logs.of("transport")})
 	if err != nil {
 		return fmt.Errorf("peer_listen: %w", err)
 	}
@@ -158,9 +158,9 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 		seams.Timing(&timing)
 	}
 	logOptions := seams.Log
-	logOptions.Logger, logOptions.OnAppend = s.log, n.metrics.LogAppended
-	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound,
-		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.log, Events: n.heard})
+	logOptions.Logger, logOptions.OnAppend = s.logs.of("storage"), n.metrics.LogAppended
+	n.replica, err = replica.Open(replica.Config{Identity: identity, Transport: n.transport, Opened: n.catalog, Bound: n.bound, Longest: n.longestBound, Unfit: n.unfit,
+		Clock: seams.Clock, Timing: timing, Log: logOptions, Logger: s.logs.of("replica"), RaftLogger: s.logs.of("raft"), Events: n.heard})
 	if err != nil {
 		return err
 	}
@@ -168,14 +168,14 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	n.unsealer = seal.NewUnsealer(seams.UnsealExpiry, cfg.AllowUnlockedMemory)
 	s.closeLater("unsealer", func() error { n.unsealer.Close(); return nil })
 	n.relay = seal.NewRelay(seal.RelayConfig{Members: n.otherMembers, Sealed: n.askSealed, Deliver: n.deliver, Expiry: seams.UnsealExpiry,
-		AllowUnlocked: cfg.AllowUnlockedMemory, Logger: s.log})
+		AllowUnlocked: cfg.AllowUnlockedMemory, Logger: s.logs.of("seal")})
 	s.closeLater("relay", func() error { n.relay.Close(); return nil })
 	ctx, cancel := context.WithCancel(context.Background())
 	bound := make(chan struct{})
 	go func() { defer close(bound); n.bindDirectory(ctx) }()
 	s.closeLater("binding of the data directory", func() error { cancel(); <-bound; return nil })
 	gossip, err := transport.NewGossip(n.transport, transport.GossipConfig{Name: cfg.Name, Advertise: cfg.PeerAddr,
-		Seeds: func() []string { return gossipSeeds(cfg) }, Logger: s.log})
+		Seeds: func() []string { return gossipSeeds(cfg) }, Logger: s.logs.of("gossip")})
 	if err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 	sinks, err := s.openSinks(cfg.Audit)
 	if err == nil {
-		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.log,
+		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.logs.of("audit"),
 			Observe: s.node.metrics.AuditWritten})
 	}
 	if err != nil {
@@ -219,16 +219,16 @@ func (s *Server) openAuditFile(c AuditConfig, path string) (*audit.FileSink, err
 		return nil, err
 	}
 	return audit.OpenFile(path, audit.FileOptions{Fsync: c.Durability == "fsync", MaxSize: c.MaxSize, MaxAge: c.MaxAge,
-		Retain: c.Retain, RetainSize: c.RetainSize, Logger: s.log})
+		Retain: c.Retain, RetainSize: c.RetainSize, Logger: s.logs.of("audit")})
 }
 
 // openAPI mounts the doors, the system door first: on a sealed node it answers what both know.
 func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	index := func() (uint64, uint64) { v := s.node.fsm.View(); return v.Epoch(), v.Index() }
-	d := door.New(door.Config{Index: index, Logger: s.log, BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies),
+	d := door.New(door.Config{Index: index, Logger: s.logs.of("api"), BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies),
 		Concurrency: cfg.Limits.MaxConcurrent})
 	router := d.Router()
-	scrapes := s.node.metrics.Handler(s.log)
+	scrapes := s.node.metrics.Handler(s.logs.of("api"))
 	system := sys.New(sys.Config{Node: s.node, Door: d, Metrics: scrapes, MayScrape: s.node.mayScrape})
 	system.Mount(router)
 	operations := rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes})
@@ -237,7 +237,7 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	edge := aws.New(aws.Config{Service: svc, Door: d})
 	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions))}))
 	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
-	s.http = door.Server(d.Handler(router), s.log)
+	s.http = door.Server(d.Handler(router), s.logs.of("api"))
 
 	s.api = seams.APIListener
 	if s.api == nil {
@@ -411,14 +411,4 @@ func (n *node) longestBound() time.Duration {
 		return v.LongestRevocationBound(v.LogTime())
 	}
 	return kms.MaxRevocationBound
-}
-
-func newLogger(c LogConfig) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // validated
-	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
 }

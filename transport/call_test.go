@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lockstep-kms/lockstep/integration/freeport"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 func TestCallConcurrently(t *testing.T) {
@@ -199,6 +200,35 @@ func TestCancelReachesTheHandler(t *testing.T) {
 	}
 	if dials := nodes[0].Stats().Dials; dials != 1 {
 		t.Errorf("%d dials: a cancel must not cost the connection", dials)
+	}
+}
+
+// A call is of its caller's trace at the other node, unless that one is of an earlier release: then it is a call all the same.
+func TestTraceReachesTheHandler(t *testing.T) {
+	n := newNetwork(t)
+	before := n.config("c")
+	before.older = true
+	a, b, c := n.node("a"), n.node("b"), n.start(before)
+	for _, node := range []*Transport{a, b, c} {
+		node.Handle("trace", func(ctx context.Context, _ Peer, payload []byte) ([]byte, error) {
+			return append(payload, trace.From(ctx).Trace.String()...), nil
+		})
+	}
+	traced := trace.With(within(t), trace.Request{ID: "r", Trace: someTrace})
+	for _, row := range []struct {
+		from *Transport
+		to   string
+		ctx  context.Context
+		want string
+	}{
+		{a, "b", traced, "of " + someTrace.String()},
+		{a, "b", within(t), "of "},
+		{a, "c", traced, "of "},
+		{c, "a", traced, "of " + someTrace.String()},
+	} {
+		if answer, err := row.from.Call(row.ctx, row.to, "trace", []byte("of ")); err != nil || string(answer) != row.want {
+			t.Errorf("from %s to %s: %q, %v", row.from.cfg.Name, row.to, answer, err)
+		}
 	}
 }
 

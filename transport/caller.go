@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // Call asks node name to run method (1..64 bytes) and returns its answer, which is the caller's to
@@ -169,6 +171,9 @@ func (l *callLink) run() {
 
 func (l *callLink) roundTrip(ctx context.Context, method string, payload []byte) ([]byte, error) {
 	q := request{method: method, payload: payload}
+	if l.stream.peer.Extensions&extensionTraced != 0 {
+		q.trace = trace.From(ctx).Trace
+	}
 	if deadline, ok := ctx.Deadline(); ok {
 		q.timeout = max(time.Until(deadline), time.Millisecond)
 	}

@@ -9,7 +9,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lockstep-kms/lockstep/trace"
 )
+
+var someTrace = trace.ID{Trace: [16]byte{1, 2, 3}, Parent: [8]byte{4, 5}, Flags: 1}
 
 func TestFrameGolden(t *testing.T) {
 	text, err := os.ReadFile("testdata/frames_v1.hex")
@@ -30,6 +34,7 @@ func TestFrameGolden(t *testing.T) {
 		appendHeader(nil, frameCancel, 4, 0),
 		appendHeader(nil, framePing, 0, 0),
 		appendHeader(nil, framePong, 0, 0),
+		appendRequest(nil, 5, request{timeout: time.Second, method: "seal.now", trace: someTrace}),
 	}
 	if len(frames) != len(golden) {
 		t.Fatalf("%d vectors", len(golden))
@@ -44,7 +49,7 @@ func TestFrameGolden(t *testing.T) {
 func TestFrameRefuses(t *testing.T) {
 	for what, b := range map[string][]byte{
 		"kind 0":          appendHeader(nil, 0, 1, 0),
-		"kind 8":          appendHeader(nil, 8, 1, 0),
+		"kind 9":          appendHeader(nil, 9, 1, 0),
 		"a long cancel":   appendHeader(nil, frameCancel, 1, 1),
 		"a long ping":     appendHeader(nil, framePing, 1, 1),
 		"a huge length":   appendHeader(nil, frameAnswer, 1, math.MaxUint32),
@@ -67,8 +72,20 @@ func TestFrameRefuses(t *testing.T) {
 		t.Errorf("the frame after one over the limit: %v %v", h, err)
 	}
 	for _, body := range [][]byte{nil, {0, 0, 0, 0}, {0, 0, 0, 0, 0}, {0, 0, 0, 0, 2, 'a'}, append([]byte{0, 0, 0, 0, 65}, make([]byte, 65)...)} {
-		if q, err := parseRequest(body); err == nil {
+		if q, err := parseRequest(frameRequest, body); err == nil {
 			t.Errorf("%x is %+v", body, q)
+		}
+	}
+}
+
+func TestTracedRequestRefuses(t *testing.T) {
+	right := appendRequest(nil, 1, request{method: "m", trace: someTrace})[frameHeader:]
+	noTrace, noParent := bytes.Clone(right), bytes.Clone(right)
+	clear(noTrace[:16])
+	clear(noParent[16:24])
+	for what, body := range map[string][]byte{"nothing": nil, "a cut trace": right[:24], "no request": right[:25], "a cut request": right[:29], "no trace": noTrace, "no parent": noParent} {
+		if q, err := parseRequest(frameTraced, body); err == nil {
+			t.Errorf("%s is %+v", what, q)
 		}
 	}
 }
@@ -86,6 +103,7 @@ func TestMilliseconds(t *testing.T) {
 // FuzzFrame reads a connection's bytes as either end does.
 func FuzzFrame(f *testing.F) {
 	f.Add(appendRequest(nil, 1, request{timeout: time.Second, method: "propose", payload: []byte("x")}))
+	f.Add(appendRequest(nil, 1, request{method: "m", trace: someTrace}))
 	f.Add(append(appendHeader(nil, frameAnswer, 1, 2), 4, 5))
 	f.Add(appendError(frameFault, 2, "no_quorum", "no leader"))
 	f.Add(appendError(frameRejection, 3, CodeBusy, "too many"))
@@ -112,8 +130,8 @@ func FuzzFrame(f *testing.F) {
 				t.Fatalf("%+v with %d bytes is not what was read", h, len(body))
 			}
 			switch h.kind {
-			case frameRequest:
-				if q, err := parseRequest(body); err == nil && !bytes.Equal(appendRequest(nil, h.id, q), whole) {
+			case frameRequest, frameTraced:
+				if q, err := parseRequest(h.kind, body); err == nil && !bytes.Equal(appendRequest(nil, h.id, q), whole) {
 					t.Fatalf("%+v is not what was read", q)
 				}
 			case frameFault, frameRejection:

@@ -31,7 +31,7 @@ type GossipConfig struct {
 	// Seeds lists nodes to begin with, as "name=host:port" or "host:port"; this node may be among
 	// them. It is asked again while any of them is not seen.
 	Seeds  func() []string
-	Logger *slog.Logger // nil discards; memberlist's own lines are Debug
+	Logger *slog.Logger // nil discards; memberlist's own lines have their levels
 
 	quick bool // short intervals, for tests
 }
@@ -111,7 +111,7 @@ func (g *Gossip) listConfig(meta []byte) *memberlist.Config {
 	}
 	watch := gossipWatch{g, meta}
 	c.Delegate, c.Events, c.Alive = watch, watch, watch
-	c.Logger = log.New(debugWriter{g.log}, "", 0)
+	c.Logger = log.New(memberlistLines{g.log}, "", 0)
 	return c
 }
 
@@ -311,10 +311,22 @@ func parseGossipMeta(b []byte) (gossipMeta, error) {
 	return gossipMeta{addr: addr, user: slices.Clone(b[end:])}, nil
 }
 
-// debugWriter takes memberlist's log lines.
-type debugWriter struct{ log *slog.Logger }
+// memberlistLines takes memberlist's log lines, "[WARN] memberlist: ...". Its errors are no more than warnings: gossip only
+// hints, and tries again.
+type memberlistLines struct{ log *slog.Logger }
 
-func (w debugWriter) Write(line []byte) (int, error) {
-	w.log.Debug("gossip: " + clean([]byte(strings.TrimSpace(string(line)))))
+func (w memberlistLines) Write(line []byte) (int, error) {
+	text := clean([]byte(strings.TrimSpace(string(line))))
+	level, rest, found := strings.Cut(text, "] ")
+	to := slog.LevelDebug
+	switch {
+	case !found:
+		rest = text
+	case level == "[ERR", level == "[WARN":
+		to = slog.LevelWarn
+	case level == "[INFO":
+		to = slog.LevelInfo
+	}
+	w.log.Log(context.Background(), to, strings.TrimPrefix(rest, "memberlist: "))
 	return len(line), nil
 }

@@ -264,3 +264,21 @@ func FuzzPacket(f *testing.F) {
 		}
 	})
 }
+
+// memberlist's lines keep their levels and lose what does not print.
+func TestMemberlistLines(t *testing.T) {
+	var out lines
+	w := memberlistLines{out.logger()}
+	for line, want := range map[string]string{
+		"[DEBUG] memberlist: a\n":     "level=DEBUG msg=a",
+		"[INFO] memberlist: b\n":      "level=INFO msg=b",
+		"[WARN] memberlist: c\x1b\n":  "level=WARN msg=c?",
+		"[ERR] memberlist: d":         "level=WARN msg=d",
+		"what has no level: e":        `level=DEBUG msg="what has no level: e"`,
+		"[INFO] memberlist: [ERR] f]": `level=INFO msg="[ERR] f]"`,
+	} {
+		if n, err := w.Write([]byte(line)); n != len(line) || err != nil || !out.contains(want) {
+			t.Errorf("%q is not %s: %d, %v", line, want, n, err)
+		}
+	}
+}

@@ -23,8 +23,8 @@ import (
 // and the bodies are
 //
 //	hello    protocol 4 | feature level 4 | cluster id | node id | name | api addr | peer addr | version
-//	         each text is length 1 | printable ASCII; what follows the last is ignored, so that a
-//	         later release can append
+//	         extensions 4
+//	         each text is length 1 | printable ASCII; extensions are left out when there are none (an earlier release); what follows is ignored, so that a later release can append
 //	accept   empty
 //	refusal  code: length 1 | text; the rest is the message (cut at 512 bytes)
 const (
@@ -44,6 +44,9 @@ var (
 	errHelloText   = fmt.Errorf("hello: a text is over %d bytes or not printable ASCII", maxHelloText)
 )
 
+// The extensions, as bits of Hello.Extensions.
+const extensionTraced = 1 // traced requests
+
 func (h *Hello) texts() [6]*string {
 	return [6]*string{&h.ClusterID, &h.NodeID, &h.Name, &h.APIAddr, &h.PeerAddr, &h.Version}
 }
@@ -57,6 +60,9 @@ func encodeHello(h Hello) ([]byte, error) {
 		}
 		b = append(b, byte(len(*text)))
 		b = append(b, *text...)
+	}
+	if h.Extensions != 0 {
+		b = binary.BigEndian.AppendUint32(b, h.Extensions)
 	}
 	return b, nil
 }
@@ -79,6 +85,9 @@ func decodeHello(b []byte) (Hello, error) {
 		if !printable(*text) {
 			return Hello{}, errHelloText
 		}
+	}
+	if len(b) >= 4 {
+		h.Extensions = binary.BigEndian.Uint32(b)
 	}
 	return h, nil
 }

@@ -35,9 +35,17 @@ func TestHelloGolden(t *testing.T) {
 	if !bytes.Equal(encoded, golden) {
 		t.Errorf("encoding changed:\n%x", encoded)
 	}
+	if decoded, err := decodeHello(golden); err != nil || decoded != fullHello {
+		t.Errorf("%+v, %v", decoded, err)
+	}
+	extended := fullHello
+	extended.Extensions = 0x01020304
+	if encoded, err = encodeHello(extended); err != nil || !bytes.Equal(encoded, append(bytes.Clone(golden), 1, 2, 3, 4)) {
+		t.Errorf("with extensions: %x, %v", encoded, err)
+	}
 	for _, tail := range []string{"", "\x05later", strings.Repeat("x", 100)} {
-		decoded, err := decodeHello(append(bytes.Clone(golden), tail...))
-		if err != nil || decoded != fullHello {
+		decoded, err := decodeHello(append(bytes.Clone(encoded), tail...))
+		if err != nil || decoded != extended {
 			t.Errorf("with %d bytes of a later release: %+v, %v", len(tail), decoded, err)
 		}
 	}
@@ -84,6 +92,7 @@ func TestHelloRoundTrip(t *testing.T) {
 			Protocol: rapid.Uint32().Draw(t, "protocol"), FeatureLevel: rapid.Uint32().Draw(t, "level"),
 			ClusterID: text.Draw(t, "cluster"), NodeID: text.Draw(t, "id"), Name: text.Draw(t, "name"),
 			APIAddr: text.Draw(t, "api"), PeerAddr: text.Draw(t, "peer"), Version: text.Draw(t, "version"),
+			Extensions: rapid.Uint32().Draw(t, "extensions"),
 		}
 		encoded, err := encodeHello(h)
 		if err != nil {

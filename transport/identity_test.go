@@ -266,7 +266,7 @@ func TestHelloIsExchanged(t *testing.T) {
 	}
 	for name, from := range map[string]string{"a": "b", "b": "a"} {
 		want := Peer{
-			Hello:   Hello{Protocol: 1, FeatureLevel: 3, ClusterID: "cafe", NodeID: "id-of-" + from, Name: from, APIAddr: "https://" + from, PeerAddr: from + ":1", Version: "9"},
+			Hello:   Hello{Protocol: 1, FeatureLevel: 3, ClusterID: "cafe", NodeID: "id-of-" + from, Name: from, APIAddr: "https://" + from, PeerAddr: from + ":1", Version: "9", Extensions: extensionTraced},
 			Channel: ChannelRPC,
 			Dialed:  name == "a",
 		}

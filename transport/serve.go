@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // servedFrames bounds the requests of one connection that are being run by their size: so many times
@@ -66,12 +68,12 @@ func (s *server) receive(h header, body []byte, tooLong bool) error {
 		}
 		s.mu.Unlock()
 		return nil
-	case h.kind != frameRequest:
+	case h.kind != frameRequest && h.kind != frameTraced:
 		return errFrame
 	case tooLong:
 		return s.reject(h.id, CodeTooLarge, "the request is over the frame limit")
 	}
-	q, err := parseRequest(body)
+	q, err := parseRequest(h.kind, body)
 	if err != nil {
 		return err
 	}
@@ -114,6 +116,9 @@ func (s *server) start(id uint64, q request, size int) (context.Context, error) 
 		ctx, cancel = context.WithTimeout(s.ctx, q.timeout)
 	} else {
 		ctx, cancel = context.WithCancel(s.ctx)
+	}
+	if q.trace != (trace.ID{}) {
+		ctx = trace.With(ctx, trace.Request{Trace: q.trace})
 	}
 	s.running[id] = cancel
 	s.bytes += size

@@ -69,7 +69,10 @@ func (t *Transport) admitted(channel Channel) error {
 
 func (t *Transport) local() Hello {
 	h := t.cfg.Local()
-	h.Protocol = ProtocolVersion
+	h.Protocol, h.Extensions = ProtocolVersion, extensionTraced
+	if t.cfg.older {
+		h.Extensions = 0
+	}
 	h.Name = t.cfg.Name
 	return h
 }

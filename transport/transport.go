@@ -48,6 +48,7 @@ type Hello struct {
 	APIAddr      string
 	PeerAddr     string
 	Version      string
+	Extensions   uint32 // what the node understands beyond the protocol; filled in by the transport
 }
 
 // Peer is a node at the other end of a stream, as it was when the stream opened.
@@ -82,6 +83,8 @@ type Config struct {
 	MaxCalls  int           // calls in flight per peer and direction; 0 is 1024
 	KeepAlive time.Duration // between pings on a silent call connection; three unanswered close it; 0 is 1 s
 	Logger    *slog.Logger  // nil discards
+
+	older bool // for tests: it says nothing of extensions, as earlier releases
 }
 
 // Stats counts what a Transport has done since New.

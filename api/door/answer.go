@@ -71,7 +71,7 @@ func (d *Door) ErrorAt(w http.ResponseWriter, q *http.Request, epoch, index uint
 	}
 	status := Status(e.Code)
 	if cause := e.Unwrap(); cause != nil && status >= 500 {
-		d.log.Error("request failed", "request_id", id, "code", string(e.Code), "cause", cause.Error())
+		d.log.ErrorContext(Context(w, q), "request failed", "code", string(e.Code), "cause", cause.Error())
 	}
 	body, err := json.Marshal(wire.ErrorBody{Error: detail})
 	if err != nil { // only a message that is no UTF-8 can do that

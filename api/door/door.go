@@ -1,6 +1,7 @@
 package door
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/wire"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // Limits of a whole server. A handler that legitimately takes longer (a write that waits for every
@@ -123,11 +125,16 @@ func (d *Door) Methods(byMethod map[string]http.HandlerFunc) http.Handler {
 	})
 }
 
-// Handler puts in front of next what comes before any route: the request id, the checks of the path,
-// and an answer where next panics.
+// Handler puts in front of next what comes before any route: the request id, the trace that the request is part of, the
+// checks of the path, and an answer where next panics.
 func (d *Door) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		w.Header()[wire.HeaderRequestID] = []string{newRequestID()}
+		if parent := q.Header["Traceparent"]; len(parent) == 1 {
+			if id, ok := trace.Parse(parent[0]); ok {
+				q = q.WithContext(trace.With(q.Context(), trace.Request{ID: RequestID(w), Trace: id}))
+			}
+		}
 		defer d.recovered(w, q)
 		if err := checkPath(q); err != nil {
 			d.Error(w, q, err)
@@ -143,6 +150,11 @@ func RequestID(w http.ResponseWriter) string {
 		return v[0]
 	}
 	return ""
+}
+
+// Context returns the context of a request in which log lines name it.
+func Context(w http.ResponseWriter, q *http.Request) context.Context {
+	return trace.With(q.Context(), trace.Request{ID: RequestID(w), Trace: trace.From(q.Context()).Trace})
 }
 
 // Source returns the address that a request comes from, without a port.
@@ -172,7 +184,7 @@ func (d *Door) recovered(w http.ResponseWriter, q *http.Request) {
 		panic(p)
 	}
 	// The panic value may hold anything of the request: only the stack goes to the log.
-	d.log.Error("panic in a handler", "request_id", RequestID(w), "method", q.Method, "stack", string(debug.Stack()))
+	d.log.ErrorContext(Context(w, q), "panic in a handler", "method", q.Method, "stack", string(debug.Stack()))
 	d.Error(w, q, kms.AsError(errPanic{}))
 }
 

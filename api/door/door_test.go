@@ -3,6 +3,7 @@ package door
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/wire"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // start serves a door with one route, POST and GET /v1/echo/{name}, that answers the name and the body.
@@ -206,9 +208,34 @@ func TestForeignErrorTellsNothing(t *testing.T) {
 	}
 }
 
+// naming is a log handler that writes which request a line is for.
+type naming struct{ slog.Handler }
+
+func (h naming) Handle(ctx context.Context, r slog.Record) error {
+	of := trace.From(ctx)
+	r.AddAttrs(slog.String("request", of.ID), slog.String("trace", of.Trace.String()))
+	return h.Handler.Handle(ctx, r)
+}
+
+// Of a request's traceparent lines are named, too; one that is malformed or comes twice is as good as none.
+func TestTraceIsTakenIn(t *testing.T) {
+	const traced = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for header, want := range map[string]bool{
+		"": false, "Traceparent: " + traced + "\r\n": true, "TRACEPARENT: " + traced + "\r\ntracestate: a=b\r\n": true,
+		"Traceparent: " + traced + "-x\r\n": false, "Traceparent: " + traced + "\r\nTraceparent: " + traced + "\r\n": false,
+	} {
+		var log bytes.Buffer
+		_, s := start(t, Config{Logger: slog.New(naming{slog.NewTextHandler(&log, nil)})})
+		_, e := raw(t, s, strings.Replace(get("/v1/panic"), "\r\n", "\r\n"+header, 1))
+		if got := log.String(); strings.Contains(got, "trace=4bf92f3577b34da6a3ce929d0e0e4736") != want || !strings.Contains(got, "request="+e.RequestID) {
+			t.Errorf("%q: %.300s", header, got)
+		}
+	}
+}
+
 func TestPanicIsAnswered(t *testing.T) {
 	var log bytes.Buffer
-	_, s := start(t, Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	_, s := start(t, Config{Logger: slog.New(naming{slog.NewTextHandler(&log, nil)})})
 	got, e := raw(t, s, get("/v1/panic"))
 	if got.StatusCode != 500 || e.Code != kms.CodeInternal {
 		t.Errorf("%d %+v", got.StatusCode, e)

@@ -31,6 +31,13 @@ type (
 	UnsealAnswer = wire.UnsealAnswer
 )
 
+// The system routes whose requests a node is told of when they are not understood or not taken.
+const (
+	RouteInit   = wire.Init
+	RouteUnseal = wire.Unseal
+	RouteCancel = wire.CancelUnseal
+)
+
 // Caller is who sent a request, as far as a door without identities can know.
 type Caller struct {
 	Addr      string // host, without the port
@@ -56,7 +63,7 @@ type Node interface {
 	CancelUnseal(ctx context.Context, who Caller, attempt string) error
 	// Refuse records that a request for the system route called name is not understood or not taken, because of err, and
 	// returns what to answer.
-	Refuse(who Caller, name string, err error) error
+	Refuse(ctx context.Context, who Caller, name string, err error) error
 	// SealedMembers lists the members while the node is sealed, for an operator's client certificate: the first of
 	// the chain, whose key the client has; whose word it is, the Node verifies.
 	SealedMembers(ctx context.Context, who Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error)
@@ -185,7 +192,7 @@ func (d *Door) sealStatus(w http.ResponseWriter, q *http.Request) {
 }
 
 func (d *Door) members(w http.ResponseWriter, q *http.Request) {
-	members, err := d.node.SealedMembers(q.Context(), d.caller(w, q), certificates(q))
+	members, err := d.node.SealedMembers(door.Context(w, q), d.caller(w, q), certificates(q))
 	if err != nil {
 		d.door.Error(w, q, err)
 		return
@@ -196,7 +203,7 @@ func (d *Door) members(w http.ResponseWriter, q *http.Request) {
 func (d *Door) init(w http.ResponseWriter, q *http.Request) {
 	var in wire.InitRequest
 	d.withBody(w, q, wire.Init, &in, func() (any, error) {
-		return d.node.Init(q.Context(), d.caller(w, q), &in)
+		return d.node.Init(door.Context(w, q), d.caller(w, q), &in)
 	})
 }
 
@@ -217,7 +224,7 @@ func (d *Door) caller(w http.ResponseWriter, q *http.Request) Caller {
 func (d *Door) unseal(w http.ResponseWriter, q *http.Request) {
 	var in wire.UnsealRequest
 	d.withBody(w, q, wire.Unseal, &in, func() (any, error) {
-		return d.node.Unseal(q.Context(), d.caller(w, q), string(in.Share), in.Cluster, in.AttemptID)
+		return d.node.Unseal(door.Context(w, q), d.caller(w, q), string(in.Share), in.Cluster, in.AttemptID)
 	})
 }
 
@@ -227,7 +234,7 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 		d.refuse(w, q, wire.CancelUnseal, kms.Errorf(kms.CodeInvalidRequest, "The query parameter \"attempt\" must be given once; it is the attempt_id that the answer to a share gave."))
 		return
 	}
-	if err := d.node.CancelUnseal(q.Context(), d.caller(w, q), attempts[0]); err != nil {
+	if err := d.node.CancelUnseal(door.Context(w, q), d.caller(w, q), attempts[0]); err != nil {
 		d.door.Error(w, q, err)
 		return
 	}
@@ -236,7 +243,7 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 
 // refuse answers a request that is not understood or not taken, once the node has recorded it.
 func (d *Door) refuse(w http.ResponseWriter, q *http.Request, name string, err error) {
-	d.door.Error(w, q, d.node.Refuse(d.caller(w, q), name, err))
+	d.door.Error(w, q, d.node.Refuse(door.Context(w, q), d.caller(w, q), name, err))
 }
 
 // withBody decodes the body of a request for the route called name into in and answers what f answers. Few run at a time:

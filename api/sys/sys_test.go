@@ -55,7 +55,7 @@ func (f *fake) Unseal(_ context.Context, who Caller, share string, cluster bool,
 	return &UnsealAnswer{SealStatus: f.status, AttemptID: "id-of-the-attempt"}, f.err
 }
 
-func (f *fake) Refuse(who Caller, name string, err error) error {
+func (f *fake) Refuse(_ context.Context, who Caller, name string, err error) error {
 	f.who, f.refused = who, append(f.refused, name)
 	return err
 }

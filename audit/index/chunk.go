@@ -78,6 +78,7 @@ type chunk struct {
 	base            int64  // time to which column 1 is relative
 	least, greatest int64  // times of the rows
 	before          int64  // greatest time of the rows before; math.MinInt64: there are none
+	zero            uint32 // a bit for each column that is 0 in every row: it need not be read
 	sums            [columns]uint32
 }
 
@@ -96,7 +97,8 @@ func (c *chunk) appendHeader(b []byte) []byte {
 	for _, n := range []int64{c.start, c.end, c.base, c.least, c.greatest, c.before} {
 		b = le.AppendUint64(b, uint64(n))
 	}
-	b = append(b, make([]byte, 12)...)
+	b = le.AppendUint32(b, c.zero)
+	b = append(b, make([]byte, 8)...)
 	for _, s := range c.sums {
 		b = le.AppendUint32(b, s)
 	}
@@ -111,7 +113,7 @@ func readHeader(b []byte, at int64, last *chunk) (*chunk, error) {
 		return nil, errDamaged
 	}
 	n := func(i int) int64 { return int64(le.Uint64(b[8+8*i:])) }
-	c := &chunk{at: at, rows: int(le.Uint32(b)), skipped: le.Uint32(b[4:]), start: n(0), end: n(1), base: n(2), least: n(3), greatest: n(4), before: n(5)}
+	c := &chunk{at: at, rows: int(le.Uint32(b)), skipped: le.Uint32(b[4:]), start: n(0), end: n(1), base: n(2), least: n(3), greatest: n(4), before: n(5), zero: le.Uint32(b[56:])}
 	for i := range c.sums {
 		c.sums[i] = le.Uint32(b[68+4*i:])
 	}
@@ -132,7 +134,7 @@ type tail struct {
 }
 
 func newTail(start, before int64) *tail {
-	return &tail{chunk: chunk{at: -1, start: start, end: start, before: before, least: math.MaxInt64, greatest: math.MinInt64}}
+	return &tail{chunk: chunk{at: -1, start: start, end: start, before: before, least: math.MaxInt64, greatest: math.MinInt64, zero: 1<<columns - 1}}
 }
 
 // fits reports whether a row can be added: offset and time are 4 bytes each.
@@ -146,14 +148,24 @@ func (t *tail) add(f *fields, offset int64) {
 	if t.rows == 0 {
 		t.base = f.at
 	}
+	account, first, second := hashText(f.account), hashText(f.resources[0].account), hashText(f.resources[1].account)
+	if first == account {
+		first = 0 // a search looks into all three, and columns of zeros are not read
+	}
+	if second == account || second == first {
+		second = 0
+	}
 	row := [columns]uint32{
 		uint32(offset - t.start), uint32(int32(f.at - t.base)),
 		hashText(f.arn), hashText(f.principalID), hashText(f.accessKeyID), hashText(f.issuer),
-		hashText(f.account), hashText(f.resources[0].account), hashText(f.resources[1].account),
+		account, first, second,
 		hashText(f.resources[0].arn), hashText(f.resources[1].arn),
 		hashEvent(f.event, f.readOnly), hashText(f.source), hashText(f.errorCode), hashText(f.requestID), hashText(f.eventID),
 	}
 	for c, v := range row {
+		if v != 0 {
+			t.zero &^= 1 << c
+		}
 		binary.LittleEndian.PutUint32(t.data[c][width*t.rows:], v)
 	}
 	t.least, t.greatest = min(t.least, f.at), max(t.greatest, f.at)
@@ -174,7 +186,7 @@ func (t *tail) appendChunk(b []byte) []byte {
 
 // written returns the chunk as it was written at a place of the index file.
 func (t *tail) written(at int64) *chunk {
-	return &chunk{at: at, rows: t.rows, skipped: t.skipped, start: t.start, end: t.end, base: t.base, least: t.least, greatest: t.greatest, before: t.before, sums: t.sums}
+	return &chunk{at: at, rows: t.rows, skipped: t.skipped, start: t.start, end: t.end, base: t.base, least: t.least, greatest: t.greatest, before: t.before, zero: t.zero, sums: t.sums}
 }
 
 // window reads columns of one chunk after the other into buffers of its own.
@@ -189,7 +201,7 @@ type window struct {
 // open turns to another chunk of an index file, or with t to the first rows of a tail.
 func (w *window) open(file *os.File, t *tail, c *chunk) { w.file, w.tail, w.c, w.have = file, t, c, 0 }
 
-// column returns a column; what is behind its last row is 0.
+// column returns a column; what is behind its last row is anything.
 func (w *window) column(i int) (*[columnSize]byte, error) {
 	data := &w.data[i]
 	if w.have&(1<<i) != 0 {
@@ -201,7 +213,6 @@ func (w *window) column(i int) (*[columnSize]byte, error) {
 	} else if err := w.read(data[:n], i); err != nil {
 		return nil, err
 	}
-	clear(data[n:])
 	w.have |= 1 << i
 	return data, nil
 }

@@ -27,7 +27,7 @@
 //	magic "LSAIDX01" 8 | SHA-256 of the first record's line 32 | chunk ...
 //	chunk  = header 136 | column 0 | ... | column 15        each column: rows x 4 bytes
 //	header = rows 4 | skipped lines 4 | file start 8 | file end 8 | base time 8 | least time 8 | greatest time 8 |
-//	         greatest time before 8 | 0 12 | checksum of each column 16 x 4 | checksum of all before 4
+//	         greatest time before 8 | columns of zeros 4 | 0 8 | checksum of each column 16 x 4 | checksum of all before 4
 //
 // A chunk holds up to 4096 rows, one for each record of the file from start to end. It is written when it is full, or when
 // the file is rotated; until then its rows are in memory and are made again at a restart.
@@ -36,7 +36,7 @@
 //	        1   eventTime minus base time, signed
 //	        2   userIdentity.arn                  3  userIdentity.principalId
 //	        4   userIdentity.accessKeyId          5  userIdentity.sessionContext.sessionIssuer.arn
-//	        6   recipientAccountId                7, 8   resources[0] and [1].accountId
+//	        6   recipientAccountId                7, 8   resources[0] and [1].accountId; 0 for one that stands there already
 //	        9, 10   resources[0] and [1].ARN      11  eventName; its lowest bit is readOnly
 //	        12  sourceIPAddress                   13  errorCode
 //	        14  requestID                         15  eventID

@@ -223,10 +223,11 @@ func BenchmarkMatch(b *testing.B) {
 			for i := range rows {
 				column[width*i] = 7
 			}
-			var set bitmap
+			var set, all bitmap
+			all.fill(maxRows)
 			b.SetBytes(columnSize)
 			for b.Loop() {
-				set.match(&column, maxRows, 7, math.MaxUint32)
+				set.match(&column, &all, 7, math.MaxUint32)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -93,13 +94,19 @@ func (x *Index) Search(ctx context.Context, q Query) (Page, error) {
 type predicate struct {
 	column, count int
 	want, mask    uint32
+	asked, held   int // rows of which it was asked so far, and of which it was true
+}
+
+// cost is how many columns have to be read for each row that drops out.
+func (p *predicate) cost() float64 {
+	return float64(p.count) * float64(p.asked+1) / float64(p.asked-p.held+1)
 }
 
 // compile returns what is asked of the columns, what few records have first.
 func (q *Query) compile() (all []predicate) {
 	add := func(column, count int, text string) {
 		if text != "" {
-			all = append(all, predicate{column, count, hashText([]byte(text)), math.MaxUint32})
+			all = append(all, predicate{column: column, count: count, want: hashText([]byte(text)), mask: math.MaxUint32})
 		}
 	}
 	add(colEventID, 1, q.EventID)
@@ -243,21 +250,46 @@ func (s *search) chunk(c *chunk) error {
 			return err
 		}
 	}
-	for _, p := range s.predicates {
-		if s.found.empty() {
-			return nil
+	left := s.found.count()
+	for i := range s.predicates {
+		if left == 0 {
+			break
 		}
-		s.any = bitmap{}
-		for i := range p.count {
-			column, err := s.w.column(p.column + i)
-			if err != nil {
-				return err
-			}
-			s.any.match(column, c.rows, p.want, p.mask)
+		p := &s.predicates[i]
+		if err := s.ask(c, p, left); err != nil {
+			return err
 		}
-		s.found.and(&s.any)
+		p.asked += left
+		left = s.found.count()
+		p.held += left
+	}
+	// What drops most rows for the columns that it reads is asked first of the next chunk: the others are often not read at all.
+	slices.SortStableFunc(s.predicates, func(a, b predicate) int { return cmp.Compare(a.cost(), b.cost()) })
+	if left == 0 {
+		return nil
 	}
 	return s.rows(c)
+}
+
+// ask keeps the rows of which a predicate is true. There are left.
+func (s *search) ask(c *chunk, p *predicate, left int) error {
+	s.any = bitmap{}
+	for i := p.column; i < p.column+p.count; i++ {
+		if c.zero&(1<<i) != 0 && p.want != 0 {
+			continue
+		}
+		column, err := s.w.column(i)
+		if err != nil {
+			return err
+		}
+		if left < maxRows/8 {
+			s.any.pick(column, &s.found, p.want, p.mask)
+		} else {
+			s.any.match(column, &s.found, p.want, p.mask)
+		}
+	}
+	s.found.and(&s.any)
+	return nil
 }
 
 // passed reports whether the whole chunk is before the position from which the search goes on.
@@ -446,7 +478,12 @@ func (b *bitmap) fill(n int) {
 	}
 }
 
-func (b *bitmap) empty() bool { return *b == bitmap{} }
+func (b *bitmap) count() (n int) {
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
 
 func (b *bitmap) drop(i int) { b[i/64] &^= 1 << (i % 64) }
 
@@ -470,30 +507,47 @@ func (b *bitmap) last(n int) int {
 	return -1
 }
 
-// match adds the rows whose value under mask is want. Two values are compared at a time: mostly none of many is right. It may
-// add rows from n on.
-func (b *bitmap) match(column *[columnSize]byte, n int, want, mask uint32) {
-	const low, high = 0x00000001_00000001, 0x80000000_80000000
+// match adds the rows of among whose value under mask is want, and may add others. Two values are compared at a time: mostly
+// none of many is right.
+func (b *bitmap) match(column *[columnSize]byte, among *bitmap, want, mask uint32) {
+	const half, low = 0x80000000_80000000, 0x7fffffff_7fffffff
 	w, m := uint64(want)<<32|uint64(want), uint64(mask)<<32|uint64(mask)
-	for row := 0; row < n; row += 8 {
-		c := column[width*row:][:8*width]
-		x0 := binary.LittleEndian.Uint64(c[0:])&m ^ w
-		x1 := binary.LittleEndian.Uint64(c[8:])&m ^ w
-		x2 := binary.LittleEndian.Uint64(c[16:])&m ^ w
-		x3 := binary.LittleEndian.Uint64(c[24:])&m ^ w
-		// The high bit of a half of (x-low)&^x can only be set if the half, or the one below it, is 0.
-		if ((x0-low)&^x0|(x1-low)&^x1|(x2-low)&^x2|(x3-low)&^x3)&high == 0 {
+	for i := range b {
+		if among[i] == 0 {
 			continue
 		}
-		var set uint64
-		for i, x := range [4]uint64{x0, x1, x2, x3} {
-			if uint32(x) == 0 {
-				set |= 1 << (2 * i)
+		rows := column[64*width*i:][:64*width]
+		for row := 0; row < 64; row += 8 {
+			c := rows[width*row:][:8*width]
+			x0 := binary.LittleEndian.Uint64(c[0:])&m ^ w
+			x1 := binary.LittleEndian.Uint64(c[8:])&m ^ w
+			x2 := binary.LittleEndian.Uint64(c[16:])&m ^ w
+			x3 := binary.LittleEndian.Uint64(c[24:])&m ^ w
+			// The high bit of a half of x&low + low | x is 0 if the half is.
+			all := (x0&low + low | x0) & (x1&low + low | x1) & (x2&low + low | x2) & (x3&low + low | x3)
+			if all&half == half {
+				continue
 			}
-			if x>>32 == 0 {
-				set |= 2 << (2 * i)
+			b[i] |= (zeros(x0) | zeros(x1)<<2 | zeros(x2)<<4 | zeros(x3)<<6) << row
+		}
+	}
+}
+
+// pick is match for few rows.
+func (b *bitmap) pick(column *[columnSize]byte, among *bitmap, want, mask uint32) {
+	for i, w := range among {
+		for ; w != 0; w &= w - 1 {
+			row := bits.TrailingZeros64(w)
+			if value(column, 64*i+row)&mask == want {
+				b[i] |= 1 << row
 			}
 		}
-		b[row/64] |= set << (row % 64)
 	}
+}
+
+// zeros returns bit 0 if the lower half of x is 0, and bit 1 if the upper one is.
+func zeros(x uint64) uint64 {
+	const half, low = 0x80000000_80000000, 0x7fffffff_7fffffff
+	z := ^(x&low + low | x) & half
+	return z>>31&1 | z>>62
 }

@@ -44,17 +44,21 @@ type DevOptions struct {
 	Dir      string // holds the lockstep program; gets the data
 	BasePort int
 	Kept     string   // data folder that outlives the cluster; default a folder in Dir
+	Nodes    int      // default 3
 	Env      []string // NAME=value, of the nodes beside this process's environment
 }
 
-// StartDev starts a cluster of three nodes, which is ready once its env file is there.
+// StartDev starts a cluster, which is ready once its env file is there.
 func StartDev(ctx context.Context, o DevOptions) (*Cluster, error) {
 	if o.Kept == "" {
 		o.Kept = filepath.Join(o.Dir, "data")
 	}
+	if o.Nodes == 0 {
+		o.Nodes = 3
+	}
 	c := &Cluster{envFile: filepath.Join(o.Dir, "dev.env"), program: filepath.Join(o.Dir, "lockstep"), basePort: o.BasePort}
 	var err error
-	c.dev, err = startWith(ctx, o.Env, c.program, "dev", "--base-port", strconv.Itoa(o.BasePort), "--data", o.Kept, "--env-file", c.envFile)
+	c.dev, err = startWith(ctx, o.Env, c.program, "dev", "--base-port", strconv.Itoa(o.BasePort), "--data", o.Kept, "--env-file", c.envFile, "--nodes", strconv.Itoa(o.Nodes))
 	if err != nil {
 		return nil, err
 	}

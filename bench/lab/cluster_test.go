@@ -30,7 +30,7 @@ while :; do sleep 0.05; done`)
 	c.Close()
 	data := filepath.Join(dir, "data")
 	args, err := os.ReadFile(data + ".args")
-	if want := "dev --base-port 18200 --data " + data + " --env-file " + filepath.Join(dir, "dev.env"); err != nil || strings.TrimSpace(string(args)) != want {
+	if want := "dev --base-port 18200 --data " + data + " --env-file " + filepath.Join(dir, "dev.env") + " --nodes 3"; err != nil || strings.TrimSpace(string(args)) != want {
 		t.Errorf("started with %q, want %q (%v)", args, want, err)
 	}
 	if want := []Node{{"http://a:1", 11}, {"http://b:2", 0}}; !slices.Equal(c.Nodes, want) {

@@ -71,7 +71,7 @@ func (r *request) change(ctx context.Context) (any, error) {
 			}
 			r.brief = true
 		case fsm.Conflict, fsm.Stale:
-			r.Logger.Debug("a change is decided again", "request", r.call.RequestID, "operation", r.op.Name, "conflict", outcome.Detail)
+			r.Logger.DebugContext(ctx, "a change is decided again", "operation", r.op.Name, "conflict", outcome.Detail)
 		default:
 			return nil, refused(outcome)
 		}

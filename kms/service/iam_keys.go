@@ -284,7 +284,7 @@ func (r *request) lastUseOf(c *catalog.Credential) (last catalog.AccessKeyUse, s
 	case kms.CodeOf(err) == kms.CodeSealed:
 		return last, 0, err
 	case err != nil:
-		r.Logger.Error("the record of an access key's use does not open", "access_key", c.AccessKeyID, "error", err)
+		r.Logger.ErrorContext(r.ctx, "the record of an access key's use does not open", "access_key", c.AccessKeyID, "error", err)
 	case written.At > last.At:
 		last = written
 	}

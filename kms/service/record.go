@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"encoding/hex"
 	"maps"
 	"slices"
@@ -15,21 +16,24 @@ import (
 // audit writes the record of the call as it ends with answer or err.
 func (r *request) audit(answer any, err error) error {
 	rec := audit.Record{
-		Time:       r.started,
-		RequestID:  r.call.RequestID,
-		Source:     r.op.Source,
-		Name:       r.op.Name,
-		Region:     r.scope.Region,
-		SourceIP:   r.call.Source,
-		UserAgent:  r.call.UserAgent,
-		Parameters: r.parameters,
-		Resources:  r.resources[:r.found],
-		ReadOnly:   !r.op.Mutates,
-		Recipient:  r.scope.Account,
-		Node:       r.Node,
-		Epoch:      r.epoch,
-		Index:      r.index,
-		Door:       r.call.Door,
+		Time:      r.started,
+		RequestID: r.call.RequestID,
+		Source:    r.op.Source,
+		Name:      r.op.Name,
+		Region:    cmp.Or(r.scope.Region, r.Regions[0]), // one that is not served is nowhere
+		SourceIP:  r.call.Source,
+		UserAgent: r.call.UserAgent,
+		Resources: r.resources[:r.found],
+		ReadOnly:  !r.op.Mutates,
+		Recipient: r.scope.Account,
+		Node:      r.Node,
+		Epoch:     r.epoch,
+		Index:     r.index,
+		Door:      r.call.Door,
+		TraceID:   r.served.Request.Trace.String(),
+	}
+	if len(r.parameters) > 0 {
+		rec.Parameters = r.parameters
 	}
 	rec.TLS = audit.TLSOf(r.call.Auth.TLS, r.call.Auth.Host)
 	if p := r.principal; p != nil && (p.Type != auth.TypeWebIdentity || p.Federated != "") { // who only says who it is is nobody
@@ -77,7 +81,7 @@ const eventWithheld = "AnswerWithheld"
 // was done, and a call has one.
 func (r *request) withheld(err error) error {
 	return r.Audit.Append(&audit.Record{Time: r.Now(), Source: systemSource, Name: eventWithheld, Region: r.scope.Region, SourceIP: systemSource, UserAgent: systemSource,
-		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node}, Recipient: r.scope.Account, Node: r.Node, Epoch: r.epoch, Index: r.index,
+		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node}, Recipient: r.scope.Account, Node: r.Node, Epoch: r.epoch, Index: r.index, TraceID: r.served.Request.Trace.String(),
 		Details: texts("eventID", uuid(r.eventID), "requestID", r.call.RequestID, "eventName", r.op.Name, "errorCode", string(kms.CodeOf(err)))})
 }
 

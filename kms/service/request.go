@@ -12,12 +12,14 @@ import (
 	"github.com/lockstep-kms/lockstep/kms/catalog"
 	"github.com/lockstep-kms/lockstep/kms/material"
 	"github.com/lockstep-kms/lockstep/secret"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // request is one call while it is served. It belongs to the goroutine of Do.
 type request struct {
 	*Service
-	ctx     context.Context // of Do
+	ctx     context.Context // of Do; it is served
+	served  trace.Context   // in which log lines name the request
 	call    *Call
 	op      *kms.Operation
 	use     *use
@@ -78,11 +80,6 @@ func (r *request) release() {
 
 // run serves the call up to the audit record.
 func (r *request) run(ctx context.Context) (any, error) {
-	region, malformed := r.regionOf(r.call)
-	if malformed == nil {
-		malformed = r.call.Malformed
-	}
-	r.scope.Region, r.malformed = region, malformed
 	hold, err := r.Catalog.Hold()
 	if err != nil {
 		return nil, err

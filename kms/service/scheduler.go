@@ -60,7 +60,7 @@ func (r *request) auditEvent(name string, s kms.Scope, arn string, err error) er
 		Time: r.Now(), RequestID: r.call.RequestID, Source: "kms.amazonaws.com", Name: name, Region: s.Region, SourceIP: systemSource, UserAgent: systemSource,
 		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node, AccountID: s.Account}, Recipient: s.Account,
 		Service: true, Details: texts("keyId", arn), Resources: []audit.Resource{{ARN: arn, AccountID: s.Account, Type: typeKey}},
-		Node: r.Node, Epoch: r.epoch, Index: r.index,
+		Node: r.Node, Epoch: r.epoch, Index: r.index, TraceID: r.served.Request.Trace.String(),
 	}
 	if p := r.principal; p != nil { // who caused it
 		rec.Identity = identityOf(p, r.started)
@@ -92,7 +92,7 @@ func (s *Service) RunDue(ctx context.Context) error {
 			if unheard || concernsAll(err) {
 				return err
 			}
-			s.Logger.Warn("scheduled work on a key failed and is tried again", "key", k.ARN, "error", err)
+			s.Logger.WarnContext(ctx, "scheduled work on a key failed and is tried again", "key", k.ARN, "error", err)
 			if first == nil {
 				first = err
 			}
@@ -159,7 +159,7 @@ func (r *request) runStep(ctx context.Context, raw [16]byte) (done bool, err err
 		return done, err
 	}
 	if done {
-		r.Logger.Info("scheduled work is done", "event", next.event, "key", next.key.ARN)
+		r.Logger.InfoContext(r.ctx, "scheduled work is done", "event", next.event, "key", next.key.ARN)
 	}
 	// What may have been done has a record too: nobody finds it due again, to write one later.
 	if blocked := r.auditEvent(next.event, r.scope, next.key.ARN, err); err == nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/trace"
 )
 
 // Limits.
@@ -142,7 +143,10 @@ func unchecked[Q any](*request, *Q) error { return nil }
 // Do authenticates, authorizes, decides, does, audits and answers one call. Errors are *kms.Error;
 // beside one, a Result says which state the verdict was taken on, unless the node had none.
 func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
-	r := &request{Service: s, ctx: ctx, call: c, op: c.Operation, started: s.Now()}
+	r := &request{Service: s, call: c, op: c.Operation, started: s.Now()}
+	r.served = trace.Context{Context: ctx, Request: trace.Request{ID: c.RequestID, Trace: trace.From(ctx).Trace}}
+	ctx = &r.served
+	r.ctx = ctx
 	r.parameters = r.noted[:0]
 	switch q := c.Request.(type) {
 	case *kms.GenerateDataKeyRequest:
@@ -166,6 +170,9 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 }
 
 func (s *Service) do(ctx context.Context, r *request) (*Result, error) {
+	if r.scope.Region, r.malformed = r.regionOf(r.call); r.malformed == nil {
+		r.malformed = r.call.Malformed
+	}
 	var answer any
 	err := r.call.Refused
 	if err == nil {

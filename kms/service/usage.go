@@ -25,7 +25,7 @@ func (r *request) knownUsage(k *catalog.Key) (kms.Usage, error) {
 		return u, err
 	}
 	if err != nil {
-		r.Logger.Error("the record of a key's use does not open", "key", k.ARN, "error", err)
+		r.Logger.ErrorContext(r.ctx, "the record of a key's use does not open", "key", k.ARN, "error", err)
 	}
 	if written == nil {
 		return u, nil

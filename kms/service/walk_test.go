@@ -84,9 +84,19 @@ func shows(text []byte, secret string) bool {
 	if len(secret) < 8 {
 		return false // would be found by chance
 	}
-	for _, form := range []string{secret, hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret)),
-		base64.RawStdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret))} {
-		if bytes.Contains(text, []byte(form)) {
+	forms := []string{secret, hex.EncodeToString([]byte(secret)), strings.ToUpper(hex.EncodeToString([]byte(secret)))}
+	for _, e := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		for shift := range 3 { // wherever it stands in what was encoded
+			whole := e.EncodeToString(append(make([]byte, shift), secret...))
+			whole = whole[:len(whole)-len(whole)%4]
+			if shift > 0 {
+				whole = whole[4:]
+			}
+			forms = append(forms, whole)
+		}
+	}
+	for _, form := range forms {
+		if len(form) >= 8 && bytes.Contains(text, []byte(form)) {
 			return true
 		}
 	}

@@ -48,11 +48,12 @@ type Config struct {
 	// the present one; default Bound.
 	Longest func() time.Duration
 	// Unfit says why this node should not lead although its log is well, or ""; default "".
-	Unfit  func() string
-	Clock  Clock
-	Timing Timing
-	Log    storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
-	Logger *slog.Logger
+	Unfit      func() string
+	Clock      Clock
+	Timing     Timing
+	Log        storage.LogOptions // OnTrouble and OnRecovered are taken by the replica
+	Logger     *slog.Logger
+	RaftLogger *slog.Logger // of Raft's own lines; nil: Logger
 	// Events is told what changes. It must not block; nil: nobody listens.
 	Events func(Event)
 	// ApplyHook, for tests, sees every entry before it is applied on this node and may change it.

@@ -47,7 +47,7 @@ func (r *Replica) startRaft() (err error) {
 		return errors.Join(err, r.store.Close())
 	}
 	r.entries = cache
-	logger := newRaftLogger(r.log)
+	logger := newRaftLogger(r.cfg.RaftLogger)
 	r.wire = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: r.transport.RaftLayer(), MaxPool: connectionPool, Timeout: rpcTimeout, Logger: logger,
 	})
@@ -169,8 +169,8 @@ func (s sealedOff) ApplyBatch(logs []*raft.Log) []any {
 	return s.FSM.ApplyBatch(logs)
 }
 
-// newRaftLogger gives Raft's lines to log: warnings and errors as Info, each text once in ten
-// seconds, since Raft repeats them as long as a peer is away; the rest as Debug.
+// newRaftLogger gives Raft's lines to log at their levels. Of warnings and errors each text comes once in ten seconds, since
+// Raft repeats them as long as a peer is away; the others of it are Debug.
 func newRaftLogger(log *slog.Logger) hclog.Logger {
 	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
 	logger.RegisterSink(&raftSink{log: log})
@@ -186,11 +186,12 @@ const raftLogGap = 10 * time.Second
 
 // Accept implements hclog.SinkAdapter.
 func (s *raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
-	to := slog.LevelDebug
-	if level >= hclog.Warn {
+	to := raftLevel(level)
+	if to >= slog.LevelWarn {
 		now := time.Now()
-		if last, said := s.last.Load(msg); !said || now.Sub(last.(time.Time)) >= raftLogGap {
-			to = slog.LevelInfo
+		if last, said := s.last.Load(msg); said && now.Sub(last.(time.Time)) < raftLogGap {
+			to = slog.LevelDebug
+		} else {
 			s.last.Store(msg, now)
 		}
 	}
@@ -202,7 +203,20 @@ func (s *raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) 
 			args[i] = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 		}
 	}
-	s.log.Log(context.Background(), to, "raft: "+msg, args...)
+	s.log.Log(context.Background(), to, msg, args...)
+}
+
+func raftLevel(level hclog.Level) slog.Level {
+	switch {
+	case level >= hclog.Error:
+		return slog.LevelError
+	case level == hclog.Warn:
+		return slog.LevelWarn
+	case level == hclog.Info:
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
+	}
 }
 
 // onTrouble is called by the log store. When its writes hang or have failed the node drops out of

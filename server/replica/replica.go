@@ -82,6 +82,9 @@ func Open(cfg Config) (*Replica, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.RaftLogger == nil {
+		cfg.RaftLogger = cfg.Logger
+	}
 	own := cfg.Identity.cfg
 	r := &Replica{
 		cfg: cfg, id: cfg.Identity, name: own.Name, nodeID: own.Dir.NodeID(), timing: cfg.Timing.withDefaults(),

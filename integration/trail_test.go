@@ -1,0 +1,179 @@
+package integration
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/audit/chain"
+	"github.com/lockstep-kms/lockstep/integration/cluster"
+	"github.com/lockstep-kms/lockstep/kms"
+	"github.com/lockstep-kms/lockstep/server"
+)
+
+// trailLine is what these tests read of a line of an audit file.
+type trailLine struct {
+	Name    string `json:"eventName"`
+	Details struct {
+		FromSeq, ToSeq, HeadSeq uint64
+		AnchorHash, HeadHash    string
+		HeadTime                int64
+		ClusterID               string
+		PublicKey, Signature    []byte
+	} `json:"serviceEventDetails"`
+	link chain.Link
+	hash chain.Hash
+}
+
+func readTrail(t *testing.T, n *cluster.Node) (all []trailLine) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(n.Dir, "audit.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range bytes.Lines(raw) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		var l trailLine
+		if err := json.Unmarshal(line, &l); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if l.link, err = chain.ReadLink(line); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		l.hash = chain.Of(line)
+		all = append(all, l)
+	}
+	return all
+}
+
+// anchorOf returns what the cluster has of a node's trail.
+func anchorOf(ctx context.Context, c *cluster.Cluster, through, of *cluster.Node) (a kms.AuditAnchorEntry, clusterID string, err error) {
+	answer, err := through.Client().GetAuditCheckpoint(ctx)
+	if err != nil {
+		return a, "", err
+	}
+	for _, a := range answer.Anchors {
+		if a.Node == of.Name {
+			return a, answer.ClusterID, nil
+		}
+	}
+	return a, "", fmt.Errorf("no anchor of %s", of.Name)
+}
+
+// TestAuditAnchors: every unsealed node signs its trail and anchors it; a node whose file lost records that the cluster
+// knows of says so, in the trail itself.
+func TestAuditAnchors(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{})
+	node, other := c.Followers()[0], c.Leader()
+	key := createKey(t, node.Client(), "anchored")
+	c.Eventually(30*time.Second, "every node is anchored", func(ctx context.Context) error {
+		for _, n := range c.Nodes {
+			if _, _, err := anchorOf(ctx, c, other, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for range 20 {
+		if _, err := node.Client().Encrypt(context.Background(), &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := node.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	anchor, clusterID, err := anchorOf(context.Background(), c, other, node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := readTrail(t, node)
+	var found bool
+	for i, l := range lines {
+		if i > 0 && (l.link.Seq != lines[i-1].link.Seq+1 || l.link.Prev != lines[i-1].hash) {
+			t.Errorf("line %d does not follow", i+1)
+		}
+		found = found || l.link.Seq == anchor.Seq && l.hash.String() == anchor.Hash
+		if l.Name == "AuditHead" {
+			head := chain.Head{Cluster: clusterID, Node: node.Name, Seq: l.Details.HeadSeq, Hash: l.link.Prev, Time: l.Details.HeadTime}
+			if l.Details.HeadSeq+1 != l.link.Seq || !head.Verify(ed25519.PublicKey(anchor.PublicKey), l.Details.Signature) {
+				t.Errorf("line %d: the head does not verify", i+1)
+			}
+		}
+	}
+	if last := lines[len(lines)-1]; !found || anchor.Seq+2 < last.link.Seq || last.Name != "AuditStopped" {
+		t.Errorf("the stop was not anchored: %+v, and the file ends with %s, %d", anchor, last.Name, last.link.Seq)
+	}
+
+	// Somebody cuts off the end.
+	cut := lines[len(lines)-10]
+	path := filepath.Join(node.Dir, "audit.jsonl")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep := bytes.SplitAfter(raw, []byte("\n"))[:len(lines)-9]
+	if err := os.WriteFile(path, bytes.Join(keep, nil), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node.Start()
+	node.Unseal()
+	c.Eventually(30*time.Second, "the loss is recorded, and signed over", func(ctx context.Context) error {
+		now, _, err := anchorOf(ctx, c, other, node)
+		if err != nil {
+			return err
+		}
+		told := uint64(0)
+		for _, l := range readTrail(t, node) {
+			if l.Name == "AuditRecordsLost" && l.Details.FromSeq == cut.link.Seq+1 && l.Details.ToSeq == anchor.Seq && l.Details.AnchorHash == anchor.Hash {
+				told = l.link.Seq
+			}
+		}
+		if told == 0 || now.Time.Equal(anchor.Time) || now.Seq < told {
+			return fmt.Errorf("told at %d, anchored %+v", told, now)
+		}
+		return nil
+	})
+}
+
+// TestLeaderThatCannotAuditHandsOver: a leader whose records cannot be written refuses everything, so another one leads; it
+// serves again by itself.
+func TestLeaderThatCannotAuditHandsOver(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Config: func(_ int, cfg *server.Config) {
+		cfg.Audit.File = filepath.Join(filepath.Dir(cfg.DataDir), "audit", "audit.jsonl")
+	}})
+	leader := c.Leader()
+	key := createKey(t, leader.Client(), "audited")
+	dir := filepath.Join(leader.Dir, "audit")
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	encrypt := func(ctx context.Context, n *cluster.Node) error {
+		_, err := n.Client().Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
+		return err
+	}
+	if err := encrypt(context.Background(), leader); kms.CodeOf(err) != kms.CodeAuditBlocked {
+		t.Fatalf("without audit files: %v", err)
+	}
+	c.Eventually(30*time.Second, "another node leads and takes writes", func(ctx context.Context) error {
+		for _, n := range c.Nodes {
+			if h, err := n.Client().Health(ctx); err == nil && h.Leader && n != leader {
+				_, err := n.Client().CreateKey(ctx, &kms.CreateKeyRequest{})
+				return err
+			}
+		}
+		return errors.New("no other leads")
+	})
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	c.Eventually(30*time.Second, "it serves again", func(ctx context.Context) error { return encrypt(ctx, leader) })
+}
