@@ -63,10 +63,12 @@ var imports = map[string][]string{
 		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
-		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd"},
+		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd",
+		"cmd/lockstep/internal/statuscmd"},
 	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "audit/verify", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/cli":       {"api/client", "transport", "kms"},
 	"cmd/lockstep/internal/dev":       {"api/client", "transport", "kms", "cmd/lockstep/internal/cli"},
+	"cmd/lockstep/internal/statuscmd": {"api/client", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/keycmd":    {"api/client", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/cryptocmd": {"api/client", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/iamcmd":    {"api/client", "kms", "auth/policy", "cmd/lockstep/internal/cli"},

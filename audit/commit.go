@@ -168,10 +168,13 @@ func (l *Log) take() (*group, *batch) {
 // newBatch makes the batch that begins with what the trail says of itself: first which records the chosen sinks have missed,
 // so that what explains a gap stands right behind it. mu is held.
 func (l *Log) newBatch(g *group, now time.Time) *batch {
-	b := &batch{}
+	var b *batch
 	if n := len(l.batches); n > 0 {
 		b, l.batches = l.batches[n-1], l.batches[:n-1]
+		clear(b.about)
 		*b = batch{Batch: Batch{Lines: b.Lines[:0], Ends: b.Ends[:0]}, about: b.about[:0]}
+	} else {
+		b = new(batch)
 	}
 	b.group, b.at, b.signer, b.open = g, now, l.signer, 1
 	b.First = l.seq + 1

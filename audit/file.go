@@ -74,13 +74,13 @@ func OpenFile(path string, o FileOptions) (*FileSink, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &FileSink{path: path, options: o}
-	if err := s.openFile(); err != nil {
+	if err := s.open(); err != nil {
 		return nil, err
 	}
 	var err error
 	if s.found, err = s.find(); err != nil {
 		s.out.Close()
-		return nil, fmt.Errorf("audit file %s: %w", s.path, err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -101,7 +101,7 @@ func (s *FileSink) Write(b *Batch) error {
 		s.out = nil
 	}
 	if s.out == nil {
-		if err := s.openFile(); err != nil {
+		if err := s.open(); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func (s *FileSink) Write(b *Batch) error {
 	if err != nil {
 		s.out.Close()
 		s.out = nil
-		return fmt.Errorf("audit file %s: %w", s.path, err)
+		return err
 	}
 	if s.inode != nil {
 		s.size.Add(int64(len(b.Lines)))
@@ -134,15 +134,7 @@ func (s *FileSink) moved() bool {
 	return false
 }
 
-// openFile opens the file and ends a line that a failed write, or a dying process, left torn.
-func (s *FileSink) openFile() error {
-	err := s.open()
-	if err != nil {
-		return fmt.Errorf("audit file %s: %w", s.path, err)
-	}
-	return nil
-}
-
+// open opens the file and ends a line that a failed write, or a dying process, left torn.
 func (s *FileSink) open() error {
 	f, err := s.options.files.open(s.path)
 	if err != nil {
@@ -231,7 +223,7 @@ func closeToOthers(f *os.File) error {
 	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) == os.Geteuid() {
 		return f.Chmod(0o600)
 	}
-	return fmt.Errorf("its mode is %v and it belongs to another user: let nobody but its owner read or write it (chmod 600)", info.Mode().Perm())
+	return fmt.Errorf("%s has mode %v and belongs to another user: let nobody but its owner read or write it (chmod 600)", f.Name(), info.Mode().Perm())
 }
 
 // move reserves the name first, since a rename replaces what is there.

@@ -1,9 +1,12 @@
 package audit
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -17,8 +20,13 @@ type disk struct {
 	torn   int           // guarded by mu: bytes a failing write writes nevertheless
 	noSync error         // guarded by mu: Sync returns it
 	noMove error         // guarded by mu: a rename returns it
-	writes int           // guarded by mu
-	opens  int           // guarded by mu
+
+	slow      time.Duration // guarded by mu: writes take this long
+	failOpens bool          // guarded by mu: only opens fail
+	noRemove  error         // guarded by mu: a removal returns it
+
+	writes int // guarded by mu
+	opens  int // guarded by mu
 }
 
 func (d *disk) set(change func()) {
@@ -50,6 +58,15 @@ func (d *disk) move(from, to string) error {
 	return d.osFiles.move(from, to)
 }
 
+func (d *disk) remove(path string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.noRemove != nil {
+		return d.noRemove
+	}
+	return d.osFiles.remove(path)
+}
+
 type diskFile struct {
 	*os.File
 	disk *disk
@@ -58,13 +75,19 @@ type diskFile struct {
 func (f *diskFile) Write(b []byte) (int, error) {
 	f.disk.mu.Lock()
 	f.disk.writes++
-	hang := f.disk.hang
+	hang, slow := f.disk.hang, f.disk.slow
 	f.disk.mu.Unlock()
+	if slow > 0 {
+		time.Sleep(slow)
+	}
 	if hang != nil {
 		<-hang
 	}
 	f.disk.mu.Lock()
 	fail, torn := f.disk.fail, f.disk.torn
+	if f.disk.failOpens {
+		fail = nil
+	}
 	f.disk.mu.Unlock()
 	if fail != nil {
 		n, _ := f.File.Write(b[:min(torn, len(b))])
@@ -104,5 +127,174 @@ func waitFor(t testing.TB, what string, cond func() bool) {
 			t.Fatalf("waited in vain until %s", what)
 		}
 		<-time.After(time.Millisecond)
+	}
+}
+
+// write writes lines as one batch.
+func write(s Sink, lines ...string) error {
+	b := &Batch{First: 1}
+	for _, line := range lines {
+		b.Lines = append(append(b.Lines, line...), '\n')
+		b.Ends = append(b.Ends, len(b.Lines))
+	}
+	return s.Write(b)
+}
+
+func must(t testing.TB, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func content(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	return string(b)
+}
+
+func TestTornLineOfADeadProcessIsEnded(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	for _, c := range []struct{ before, after string }{
+		{"", "new\n"},
+		{"whole\n", "whole\nnew\n"},
+		{"whole\n{\"torn", "whole\n{\"torn\nnew\n"},
+	} {
+		must(t, os.WriteFile(path, []byte(c.before), 0o600))
+		s, err := OpenFile(path, FileOptions{})
+		must(t, err)
+		must(t, write(s, "new"), s.Close())
+		if got := content(t, path); got != c.after {
+			t.Errorf("%q became %q, want %q", c.before, got, c.after)
+		}
+	}
+}
+
+func TestFileIsOpenedAgainAfterAnError(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		fail  func(*disk)
+		fsync bool
+		want  string
+	}{
+		{name: "nothing was written", fail: func(d *disk) { d.fail = syscall.ENOSPC }, want: "before\nafter\n"},
+		{name: "a torn line", fail: func(d *disk) { d.fail, d.torn = syscall.ENOSPC, 3 }, want: "before\nlos\nafter\n"},
+		{name: "a short write", fail: func(d *disk) { d.fail, d.torn = io.ErrShortWrite, 6 }, want: "before\nlost 1\nafter\n"},
+		{name: "fsync fails", fsync: true, fail: func(d *disk) { d.noSync = syscall.EIO }, want: "before\nlost 1\nlost 2\nafter\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := &disk{}
+			s, path := openSink(t, d, FileOptions{Fsync: c.fsync})
+			must(t, write(s, "before"))
+			d.set(func() { c.fail(d) })
+			if err := write(s, "lost 1", "lost 2"); err == nil {
+				t.Errorf("got %v", err)
+			}
+			d.set(func() { d.fail, d.noSync = nil, nil })
+			must(t, write(s, "after"), s.Close())
+			if got := content(t, path); got != c.want {
+				t.Errorf("the file has %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// A record goes where the path leads when it is written, whether or not anybody says that the file
+// was rotated.
+func TestFileIsRotatedByOthers(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		rotate func(t *testing.T, s *FileSink, path string)
+		old    bool // the old file is at path.1
+	}{
+		{name: "moved and told", old: true, rotate: func(t *testing.T, s *FileSink, path string) {
+			must(t, os.Rename(path, path+".1"))
+			s.Reopen()
+		}},
+		{name: "moved", old: true, rotate: func(t *testing.T, _ *FileSink, path string) { must(t, os.Rename(path, path+".1")) }},
+		{name: "replaced", old: true, rotate: func(t *testing.T, _ *FileSink, path string) {
+			must(t, os.Rename(path, path+".1"), os.WriteFile(path, nil, 0o600))
+		}},
+		{name: "deleted", rotate: func(t *testing.T, _ *FileSink, path string) { must(t, os.Remove(path)) }},
+		{name: "copied and truncated", old: true, rotate: func(t *testing.T, _ *FileSink, path string) {
+			must(t, os.WriteFile(path+".1", []byte(content(t, path)), 0o600), os.Truncate(path, 0))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, path := openSink(t, nil, FileOptions{MaxSize: 1 << 20})
+			must(t, write(s, "old"))
+			c.rotate(t, s, path)
+			must(t, write(s, "new"))
+			if got := content(t, path); got != "new\n" {
+				t.Errorf("the path has %s", got)
+			}
+			if c.old && content(t, path+".1") != "old\n" {
+				t.Errorf("the old file has %s", content(t, path+".1"))
+			}
+			if n := s.size.Load(); n != 4 {
+				t.Errorf("the file is taken for one of %d bytes", n)
+			}
+		})
+	}
+}
+
+// With nowhere to write, nothing is acknowledged; it goes on by itself.
+func TestDirectoryIsGone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit", "audit.jsonl")
+	must(t, os.Mkdir(filepath.Dir(path), 0o700))
+	s, err := OpenFile(path, FileOptions{})
+	must(t, err, os.RemoveAll(filepath.Dir(path)))
+	if err := write(s, "nowhere"); err == nil {
+		t.Error("a record in a deleted directory is acknowledged")
+	}
+	must(t, os.Mkdir(filepath.Dir(path), 0o700), write(s, "back"))
+	if got := content(t, path); got != "back\n" {
+		t.Error(got)
+	}
+}
+
+func TestMode(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	must(t, os.WriteFile(path, []byte("before\n"), 0o600))
+	for _, mode := range []os.FileMode{0o644, 0o660, 0o600} {
+		must(t, os.Chmod(path, mode))
+		s, err := OpenFile(path, FileOptions{})
+		must(t, err, s.Close())
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("a file with mode %o has %v, %v", mode, info.Mode(), err)
+		}
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file of another user")
+	}
+	const other = 65534
+	must(t, os.Chmod(path, 0o644), os.Chown(path, other, other))
+	if s, err := OpenFile(path, FileOptions{}); err == nil {
+		s.Close()
+		t.Error("a file of another user that all can read is taken")
+	}
+	must(t, os.Chmod(path, 0o600))
+	s, err := OpenFile(path, FileOptions{})
+	must(t, err, s.Close())
+}
+
+// A pipe or a terminal is what it was when it was opened, and has no end to find, no size and no age.
+func TestPathIsNoRegularFile(t *testing.T) {
+	s, err := OpenFile(os.DevNull, FileOptions{MaxSize: 1, MaxAge: time.Minute})
+	must(t, err)
+	defer s.Close()
+	if err := write(s, "line"); err != nil || s.inode != nil || s.WantsRotation(time.Now().Add(time.Hour)) {
+		t.Errorf("%v, %v", err, s.inode)
+	}
+}
+
+func TestOpenFileRefuses(t *testing.T) {
+	if s, err := OpenFile(filepath.Join(t.TempDir(), "no", "such", "audit.jsonl"), FileOptions{}); err == nil {
+		s.Close()
+		t.Error("a file in no directory")
+	}
+	if _, err := OpenFile(t.TempDir(), FileOptions{}); err == nil {
+		t.Error("a directory")
 	}
 }

@@ -42,21 +42,21 @@ type member struct {
 // join makes the members, and finds where the chain goes on: at the highest record that one of them has. One that has less
 // has missed the difference.
 func (l *Log) join(sinks []Sink) {
-	found := make([]Found, len(sinks))
-	for i, s := range sinks {
+	for _, s := range sinks {
+		m := &member{sink: s, name: s.Name(), ready: sync.NewCond(&l.mu)}
+		l.members = append(l.members, m)
 		if f, ok := s.(finder); ok {
-			found[i] = f.Last()
-			if found[i].Seq > l.found.Seq {
-				l.found = found[i]
+			found := f.Last()
+			m.taken = mark{found.Seq, found.Hash}
+			if found.Seq > l.found.Seq {
+				l.found = found
 			}
 		}
 	}
-	for i, s := range sinks {
-		m := &member{sink: s, name: s.Name(), ready: sync.NewCond(&l.mu), taken: mark{found[i].Seq, found[i].Hash}}
-		if seq := m.taken.seq; seq != 0 && seq < l.found.Seq {
-			m.gap, m.why = seq+1, errBehind
+	for _, m := range l.members {
+		if _, ok := m.sink.(finder); ok && m.taken.seq < l.found.Seq {
+			m.gap, m.why = m.taken.seq+1, errBehind
 		}
-		l.members = append(l.members, m)
 	}
 }
 
@@ -99,9 +99,9 @@ func (l *Log) choose(now time.Time) error {
 		switch {
 		case m.chosen:
 		case m.hung:
-			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrHung))
+			err = errors.Join(err, m.named(ErrHung))
 		default:
-			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrBusy))
+			err = errors.Join(err, m.named(ErrBusy))
 		}
 	}
 	return err
@@ -214,7 +214,6 @@ func (l *Log) wrote(m *member, b *batch, err error) {
 		l.down = l.hung()
 	}
 	if err != nil {
-		err = fmt.Errorf("%s: %w", m.name, err)
 		m.retry = l.options.Now().Add(retryAfter)
 		m.miss(b, err)
 		if !counted {
@@ -256,9 +255,11 @@ func (m *member) miss(b *batch, why error) {
 // failed counts a sink that does not take b in time; mu is held.
 func (l *Log) failed(m *member, b *batch, why error) {
 	b.failed++
-	b.failure = errors.Join(b.failure, why)
+	b.failure = errors.Join(b.failure, m.named(why))
 	l.settle(b)
 }
+
+func (m *member) named(err error) error { return fmt.Errorf("%s: %w", m.name, err) }
 
 // flush makes the sink miss what is in its queue; mu is held.
 func (l *Log) flush(m *member, why error) {
@@ -289,9 +290,8 @@ func (l *Log) expire() {
 			continue
 		}
 		m.hung, m.last = true, ErrHung
-		why := fmt.Errorf("%s: %w", m.name, ErrHung)
-		l.failed(m, m.writing, why)
-		l.flush(m, why)
+		l.failed(m, m.writing, ErrHung)
+		l.flush(m, ErrHung)
 	}
 	if first >= 0 {
 		l.armed = true
@@ -310,7 +310,7 @@ func (l *Log) hung() error {
 	n := 0
 	for _, m := range l.members {
 		if m.hung {
-			err = errors.Join(err, fmt.Errorf("%s: %w", m.name, ErrHung))
+			err = errors.Join(err, m.named(ErrHung))
 			n++
 		}
 	}

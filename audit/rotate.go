@@ -2,7 +2,6 @@ package audit
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +76,7 @@ func (s *FileSink) rotate(now time.Time) error {
 	s.out = nil
 	s.size.Store(0)
 	s.trouble.Store(nil)
-	if err := s.openFile(); err != nil {
+	if err := s.open(); err != nil {
 		s.options.Logger.Error("after its rotation the audit file cannot be opened", "error", err) // the next batch tries again
 	}
 	return nil
@@ -187,7 +186,6 @@ func (s *FileSink) discard(f old) error {
 
 // report notes what could not be done with files.
 func (s *FileSink) report(what string, err error) {
-	err = fmt.Errorf("audit file %s: %w", s.path, err)
 	s.trouble.Store(&err)
-	s.options.Logger.Error(what, "error", err)
+	s.options.Logger.Error(what, "file", s.path, "error", err)
 }

@@ -30,14 +30,15 @@ func (l *Log) own(name string, details ...Pair) Record {
 		Identity: Identity{Type: "Service", PrincipalID: l.options.Node}, Details: details}
 }
 
-// started is the notice of this start. It says where the chain went on, which is right before it.
+// started is the notice of this start. It says what is right before it: where the chain went on, unless sinks missed
+// something before the start was on record.
 func (l *Log) started(seq uint64, prev chain.Hash) Record {
 	names := make([]string, len(l.members))
 	for i, m := range l.members {
 		names[i] = m.name
 	}
 	return l.own(eventStarted, Int("previousSeq", int64(seq-1)), Pair{Key: "previousHash", Value: prev.String()},
-		Bool("clean", l.found.Clean || l.found.Seq == 0), Pair{Key: "bootId", Value: bootID()}, Pair{Key: "sinks", Value: strings.Join(names, ",")})
+		Bool("clean", seq == l.found.Seq+1 && (l.found.Clean || l.found.Seq == 0)), Pair{Key: "bootId", Value: bootID()}, Pair{Key: "sinks", Value: strings.Join(names, ",")})
 }
 
 // bootID tells the runs of the machine apart; "" where it is not known.

@@ -85,15 +85,22 @@ func names(all []entry) (names []string) {
 // is explained by the first records behind the gap.
 func checkTrail(t testing.TB, sink string, all []entry) {
 	t.Helper()
+	for _, fault := range faults(sink, all) {
+		t.Error(fault)
+	}
+}
+
+func faults(sink string, all []entry) (found []string) {
 	for i := 1; i < len(all); i++ {
 		before, e := all[i-1], all[i]
 		if e.Seq == before.Seq+1 && e.Prev == before.hash {
 			continue
 		}
 		if e.Seq <= before.Seq || !explained(sink, all, i) {
-			t.Errorf("%s: between %v and %v is an unexplained gap", sink, before, e)
+			found = append(found, fmt.Sprintf("%s: between %v and %v is an unexplained gap", sink, before, e))
 		}
 	}
+	return found
 }
 
 // explained reports whether one of the entries from i on says that the sink missed everything from entry i-1 to entry i.

@@ -205,6 +205,6 @@ var auditRows = []row{
 	gauge("audit_sink_healthy", "1 while an audit sink takes records.", each(sinks, func(k Sink) float64 { return oneIf(k.Healthy) }, sinkLabels), "sink"),
 	gauge("audit_sequence", "Sequence number of this node's last audit record.", number(func(s *State) uint64 { return s.Audit.Sequence })),
 	counter("audit_folded_refusals_total", "Refusals of unauthenticated callers that were counted in a record of many.", number(func(s *State) uint64 { return s.Audit.Folded })),
-	gauge("audit_head_age_seconds", "Time since the head of this node's audit chain was signed.", since(func(s *State) time.Time { return s.Audit.Head })),
-	gauge("audit_anchor_age_seconds", "Time since the head of this node's audit chain was kept in the cluster's state.", since(func(s *State) time.Time { return s.Audit.Anchor })),
+	gauge("audit_head_age_seconds", "Time since the head of this node's audit chain was signed, or since the node's start if it has not been.", since(func(s *State) time.Time { return s.Audit.Head })),
+	gauge("audit_anchor_age_seconds", "Age of the head of this node's audit chain that the cluster's state has; since the node's start if there is none or the node is sealed.", since(func(s *State) time.Time { return s.Audit.Anchor })),
 }

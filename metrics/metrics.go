@@ -40,6 +40,7 @@ type Metrics struct {
 	appendTook     prometheus.Histogram
 	appendEntries  prometheus.Counter
 	auditTook      *prometheus.HistogramVec
+	auditFailed    *prometheus.CounterVec
 	pendingRefused prometheus.Counter
 }
 
@@ -71,7 +72,9 @@ func New(o Options) *Metrics {
 			"Time that appending a batch of entries to the Raft log took, until it was durable.", diskBuckets)),
 		appendEntries: prometheus.NewCounter(prometheus.CounterOpts{Name: "lockstep_log_append_entries_total", Help: "Entries appended to the Raft log."}),
 		auditTook: prometheus.NewHistogramVec(histogram("lockstep_audit_write_duration_seconds",
-			"Time that an audit sink took to write a batch of records, until it had the sink's durability.", diskBuckets), []string{"sink"}),
+			"Time that an audit sink took to write a batch of records, until it had the sink's durability or failed.", diskBuckets), []string{"sink"}),
+		auditFailed: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lockstep_audit_write_errors_total",
+			Help: "Batches of records that an audit sink could not write."}, []string{"sink"}),
 		pendingRefused: prometheus.NewCounter(prometheus.CounterOpts{Name: "lockstep_pending_deletion_requests_total",
 			Help: "Requests of callers who may use a key, refused because the key is to be deleted."}),
 	}
@@ -80,7 +83,7 @@ func New(o Options) *Metrics {
 		m.scheduled.WithLabelValues(event, outcomeError)
 	}
 	m.registry.MustRegister(m.requests.total, m.requests.took, m.crypto.total, m.uses, m.pending, m.scheduled,
-		m.appendTook, m.appendEntries, m.auditTook, m.pendingRefused,
+		m.appendTook, m.appendEntries, m.auditTook, m.auditFailed, m.pendingRefused,
 		&stateCollector{read: o.State, now: o.Now}, build(o),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -128,7 +131,11 @@ func (m *Metrics) LogAppended(took time.Duration, entries int) {
 	m.appendEntries.Add(float64(entries))
 }
 
-// AuditWritten notes that an audit sink took a batch of records.
-func (m *Metrics) AuditWritten(sink string, took time.Duration) {
+// AuditWritten notes that an audit sink was given a batch of records, and how that ended.
+func (m *Metrics) AuditWritten(sink string, took time.Duration, err error) {
 	m.auditTook.WithLabelValues(sink).Observe(took.Seconds())
+	failed := m.auditFailed.WithLabelValues(sink) // there from the first write on, so that the first failure is an increase
+	if err != nil {
+		failed.Inc()
+	}
 }

@@ -97,7 +97,8 @@ func TestUses(t *testing.T) {
 	m.Scheduled(kms.EventRotateKey, "")
 	m.Scheduled(kms.EventRotateKey, kms.CodeNoQuorum)
 	m.LogAppended(time.Millisecond, 7)
-	m.AuditWritten("stdout", time.Millisecond)
+	m.AuditWritten("stdout", time.Millisecond, nil)
+	m.AuditWritten("stdout", time.Second, io.ErrClosedPipe)
 	got := gathered(t, m)
 	for _, tt := range []struct {
 		name   string
@@ -115,7 +116,8 @@ func TestUses(t *testing.T) {
 		{"lockstep_scheduler_done_total", []string{"event=DeleteKey", "outcome=ok"}, 0},
 		{"lockstep_log_append_entries_total", nil, 7},
 		{"lockstep_log_append_duration_seconds", nil, 1},
-		{"lockstep_audit_write_duration_seconds", []string{"sink=stdout"}, 1},
+		{"lockstep_audit_write_duration_seconds", []string{"sink=stdout"}, 2},
+		{"lockstep_audit_write_errors_total", []string{"sink=stdout"}, 1},
 		{"lockstep_build_info", []string{"node=node-0", "version=v1", "commit=abc", "fips=false", "go_version=" + goVersion(got)}, 1},
 	} {
 		if v, ok := value(got[tt.name], tt.labels...); !ok || v != tt.want {

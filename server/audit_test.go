@@ -16,7 +16,8 @@ func TestReopenAudit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit", "audit.jsonl")
 	cfg := defaultConfig()
 	cfg.Audit.File = path
-	s := &Server{node: &node{}, logs: newLogs(LogConfig{Level: "error"}, "n", nil, io.Discard)}
+	s := &Server{node: &node{cfg: cfg}, logs: newLogs(LogConfig{Level: "error"}, "n", nil, io.Discard)}
+	s.node.metrics = s.node.newMetrics()
 	log, err := s.openAudit(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -31,15 +31,18 @@ const (
 
 // newMetrics returns the metrics of the node, which may still be put together: it is asked how it is at the first scrape.
 func (n *node) newMetrics() *metrics.Metrics {
-	data, trail := &space{name: "data", path: n.cfg.DataDir}, &space{name: "audit", path: filepath.Dir(n.cfg.Audit.File)}
-	certificates := certificatesOf(n.cfg)
+	spaces := []*space{{name: "data", path: n.cfg.DataDir}}
+	if file := n.cfg.Audit.File; file != "" {
+		spaces = append(spaces, &space{name: "audit", path: filepath.Dir(file)})
+	}
+	certificates, started := certificatesOf(n.cfg), time.Now()
 	return metrics.New(metrics.Options{
 		Node: n.cfg.Name, Version: n.version, Commit: commit(), FIPS: fips140.Enabled(), Keys: n.cfg.MetricsKeys,
 		Doors: []string{"rest", "awskms", "sts", "iam", "xks"},
 		State: func() metrics.State {
 			s := n.state()
-			s.Certificates = certificates
-			for _, one := range []*space{data, trail} {
+			s.Certificates, s.Audit = certificates, n.trail(started)
+			for _, one := range spaces {
 				if d := one.look(); d != nil {
 					s.Disks = append(s.Disks, *d)
 				}
@@ -67,7 +70,7 @@ func (n *node) state() metrics.State {
 	log := stats.Log
 	s := metrics.State{
 		Initialized: health.Initialized, Sealed: health.Sealed, UnsealProgress: seals.Progress, UnsealThreshold: seals.Threshold,
-		CanServeCrypto: health.CanServeCrypto, CanWrite: health.CanWrite, AuditBlocked: n.audit.Healthy() != nil,
+		CanServeCrypto: health.CanServeCrypto, CanWrite: health.CanWrite, AuditBlocked: n.audit.Stats().Blocked,
 		Quarantined: st.Quarantined != "", DigestSplit: st.Split, LogTrouble: st.DiskTrouble != "", ClockOK: st.ClockOK, ClockOffset: st.ClockOffset,
 		LeaseLeft: st.Lease, RevocationBound: n.bound(), Lag: st.Lag, Applied: st.Applied, Opened: st.Opened, Unreadable: -1,
 		Cluster: metrics.Cluster{Leader: st.Leader, LeaderKnown: st.LeaderName != "", Members: stats.Members, Voters: stats.Voters,
@@ -88,6 +91,28 @@ func (n *node) state() metrics.State {
 	}
 	n.addKeys(&s)
 	return s
+}
+
+// trail is how the audit trail is now. What has not been signed or anchored yet counts as old as the node's start, so that a trail
+// which never is does not go unseen.
+func (n *node) trail(started time.Time) metrics.Audit {
+	stats := n.audit.Stats()
+	a := metrics.Audit{Sequence: stats.Seq, Folded: stats.Folded, Head: stats.HeadTime, Anchor: started}
+	if a.Head.IsZero() {
+		a.Head = started
+	}
+	if view := n.catalog.View(); view != nil {
+		if anchor, err := view.AuditAnchor(n.cfg.Name); err == nil && anchor != nil {
+			clear(anchor.Seed)
+			if anchor.Signed > 0 {
+				a.Anchor = time.UnixMilli(anchor.Signed)
+			}
+		}
+	}
+	for _, k := range stats.Sinks {
+		a.Sinks = append(a.Sinks, metrics.Sink{Name: k.Name, Healthy: k.Healthy, Records: k.Records, Missed: k.Missed, Queue: k.Queue})
+	}
+	return a
 }
 
 // addKeys adds what the opened catalog knows; a sealed node knows nothing of it.

@@ -188,7 +188,8 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 	sinks, err := s.openSinks(cfg.Audit)
 	if err == nil {
-		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.logs.of("audit")})
+		s.audit, err = audit.New(audit.Options{Sinks: sinks, Require: cfg.Audit.Require, Timeout: cfg.Audit.Timeout, Node: cfg.Name, Logger: s.logs.of("audit"),
+			Observe: s.node.metrics.AuditWritten})
 	}
 	if err != nil {
 		for _, sink := range sinks {

@@ -21,6 +21,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/rest"
 	"github.com/lockstep-kms/lockstep/api/sys"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/statuscmd"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
 	"github.com/lockstep-kms/lockstep/transport"
@@ -190,6 +191,9 @@ func (n *node) CancelUnseal(_ context.Context, _ sys.Caller, attempt string) err
 	n.canceled, n.shares = attempt, nil
 	return nil
 }
+
+// Refuse records nothing.
+func (n *node) Refuse(_ sys.Caller, _ string, err error) error { return err }
 
 func (n *node) SealedMembers(_ context.Context, _ sys.Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error) {
 	return &kms.MembersAnswer{Members: []kms.Member{{Name: "asked by " + chain[0].URIs[0].String()}}}, nil
@@ -375,7 +379,7 @@ func TestHealthAndStatus(t *testing.T) {
 	}
 	code, stdout, _ = lockstep(t, all, "", "operator", "status", "-o", "json")
 	var got struct {
-		Nodes []nodeStatus `json:"nodes"`
+		Nodes []statuscmd.Node `json:"nodes"`
 	}
 	if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil || len(got.Nodes) != 3 || got.Nodes[2].Error == "" || !got.Nodes[1].SealStatus.Sealed {
 		t.Errorf("%d %s %v", code, stdout, err)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/client"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/cli"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/statuscmd"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
@@ -270,35 +270,21 @@ func (a commands) operatorSeal() *cobra.Command {
 	return cli.Calls(cmd, "Seal")
 }
 
-// nodeStatus is what status shows of one address.
-type nodeStatus struct {
-	Addr       string             `json:"addr"`
-	Error      string             `json:"error,omitempty"`
-	Health     *client.Health     `json:"health,omitempty"`
-	SealStatus *client.SealStatus `json:"seal_status,omitempty"`
-}
-
 func (a commands) operatorStatus() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show what each node can do, and how far unsealing is", Args: cobra.NoArgs,
 		Long:    "Asks every address for its health and seal status. It needs no identity. Exit status 1 when no node answers.",
 		Example: "  lockstep operator status\n  lockstep operator status -o json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all := make([]nodeStatus, len(a.Addrs()))
-			var wg sync.WaitGroup
-			for i, addr := range a.Addrs() {
-				c, err := a.ConnectTo([]string{addr})
-				if err != nil {
-					return err
-				}
-				wg.Go(func() { all[i] = askStatus(cmd.Context(), c, addr) })
-			}
-			wg.Wait()
-			if err := a.Print(map[string]any{"nodes": all}, func(w io.Writer) { statusTable(w, all) }); err != nil {
+			all, err := statuscmd.Ask(cmd.Context(), a.App)
+			if err != nil {
 				return err
 			}
-			for _, s := range all {
-				if s.Health != nil {
+			if err := a.Print(map[string]any{"nodes": all}, func(w io.Writer) { statuscmd.Table(w, all) }); err != nil {
+				return err
+			}
+			for _, n := range all {
+				if n.Health != nil {
 					return nil
 				}
 			}
@@ -306,38 +292,6 @@ func (a commands) operatorStatus() *cobra.Command {
 		},
 	}
 	return cli.Calls(cmd, "Health", "SealStatus")
-}
-
-func askStatus(ctx context.Context, c *client.Client, addr string) nodeStatus {
-	s := nodeStatus{Addr: addr}
-	health, err := c.Health(ctx)
-	if err == nil {
-		s.SealStatus, err = c.SealStatus(ctx)
-	}
-	if err != nil {
-		s.Error = cli.OneLine(err)
-		return s
-	}
-	s.Health = health
-	return s
-}
-
-func statusTable(w io.Writer, all []nodeStatus) {
-	cli.Row(w, "ADDRESS", "NAME", "STATE", "LEADS", "CRYPTO", "WRITES", "INDEX", "LAG", "FIPS", "VERSION", "REASON")
-	for _, s := range all {
-		if s.Health == nil {
-			cli.Row(w, s.Addr, "-", "no answer", "-", "-", "-", "-", "-", "-", "-", s.Error)
-			continue
-		}
-		h, state := s.Health, "unsealed"
-		switch {
-		case !h.Initialized:
-			state = "not initialized"
-		case h.Sealed:
-			state = fmt.Sprintf("sealed (%d/%d)", s.SealStatus.Progress, s.SealStatus.Threshold)
-		}
-		cli.Row(w, s.Addr, h.Name, state, h.Leader, h.CanServeCrypto, h.CanWrite, h.AppliedIndex, fmt.Sprintf("%.1fs", h.LagSeconds), h.FIPS, h.Version, h.Reason)
-	}
 }
 
 func (a commands) operatorMembers() *cobra.Command {

@@ -13,6 +13,7 @@ import (
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/dev"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/iamcmd"
 	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/keycmd"
+	"github.com/lockstep-kms/lockstep/cmd/lockstep/internal/statuscmd"
 )
 
 // ranError is an error of a command that began to run. What fails before is wrong use.
@@ -63,6 +64,7 @@ Exit status: 0 done, 1 refused or failed, 2 wrong use.`)
 	root.AddCommand(keycmd.Commands(c.App)...)
 	root.AddCommand(cryptocmd.Commands(c.App)...)
 	root.AddCommand(iamcmd.Commands(c.App)...)
+	root.AddCommand(statuscmd.Commands(c.App)...)
 	root.AddCommand(auditcmd.Command(c.App))
 	markRuns(root)
 	return root

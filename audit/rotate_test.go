@@ -1,0 +1,275 @@
+package audit
+
+import (
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lockstep-kms/lockstep/audit/chain"
+)
+
+// key signs heads of node-a.
+type key struct{ ed25519.PrivateKey }
+
+func newKey() key { return key{ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))} }
+
+func (k key) Sign(seq uint64, hash chain.Hash, at time.Time) (chain.Head, ed25519.PublicKey, []byte) {
+	h := chain.Head{Cluster: "c0", Node: "node-a", Seq: seq, Hash: hash, Time: at.UnixMilli()}
+	return h, k.Public().(ed25519.PublicKey), h.Sign(k.PrivateKey)
+}
+
+// record is a call that took place.
+func record(name string) *Record {
+	return &Record{Time: time.Now(), Source: "kms.amazonaws.com", Name: name, Identity: Identity{Type: "Root"}, Node: "node-a"}
+}
+
+// trailFiles are the files of the sink at path, oldest first, the active one last.
+func trailFiles(t testing.TB, path string) []string {
+	t.Helper()
+	stem := strings.TrimSuffix(path, filepath.Ext(path))
+	all, err := filepath.Glob(stem + "-*" + filepath.Ext(path))
+	must(t, err)
+	slices.Sort(all)
+	return append(all, path)
+}
+
+func startFile(t testing.TB, path string, o FileOptions) *Log {
+	t.Helper()
+	s, err := OpenFile(path, o)
+	must(t, err)
+	l, err := New(Options{Sinks: []Sink{s}, Node: "node-a"})
+	must(t, err)
+	return l
+}
+
+func TestRotationBySize(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	l := startFile(t, path, FileOptions{MaxSize: 10 << 10})
+	l.SetSigner(newKey())
+	const n = 100
+	for i := range n {
+		must(t, l.Append(record(fmt.Sprintf("Call%d", i))))
+	}
+	must(t, l.Close())
+	files := trailFiles(t, path)
+	if len(files) < 4 {
+		t.Errorf("only %d files: %q", len(files), files)
+	}
+	all := readTrail(t, files...)
+	checkTrail(t, "file:"+path, all)
+	if got := calls(all); len(got) != n || got[0] != "Call0" || got[n-1] != fmt.Sprintf("Call%d", n-1) {
+		t.Errorf("calls: %q", got)
+	}
+	for _, f := range files {
+		info, err := os.Stat(f)
+		must(t, err)
+		if info.Mode().Perm() != 0o600 || info.Size() > 12<<10 {
+			t.Errorf("%s: mode %v, %d bytes", f, info.Mode(), info.Size())
+		}
+		in := readTrail(t, f)
+		if last := in[len(in)-1]; f != path && (last.name != eventHead || last.number("headSeq") != last.Seq-1 || last.details["headHash"] != last.Prev.String()) {
+			t.Errorf("%s ends with %v", f, last)
+		}
+	}
+}
+
+func TestRotationAtMidnight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // it begins at midnight UTC
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		l := startFile(t, path, FileOptions{MaxAge: 24 * time.Hour, Now: time.Now})
+		l.SetSigner(newKey())
+		for day := range 3 {
+			time.Sleep(24*time.Hour - time.Millisecond)
+			must(t, l.Append(record(fmt.Sprintf("Before%d", day))))
+			time.Sleep(time.Millisecond)
+			must(t, l.Append(record(fmt.Sprintf("After%d", day)))) // the first record of a day closes the file of the day before
+			must(t, l.Append(record(fmt.Sprintf("Next%d", day))))
+		}
+		must(t, l.Close())
+		files := trailFiles(t, path)
+		for i, want := range []string{"audit-20000102T000000.000Z.jsonl", "audit-20000103T000000.000Z.jsonl", "audit-20000104T000000.000Z.jsonl", "audit.jsonl"} {
+			if i >= len(files) || filepath.Base(files[i]) != want {
+				t.Fatalf("files %q, want %s", files, want)
+			}
+		}
+		for i, want := range []string{"[AuditStarted Before0 After0 AuditHead]", "[Next0 Before1 After1 AuditHead]", "[Next1 Before2 After2 AuditHead]", "[Next2 AuditHead AuditStopped]"} {
+			if got := fmt.Sprint(names(readTrail(t, files[i]))); got != want {
+				t.Errorf("%s has %s, want %s", files[i], got, want)
+			}
+		}
+		checkTrail(t, "file:"+path, readTrail(t, files...))
+	})
+}
+
+// A file whose last record is of an earlier period is rotated behind the record of the start.
+func TestRotationOfYesterdaysFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	must(t, startFile(t, path, FileOptions{}).Close())
+	day := time.Now().Add(-24 * time.Hour)
+	must(t, os.Chtimes(path, day, day))
+	l := startFile(t, path, FileOptions{MaxAge: 24 * time.Hour})
+	must(t, l.Append(record("Today")), l.Close())
+	files := trailFiles(t, path)
+	if got := fmt.Sprint(names(readTrail(t, path))); len(files) != 2 || got != "[Today AuditStopped]" {
+		t.Errorf("files %q, the last has %s", files, got)
+	}
+	checkTrail(t, "file:"+path, readTrail(t, files...))
+}
+
+// A file that has the name already stays as it is.
+func TestRotationReplacesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		taken := filepath.Join(filepath.Dir(path), "audit-20000101T000000.000Z.jsonl")
+		must(t, os.WriteFile(taken, []byte("precious\n"), 0o600))
+		l := startFile(t, path, FileOptions{MaxSize: 1})
+		must(t, l.Close())
+		if got := content(t, taken); got != "precious\n" {
+			t.Errorf("it has %s", got)
+		}
+		if got := names(readTrail(t, filepath.Join(filepath.Dir(path), "audit-20000101T000000.001Z.jsonl"))); fmt.Sprint(got) != "[AuditStarted AuditStopped]" {
+			t.Errorf("the rotated file has %s", got)
+		}
+	})
+}
+
+// What cannot be rotated is written on, told, and tried again in a minute.
+func TestRotationFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &disk{noMove: syscall.EACCES}
+		s, path := openSink(t, d, FileOptions{MaxSize: 1})
+		l, err := New(Options{Sinks: []Sink{s}, Node: "node-a"})
+		must(t, err, l.Append(record("One")), l.Append(record("Two")))
+		if st := l.Stats().Sinks[0]; !errors.Is(st.LastError, syscall.EACCES) || !st.Healthy || len(trailFiles(t, path)) != 1 {
+			t.Errorf("while it cannot be renamed: %+v, files %q", st, trailFiles(t, path))
+		}
+		d.set(func() { d.noMove = nil })
+		must(t, l.Append(record("Three")))
+		if len(trailFiles(t, path)) != 1 {
+			t.Error("it was tried again at once")
+		}
+		time.Sleep(rotateAgain)
+		must(t, l.Append(record("Four")))
+		if st := l.Stats().Sinks[0]; st.LastError != nil || len(trailFiles(t, path)) != 2 {
+			t.Errorf("a minute later: %+v, files %q", st, trailFiles(t, path))
+		}
+		must(t, l.Close())
+		checkTrail(t, s.Name(), readTrail(t, trailFiles(t, path)...))
+	})
+}
+
+// When the next file cannot be opened, the next batch tries again; the record before the rotation is safe.
+func TestRotationLeavesNoFile(t *testing.T) {
+	d := &disk{}
+	s, path := openSink(t, d, FileOptions{MaxSize: 1})
+	d.set(func() { d.fail, d.failOpens = syscall.EMFILE, true })
+	must(t, s.Write(&Batch{Lines: []byte("one\n"), Ends: []int{4}, First: 1, Rotate: true}))
+	if err := write(s, "two"); !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("with no file: %v", err)
+	}
+	d.set(func() { d.fail, d.failOpens = nil, false })
+	must(t, write(s, "three"))
+	files := trailFiles(t, path)
+	if len(files) != 2 || content(t, files[0])+content(t, path) != "one\nthree\n" {
+		t.Errorf("files %q", files)
+	}
+}
+
+func TestRetention(t *testing.T) {
+	const size = 1000
+	ages := []time.Duration{1 * time.Hour, 30 * time.Hour, 50 * time.Hour, 100 * time.Hour}
+	for _, c := range []struct {
+		name    string
+		options FileOptions
+		kept    int // of the rotated files, the newest
+	}{
+		{"for ever", FileOptions{}, 4},
+		{"48 hours", FileOptions{Retain: 48 * time.Hour}, 2},
+		{"3 files", FileOptions{RetainSize: 3*size + 900}, 3},
+		{"nothing", FileOptions{RetainSize: 1}, 0},
+		{"both", FileOptions{Retain: 60 * time.Hour, RetainSize: 2*size + 900}, 2},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "audit.jsonl")
+			now := time.Now()
+			for i, age := range ages { // a chained line in each, and what is not of the chain
+				line := chain.AppendLink([]byte(`{"additionalEventData":{"node":"node-a"`), chain.Link{Seq: uint64(len(ages) - i)})
+				text := append(line, "\n"...)
+				text = append(text, strings.Repeat("x", size-len(text)-1)+"\n"...)
+				must(t, os.WriteFile(filepath.Join(dir, "audit-"+now.Add(-age).UTC().Format(rotatedTime)+".jsonl"), text, 0o600))
+			}
+			others := []string{"audit-20000101T000000.000Z.jsonl.gz", "audit-20000101T000000Z.jsonl", "audit.jsonl.1", "other-20000101T000000.000Z.jsonl", "audit-x-20000101T000000.000Z.jsonl"}
+			for _, name := range others {
+				must(t, os.WriteFile(filepath.Join(dir, name), make([]byte, 10*size), 0o600))
+			}
+			must(t, os.Mkdir(filepath.Join(dir, "audit-20000101T000000.000Z.jsonl"), 0o700))
+			l := startFile(t, path, c.options)
+			gone := len(ages) - c.kept
+			waitFor(t, "the old files are gone", func() bool { return len(trailFiles(t, path)) == c.kept+4 })
+			must(t, l.Append(record("After")), l.Close())
+			for _, name := range others {
+				if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+					t.Error(err)
+				}
+			}
+			var removed []entry
+			for _, e := range readTrail(t, path) {
+				if e.name == eventRemoved {
+					removed = append(removed, e)
+				}
+			}
+			if len(removed) != gone {
+				t.Fatalf("%d removals are recorded, want %d", len(removed), gone)
+			}
+			for i, e := range removed { // oldest first
+				file := fmt.Sprintf("audit-%s.jsonl", now.Add(-ages[len(ages)-1-i]).UTC().Format(rotatedTime))
+				if e.details["sink"] != "file:"+path || e.details["file"] != file || e.number("firstSeq") != uint64(i+1) || e.number("lastSeq") != uint64(i+1) || len(fmt.Sprint(e.details["lastHash"])) != 43 {
+					t.Errorf("removal %d is recorded as %v", i, e)
+				}
+			}
+		})
+	}
+}
+
+// A file that cannot be removed is told, and keeps no record waiting.
+func TestRemovalFails(t *testing.T) {
+	d := &disk{noRemove: syscall.EPERM}
+	s, path := openSink(t, d, FileOptions{RetainSize: 1, MaxSize: 1})
+	l, err := New(Options{Sinks: []Sink{s}, Node: "node-a"})
+	must(t, err, l.Append(record("Rotated")))
+	waitFor(t, "it is told", func() bool { return errors.Is(l.Stats().Sinks[0].LastError, syscall.EPERM) })
+	must(t, l.Append(record("After")), l.Close())
+	if files := trailFiles(t, path); len(files) < 2 {
+		t.Errorf("files %q", files)
+	}
+}
+
+// While nothing can be written, a file that is in the way is removed all the same, and that is recorded afterwards.
+func TestRemovalWhileBlocked(t *testing.T) {
+	d := &disk{}
+	s, path := openSink(t, d, FileOptions{Retain: time.Hour})
+	l, err := New(Options{Sinks: []Sink{s}, Node: "node-a"})
+	must(t, err)
+	s.sweeps.Wait()
+	old := filepath.Join(filepath.Dir(path), "audit-20000101T000000.000Z.jsonl")
+	must(t, os.WriteFile(old, nil, 0o600))
+	d.set(func() { d.fail = syscall.ENOSPC })
+	s.sweep(time.Now())
+	if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the old file: %v", err)
+	}
+	d.set(func() { d.fail = nil })
+	must(t, l.Append(record("After")), l.Close())
+	if got := fmt.Sprint(names(readTrail(t, path))); got != "[AuditStarted AuditRecordsMissed AuditFileRemoved After AuditStopped]" {
+		t.Errorf("the trail has %s", got)
+	}
+}
