@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/audit/chain"
+	"github.com/lockstep-kms/lockstep/audit/verify"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
@@ -82,7 +84,9 @@ func (r *rig) crash(more func(i int, text string) string) {
 		for _, f := range trailFiles(r.t, path) {
 			texts[f] = content(r.t, f)
 		}
-		texts[path] = more(i, texts[path])
+		if text, ok := texts[path]; ok {
+			texts[path] = more(i, text)
+		}
 	}
 	must(r.t, r.log.Close())
 	for _, path := range r.paths {
@@ -102,6 +106,7 @@ func (r *rig) problems() (found []string) {
 	for i := range r.paths {
 		all := r.trail(i)
 		found = append(found, faults(r.sinks[i].Name(), all)...)
+		found = append(found, r.unverified(i)...)
 		seen := map[string]bool{}
 		for _, e := range all {
 			if e.request != "" && !seen[e.request] {
@@ -116,6 +121,41 @@ func (r *rig) problems() (found []string) {
 		}
 	}
 	return found
+}
+
+// unverified says what the offline check finds in the files of a sink.
+func (r *rig) unverified(i int) (found []string) {
+	var files []verify.File
+	for _, path := range trailFiles(r.t, r.paths[i]) {
+		if content(r.t, path) != "" {
+			files = append(files, verify.File{Name: filepath.Base(path), Open: func() (io.ReadCloser, error) { return os.Open(path) }})
+		}
+	}
+	report, err := verify.Files(files, verify.Options{Sink: r.sinks[i].Name(), Partial: true}) // what was deleted, or missed from the start, is remarked
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, f := range report.Faults() {
+		found = append(found, fmt.Sprintf("sink %d does not verify: %s\n%s", i, f, r.tail(i)))
+	}
+	return found
+}
+
+// tail is the trail of sink i in short.
+func (r *rig) tail(i int) string {
+	var b strings.Builder
+	for _, path := range trailFiles(r.t, r.paths[i]) {
+		fmt.Fprintln(&b, filepath.Base(path))
+		for line := range strings.Lines(content(r.t, path)) {
+			if link, err := chain.ReadLink([]byte(strings.TrimSuffix(line, "\n"))); err != nil {
+				fmt.Fprintf(&b, "\t%.60q\n", line)
+			} else {
+				e := entries(r.t, []byte(line))[0]
+				fmt.Fprintf(&b, "\t%d %s %s %v\n", link.Seq, e.name, e.request, e.details)
+			}
+		}
+	}
+	return b.String()
 }
 
 // TestFaults is the table of doc.go: what fails, for which sink, with how many of how many sinks required; whether calls are

@@ -35,8 +35,8 @@ func (s *FileSink) find() (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	for _, path := range older[:min(len(older), olderFiles)] {
-		_, found, err := rangeOf(path)
+	for _, f := range older[:min(len(older), olderFiles)] {
+		_, found, err := rangeOf(f.path)
 		if err != nil || found.Seq != 0 {
 			return found, err
 		}
@@ -45,28 +45,25 @@ func (s *FileSink) find() (Found, error) {
 }
 
 // olderFiles lists what the file was rotated to, by this sink or as logrotate(8) names it, newest first.
-func (s *FileSink) olderFiles() ([]string, error) {
+func (s *FileSink) olderFiles() ([]old, error) {
 	entries, err := s.options.files.list(filepath.Dir(s.path))
 	if err != nil {
 		return nil, err
 	}
 	logrotate := regexp.MustCompile("^" + regexp.QuoteMeta(filepath.Base(s.path)) + "[.-][0-9-]+$")
-	var all []os.FileInfo
+	var all []old
 	for _, e := range entries {
-		_, ours := s.rotatedAt(e.Name())
+		at, ours := s.rotatedAt(e.Name())
 		if !e.Type().IsRegular() || !ours && !logrotate.MatchString(e.Name()) {
 			continue
 		}
-		if info, err := e.Info(); err == nil {
-			all = append(all, info)
+		if info, err := e.Info(); err == nil && !ours {
+			at = info.ModTime()
 		}
+		all = append(all, old{path: filepath.Join(filepath.Dir(s.path), e.Name()), at: at})
 	}
-	slices.SortStableFunc(all, func(a, b os.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
-	paths := make([]string, len(all))
-	for i, info := range all {
-		paths[i] = filepath.Join(filepath.Dir(s.path), info.Name())
-	}
-	return paths, nil
+	slices.SortStableFunc(all, func(a, b old) int { return b.at.Compare(a.at) })
+	return all, nil
 }
 
 // rangeOf returns the first and the last place in the chain that a file has; 0 and the zero Found when it has none.

@@ -288,7 +288,7 @@ func forOperators(victim *tenant, node string) map[*kms.Operation]func(context.C
 			_, err := cl.PutSetting(ctx, &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "1h"})
 			return err
 		},
-		kms.OpGetAuditCheckpoint: func(ctx context.Context, cl *client.Client) error { _, err := cl.AuditCheckpoint(ctx); return err },
+		kms.OpGetAuditCheckpoint: func(ctx context.Context, cl *client.Client) error { _, err := cl.GetAuditCheckpoint(ctx); return err },
 		kms.OpReadMembers:        func(ctx context.Context, cl *client.Client) error { _, err := cl.Members(ctx); return err },
 		kms.OpAllowMember: func(ctx context.Context, cl *client.Client) error {
 			return cl.AllowMember(ctx, &kms.AllowMemberRequest{Name: "stranger"})

@@ -165,7 +165,7 @@ func (s *Server) openScrapes(cfg Config, scrapes http.Handler) error {
 	rt := wire.SystemRoute(wire.Metrics)
 	mux := http.NewServeMux()
 	mux.Handle(rt.Method+" "+rt.Path, scrapes)
-	s.scraped = door.Server(mux, s.log)
+	s.scraped = door.Server(mux, s.logs.of("api"))
 	return nil
 }
 

@@ -228,7 +228,7 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	d := door.New(door.Config{Index: index, Logger: s.logs.of("api"), BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies),
 		Concurrency: cfg.Limits.MaxConcurrent})
 	router := d.Router()
-	scrapes := s.node.metrics.Handler(s.log)
+	scrapes := s.node.metrics.Handler(s.logs.of("api"))
 	system := sys.New(sys.Config{Node: s.node, Door: d, Metrics: scrapes, MayScrape: s.node.mayScrape})
 	system.Mount(router)
 	operations := rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes})

@@ -47,8 +47,8 @@ func (c *Client) PutSetting(ctx context.Context, r *kms.PutSettingRequest, opts 
 	return do[kms.SettingAnswer](ctx, c, kms.OpPutSetting, r, opts)
 }
 
-// AuditCheckpoint returns the latest signed head of each node's audit trail.
-func (c *Client) AuditCheckpoint(ctx context.Context, opts ...Option) (*kms.AuditCheckpointAnswer, error) {
+// GetAuditCheckpoint returns the latest signed head of each node's audit trail.
+func (c *Client) GetAuditCheckpoint(ctx context.Context, opts ...Option) (*kms.AuditCheckpointAnswer, error) {
 	return do[kms.AuditCheckpointAnswer](ctx, c, kms.OpGetAuditCheckpoint, nil, opts)
 }
 
