@@ -45,7 +45,7 @@ var imports = map[string][]string{
 	"auth/policy":  {},
 
 	"kms/catalog": {"kms", "kms/material", "seal", "fsm", "secret", "auth", "auth/policy", "auth/sigv4"},
-	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "audit/chain", "seal", "fsm", "secret", "trace"},
+	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "audit/index", "audit/chain", "seal", "fsm", "secret", "trace"},
 
 	"server/replica": {"fsm", "storage", "transport"},
 
@@ -59,13 +59,13 @@ var imports = map[string][]string{
 	"api/sys":      {"kms", "api/wire", "api/door"},
 	"api/client":   {"kms", "api/wire"},
 
-	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/chain", "auth",
+	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/index", "audit/chain", "auth",
 		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",
 		"cmd/lockstep/internal/keycmd", "cmd/lockstep/internal/cryptocmd", "cmd/lockstep/internal/iamcmd", "cmd/lockstep/internal/auditcmd",
 		"cmd/lockstep/internal/statuscmd"},
-	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "cmd/lockstep/internal/cli"},
+	"cmd/lockstep/internal/auditcmd":  {"api/client", "kms", "audit/chain", "audit/verify", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/cli":       {"api/client", "transport", "kms"},
 	"cmd/lockstep/internal/dev":       {"api/client", "transport", "kms", "cmd/lockstep/internal/cli"},
 	"cmd/lockstep/internal/statuscmd": {"api/client", "cmd/lockstep/internal/cli"},

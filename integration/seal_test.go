@@ -8,7 +8,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -142,6 +144,7 @@ func TestNothingReadableAtRest(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Config: func(_ int, cfg *server.Config) {
 		cfg.Raft.SnapshotThreshold, cfg.Raft.SnapshotInterval = 8, 200*time.Millisecond // snapshots are files too
+		cfg.MetricsToken = "canary of the metrics_token"
 	}})
 	ctx := background(t)
 	cl := c.Client()
@@ -224,6 +227,11 @@ func TestNothingReadableAtRest(t *testing.T) {
 			return nil
 		})
 	}
+	canaries["token of the metrics"] = []byte(c.Nodes[0].Config.MetricsToken)
+	shown := only(canaries, "plaintext", "secret access key", "share", "token", "description", "alias", "tag", "context", "account name", "user", "policy")
+	for _, n := range c.Nodes {
+		search(t, scrape(t, n), shown)
+	}
 	snapshots := 0
 	for _, n := range c.Nodes {
 		if err := n.Stop(); err != nil {
@@ -251,6 +259,30 @@ func TestNothingReadableAtRest(t *testing.T) {
 	if snapshots == 0 {
 		t.Error("no snapshot file was searched")
 	}
+}
+
+// scrape writes a node's metrics into a file and returns its path.
+func scrape(t *testing.T, n *cluster.Node) string {
+	t.Helper()
+	q, err := http.NewRequestWithContext(background(t), "GET", n.APIAddr+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Authorization", "Bearer "+n.Config.MetricsToken)
+	a, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil || a.StatusCode != http.StatusOK || len(text) < 1000 {
+		t.Fatalf("%d %v %.200s", a.StatusCode, err, text)
+	}
+	path := filepath.Join(t.TempDir(), "metrics")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // accessKeyHolder is the ARN of a user of the operator account.

@@ -183,6 +183,10 @@ func tries() map[*kms.Operation][]try {
 		kms.OpDeleteAlias: {{"its alias", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
 			return cl.DeleteAlias(ctx, &kms.DeleteAliasRequest{AliasName: of.alias})
 		}}},
+		kms.OpLookupEvents: {{"its alias", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
+			_, err := cl.LookupEvents(ctx, &kms.LookupEventsRequest{KeyID: of.aliasARN})
+			return err
+		}}},
 		kms.OpListKeys: {{"its marker", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
 			_, err := cl.ListKeys(ctx, &kms.ListRequest{Marker: of.keyMarker})
 			return err
@@ -288,7 +292,7 @@ func forOperators(victim *tenant, node string) map[*kms.Operation]func(context.C
 			_, err := cl.PutSetting(ctx, &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "1h"})
 			return err
 		},
-		kms.OpGetAuditCheckpoint: func(ctx context.Context, cl *client.Client) error { _, err := cl.AuditCheckpoint(ctx); return err },
+		kms.OpGetAuditCheckpoint: func(ctx context.Context, cl *client.Client) error { _, err := cl.GetAuditCheckpoint(ctx); return err },
 		kms.OpReadMembers:        func(ctx context.Context, cl *client.Client) error { _, err := cl.Members(ctx); return err },
 		kms.OpAllowMember: func(ctx context.Context, cl *client.Client) error {
 			return cl.AllowMember(ctx, &kms.AllowMemberRequest{Name: "stranger"})

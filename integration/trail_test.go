@@ -55,7 +55,7 @@ func readTrail(t *testing.T, n *cluster.Node) (all []trailLine) {
 
 // anchorOf returns what the cluster has of a node's trail.
 func anchorOf(ctx context.Context, c *cluster.Cluster, through, of *cluster.Node) (a kms.AuditAnchorEntry, clusterID string, err error) {
-	answer, err := through.Client().AuditCheckpoint(ctx)
+	answer, err := through.Client().GetAuditCheckpoint(ctx)
 	if err != nil {
 		return a, "", err
 	}

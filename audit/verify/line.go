@@ -57,7 +57,9 @@ func parse(b []byte) (l line, err error) {
 		case "eventTime":
 			l.time, _ = time.Parse(time.RFC3339, text(value))
 		case "eventID":
-			l.id = text(value)
+			if l.id = text(value); !plain(l.id, maxID) {
+				l.id = ""
+			}
 		case "eventName":
 			l.name = text(value)
 		case "eventSource":
@@ -97,13 +99,23 @@ func (l *line) readPlace(object []byte) error {
 		before, last = last, key
 		return true
 	})
-	if !ok || l.node == "" || len(l.node) > maxNode {
+	if !ok || !plain(l.node, maxNode) {
 		return errMembers
 	}
 	if string(before) != "seq" || string(last) != "prev" {
 		return errUnchained
 	}
 	return nil
+}
+
+// plain reports whether s has 1 to most bytes and may be shown as it is: a trail may be anybody's.
+func plain(s string, most int) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= most
 }
 
 // text returns a JSON string's value, "" of anything else.

@@ -34,6 +34,7 @@ const (
 	maxLine    = 1 << 20 // bytes of a line; a record of the product has less than 64 KiB
 	maxNodes   = 64
 	maxNode    = 255 // bytes of a node's name
+	maxID      = 64  // bytes of an eventID that is shown
 	maxSinks   = 16
 	maxRemarks = 100     // of a node; what is beyond is counted
 	recentSize = 1 << 15 // records whose hash is remembered: more than a sink may hold unacknowledged

@@ -251,6 +251,7 @@ func TestLines(t *testing.T) {
 		"link behind blank": {strings.Replace(good, `"seq":1`, `"seq": 1`, 1), errUnchained},
 		"escaped seq":       {body + `,"\u0073eq":2` + link, errMembers},
 		"node twice":        {strings.Replace(good, `"node"`, `"node":"n2","node"`, 1), errMembers},
+		"odd node":          {strings.Replace(good, `"n1"`, `"\u001b[2J"`, 1), errMembers},
 		"no node":           {strings.Replace(good, `"node"`, `"mode"`, 1), errMembers},
 		"place twice":       {strings.Replace(good, `"eventName"`, `"additionalEventData":{},"eventName"`, 1), errMembers},
 		"name twice":        {strings.Replace(good, `"eventName"`, `"eventName":"Decrypt","eventName"`, 1), errMembers},
@@ -260,6 +261,9 @@ func TestLines(t *testing.T) {
 		if l, err := parse([]byte(c.line)); err != c.want {
 			t.Errorf("%s: %v, want %v (%+v)", name, err, c.want, l)
 		}
+	}
+	if l, err := parse([]byte(strings.Replace(good, `"e-1"`, `"\u001b[2J"`, 1))); err != nil || l.id != "" {
+		t.Errorf("%+v, %v", l, err)
 	}
 	spaced := `{ "eventName" : "x" , "a" : [ { "b" : "]\"}" } , null ] , "n" : -1.5e3 , "additionalEventData" : { "node" : "n1" ` + link
 	if l, err := parse([]byte(spaced)); err != nil || l.node != "n1" {

@@ -155,6 +155,7 @@ var answers = map[*kms.Operation]any{
 	kms.OpGenerateDataKeyPairWithoutPlaintext: &kms.GenerateDataKeyPairAnswer{PrivateKeyCiphertextBlob: []byte("sealed"), PublicKey: []byte("public"), KeyPairSpec: kms.RSA2048, KeyID: testARN},
 }
 
+// Refuse records nothing.
 func (n *node) Refuse(_ context.Context, _ sys.Caller, _ string, err error) error { return err }
 
 func (n *node) Health() sys.Health {
@@ -191,9 +192,6 @@ func (n *node) CancelUnseal(_ context.Context, _ sys.Caller, attempt string) err
 	n.canceled, n.shares = attempt, nil
 	return nil
 }
-
-// Refuse records nothing.
-func (n *node) Refuse(_ sys.Caller, _ string, err error) error { return err }
 
 func (n *node) SealedMembers(_ context.Context, _ sys.Caller, chain []*x509.Certificate) (*kms.MembersAnswer, error) {
 	return &kms.MembersAnswer{Members: []kms.Member{{Name: "asked by " + chain[0].URIs[0].String()}}}, nil

@@ -17,5 +17,5 @@ func Command(a *cli.App) *cobra.Command {
 	c := commands{a}
 	return a.ClientFlags(cli.Group("audit", "Read and verify the audit trail",
 		"Every call and every event of the cluster leaves a record in the audit trail of the node that served it. The records of a node\nform a hash chain, whose head the node signs every minute and leaves in the cluster's replicated state.",
-		c.checkpoint()))
+		c.checkpoint(), c.verify()))
 }

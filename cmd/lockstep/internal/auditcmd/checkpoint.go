@@ -21,7 +21,7 @@ and so finds what was cut off at the end or rewritten as a whole.`,
 		Example: "  lockstep audit checkpoint\n  lockstep audit checkpoint -o json > checkpoint.json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			call := func(c *client.Client, ctx context.Context, _ *kms.Empty, opts ...client.Option) (*kms.AuditCheckpointAnswer, error) {
-				return c.AuditCheckpoint(ctx, opts...)
+				return c.GetAuditCheckpoint(ctx, opts...)
 			}
 			return cli.Run(cmd.Context(), c.App, call, &kms.Empty{}, func(w io.Writer, answer *kms.AuditCheckpointAnswer) {
 				cli.Row(w, "NODE", "RECORDS", "HEAD", "SIGNED")
