@@ -22,11 +22,11 @@ import (
 type trailLine struct {
 	Name    string `json:"eventName"`
 	Details struct {
-		FromSeq, ToSeq, HeadSeq uint64
-		AnchorHash, HeadHash    string
-		HeadTime                int64
-		ClusterID               string
-		PublicKey, Signature    []byte
+		AnchorSeq, Missing, HeadSeq uint64
+		AnchorHash, HeadHash        string
+		HeadTime                    int64
+		ClusterID                   string
+		PublicKey, Signature        []byte
 	} `json:"serviceEventDetails"`
 	link chain.Link
 	hash chain.Hash
@@ -108,8 +108,9 @@ func TestAuditAnchors(t *testing.T) {
 			}
 		}
 	}
-	if last := lines[len(lines)-1]; !found || anchor.Seq+2 < last.link.Seq || last.Name != "AuditStopped" {
-		t.Errorf("the stop was not anchored: %+v, and the file ends with %s, %d", anchor, last.Name, last.link.Seq)
+	last := lines[len(lines)-1]
+	if before := lines[len(lines)-2]; !found || anchor.Seq+10 < last.link.Seq || last.Name != "AuditStopped" || before.Name != "AuditHead" {
+		t.Errorf("the stop was not anchored and signed: %+v, and the file ends with %s, %s, %d", anchor, before.Name, last.Name, last.link.Seq)
 	}
 
 	// Somebody cuts off the end.
@@ -132,7 +133,7 @@ func TestAuditAnchors(t *testing.T) {
 		}
 		told := uint64(0)
 		for _, l := range readTrail(t, node) {
-			if l.Name == "AuditRecordsLost" && l.Details.FromSeq == cut.link.Seq+1 && l.Details.ToSeq == anchor.Seq && l.Details.AnchorHash == anchor.Hash {
+			if l.Name == "AuditAnchorFound" && l.Details.AnchorSeq == anchor.Seq && l.Details.AnchorHash == anchor.Hash && l.Details.Missing == anchor.Seq-cut.link.Seq {
 				told = l.link.Seq
 			}
 		}

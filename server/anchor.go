@@ -17,8 +17,9 @@ const (
 	anchorGrace = time.Second     // for the last one before the node stops
 	probeEvery  = time.Second     // while no records can be written
 
-	// eventLost tells that records which the cluster knows to have been written are not in the files.
-	eventLost = "AuditRecordsLost"
+	// eventAnchor tells, once a start, which head the cluster had of this node's trail. Signed by the next head, it is what a
+	// trail that was rewritten while the node did not run is convicted by.
+	eventAnchor = "AuditAnchorFound"
 )
 
 // anchors keeps this node's audit trail signed while the node is unsealed, and its latest head in the replicated state.
@@ -35,21 +36,21 @@ type anchors struct {
 
 func newAnchors(n *node) *anchors { return &anchors{node: n, wakeUp: make(chan struct{}, 1)} }
 
-// openAnchors begins to sign and to anchor.
+// openAnchors begins to sign and to anchor. The key is wiped after the audit log is closed, which signs its last records.
 func (s *Server) openAnchors() {
 	a := s.node.anchors
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { defer close(done); a.run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { a.run(ctx) })
+	running.Go(func() { a.probe(ctx) })
 	s.closeLater("audit anchors", func() error {
 		cancel()
-		<-done
+		running.Wait()
 		ctx, cancel := context.WithTimeout(context.Background(), anchorGrace)
 		defer cancel()
 		if s.node.replica.Status().CanWrite {
 			_ = a.anchor(ctx) // what it misses is signed after the next start
 		}
-		a.forget()
 		return nil
 	})
 }
@@ -62,21 +63,30 @@ func (n *node) unfit() string {
 	return ""
 }
 
-// run signs and anchors every minute. While records cannot be written it finds out when they can again: nobody else may ask.
+// probe finds out, while records cannot be written, when they can again: nobody else may ask.
+func (a *anchors) probe(ctx context.Context) {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if a.node.audit.Blocked() {
+				_ = a.node.audit.Healthy()
+			}
+		}
+	}
+}
+
+// run signs and anchors every minute.
 func (a *anchors) run(ctx context.Context) {
-	probe := time.NewTicker(probeEvery)
-	defer probe.Stop()
 	due := time.NewTimer(0)
 	defer due.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-probe.C:
-			if a.node.audit.Blocked() {
-				_ = a.node.audit.Healthy()
-			}
-			continue
 		case <-a.wakeUp:
 		case <-due.C:
 		}
@@ -166,22 +176,26 @@ func hashOf(a *kms.AuditAnchor) (h chain.Hash) {
 	return h
 }
 
-// compare tells of records that the cluster knows this node to have written and that its files did not have when it was
-// started: power failed before they were on the disk, or somebody cut them off.
+// compare writes into the trail which head of it the cluster had at this start: the trail must hold that record, which was on
+// the disk before it was anchored. The offline check looks for it; what can be seen without reading the files is an alarm at once.
 func (a *anchors) compare(anchor *kms.AuditAnchor) error {
-	found := a.node.audit.Found()
-	hash := hashOf(anchor)
-	if anchor.Seq < found.Seq || anchor.Seq == found.Seq && hash == found.Hash {
+	if anchor.Seq == 0 {
 		return nil
 	}
-	from := found.Seq + 1
-	if anchor.Seq == found.Seq {
-		from = anchor.Seq // it is there, and is another one
+	found, hash := a.node.audit.Found(), hashOf(anchor)
+	missing := uint64(0)
+	switch {
+	case anchor.Seq > found.Seq:
+		missing = anchor.Seq - found.Seq
+	case anchor.Seq == found.Seq && hash != found.Hash:
+		missing = 1 // it is there, and is another one
 	}
-	a.node.log.Error("audit records that were written before are not in the audit file: power failed, or they were removed",
-		"from", from, "to", anchor.Seq, "signed", kms.Time(anchor.Signed))
-	return a.node.audit.Event(eventLost, audit.Int("fromSeq", int64(from)), audit.Int("toSeq", int64(anchor.Seq)),
-		audit.Pair{Key: "anchorHash", Value: hash.String()}, audit.Int("anchorTime", anchor.Signed))
+	if missing > 0 {
+		a.node.log.Error("audit records that this node had signed are not in its audit file: they were cut off or rewritten",
+			"records", missing, "up_to", anchor.Seq, "signed", kms.Time(anchor.Signed))
+	}
+	return a.node.audit.Event(eventAnchor, audit.Int("anchorSeq", int64(anchor.Seq)), audit.Pair{Key: "anchorHash", Value: hash.String()},
+		audit.Int("anchorTime", anchor.Signed), audit.Int("missing", int64(missing)))
 }
 
 // forget wipes the key: the catalog is sealed, or the node stops. It waits for no sink.

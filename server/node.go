@@ -117,8 +117,8 @@ func (n *node) Health() sys.Health {
 	h := sys.Health{Name: n.cfg.Name, Version: n.version, Initialized: n.initialized(revision), Sealed: n.catalog.Sealed(),
 		Leader: st.Leader, LeaderName: st.LeaderName, CanWrite: st.CanWrite, AppliedIndex: st.Applied, LagSeconds: st.Lag.Seconds(), FIPS: fips140.Enabled()}
 	lease := n.replica.Lease()
-	blocked := n.audit.Healthy()
-	h.CanServeCrypto = h.Initialized && !h.Sealed && lease == nil && blocked == nil
+	blocked := n.audit.Blocked()
+	h.CanServeCrypto = h.Initialized && !h.Sealed && lease == nil && !blocked
 	switch {
 	case !h.Initialized:
 		h.Reason = string(kms.CodeNotInitialized)
@@ -130,7 +130,7 @@ func (n *node) Health() sys.Health {
 		h.Reason = string(replica.KindDisk)
 	case h.Sealed:
 		h.Reason = string(kms.CodeSealed)
-	case blocked != nil:
+	case blocked:
 		h.Reason = string(kms.CodeAuditBlocked)
 	case st.Split:
 		h.Reason = string(replica.KindSplit)
@@ -141,7 +141,7 @@ func (n *node) Health() sys.Health {
 	case !st.ClockOK:
 		h.Reason = "clock"
 	}
-	h.CanWrite = h.CanWrite && h.Initialized && !h.Sealed && blocked == nil
+	h.CanWrite = h.CanWrite && h.Initialized && !h.Sealed && !blocked
 	return h
 }
 

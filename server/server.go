@@ -100,6 +100,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	if err := s.openDir(cfg); err != nil { // first: its lock keeps a second node from this one's files
 		return nil, err
 	}
+	s.closeLater("audit key", func() error { n.anchors.forget(); return nil })
 	auditLog, err := s.openAudit(cfg) // closed after the parts: what they do until then is recorded
 	if err != nil {
 		return nil, err

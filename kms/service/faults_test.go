@@ -408,6 +408,20 @@ func TestSealedAndNotInitialized(t *testing.T) {
 	n.Break(servicetest.Faults{Confirm: func() error { return kms.Errorf(kms.CodeCannotConfirm, "") }})
 	_, err = n.Do(c.Root, kms.OpSeal, &kms.SealRequest{Cluster: true})
 	want(t, "seal without a quorum", err, "")
+
+	// Nor does it wait for the audit trail, which a stranger's attempt does.
+	n.Unseal()
+	n.Break(servicetest.Faults{Audit: func([]byte) error { return servicetest.ErrFault }})
+	_, err = n.Do(servicetest.Credentials{}, kms.OpSeal, &kms.SealRequest{})
+	want(t, "a stranger's seal without an audit trail", err, kms.CodeAuditBlocked)
+	if n.Catalog.Sealed() {
+		t.Fatal("a stranger sealed the node")
+	}
+	answer, err := n.Do(c.Root, kms.OpSeal, &kms.SealRequest{})
+	want(t, "seal without an audit trail", err, "")
+	if a, ok := answer.(*kms.SealAnswer); !ok || len(a.Sealed) != 1 || !n.Catalog.Sealed() {
+		t.Errorf("%+v", answer)
+	}
 }
 
 // Requests that hold the view while the node is sealed finish; every ciphertext that was answered

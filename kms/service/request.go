@@ -243,8 +243,10 @@ func (r *request) takeQuota() error {
 // act authorizes what the cluster does by itself, and lets the cluster do it without holding the
 // view: sealing waits for those who hold it.
 func (r *request) act(ctx context.Context) (any, error) {
-	if err := r.Audit.Healthy(); err != nil {
-		return nil, err
+	if r.op != kms.OpSeal { // nothing stands in the way of an emergency
+		if err := r.Audit.Healthy(); err != nil {
+			return nil, err
+		}
 	}
 	_, err := r.decide(ctx, func(r *request) (any, error) { return nil, r.use.authorize(r) })
 	if err != nil {
@@ -266,7 +268,8 @@ func (r *request) leave(answer any, err error) (any, error) {
 		e.RetryAfter = time.Second
 		err = e
 	}
-	if blocked := r.audit(answer, err); blocked != nil {
+	sealed := r.op == kms.OpSeal && r.applied // it is done whatever the trail can take, and the node tells of it once it can
+	if blocked := r.audit(answer, err); blocked != nil && !sealed {
 		wipeAnswer(answer)
 		return nil, r.auditBlocked(blocked)
 	}
