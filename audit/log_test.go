@@ -173,21 +173,26 @@ func TestAppendAllocations(t *testing.T) {
 	}
 }
 
+// BenchmarkAppend appends records of about a kilobyte to files, all of which are required.
 func BenchmarkAppend(b *testing.B) {
 	for _, fsync := range []bool{false, true} {
 		name := "write"
 		if fsync {
 			name = "fsync"
 		}
-		for _, clients := range []int{1, 16, 64} {
-			b.Run(fmt.Sprintf("%s/clients=%d", name, clients), func(b *testing.B) {
-				s, err := OpenFile(filepath.Join(b.TempDir(), "audit.jsonl"), FileOptions{Fsync: fsync})
-				if err != nil {
-					b.Fatal(err)
-				}
-				l := newLog(b, 1, s)
-				appendFrom(b, clients, func(r *Record) error { return l.Append(r) })
-			})
+		for _, sinks := range []int{1, 2} {
+			for _, clients := range []int{1, 16, 64} {
+				b.Run(fmt.Sprintf("%s/sinks=%d/clients=%d", name, sinks, clients), func(b *testing.B) {
+					var all []Sink
+					for range sinks {
+						s, err := OpenFile(filepath.Join(b.TempDir(), "audit.jsonl"), FileOptions{Fsync: fsync})
+						must(b, err)
+						all = append(all, s)
+					}
+					l := newLog(b, sinks, all...)
+					appendFrom(b, clients, func(r *Record) error { return l.Append(r) })
+				})
+			}
 		}
 	}
 }
