@@ -30,7 +30,7 @@ type fold struct {
 	log   *Log
 	timer *time.Timer // rings at the end of the second, and only then
 
-	writing sync.Mutex // held while counted records are written: close waits for those of the second before
+	posting sync.Mutex // held while counted records are handed on: close waits for those of the second before
 
 	mu      sync.Mutex
 	sources map[string]*tally // guarded by mu: of this second; nil: nothing was refused in it
@@ -50,7 +50,7 @@ type tally struct {
 
 func (f *fold) init(l *Log) {
 	f.log = l
-	f.timer = time.AfterFunc(time.Hour, func() { _ = f.write() }) // what fails is repeated with the next batch
+	f.timer = time.AfterFunc(time.Hour, f.write)
 	f.timer.Stop()
 }
 
@@ -108,10 +108,10 @@ func (t *tally) add(r *Record) {
 	t.events[name]++
 }
 
-// write writes the counted records of the second that is over.
-func (f *fold) write() error {
-	f.writing.Lock()
-	defer f.writing.Unlock()
+// write hands the counted records of the second that is over to the log, which repeats them until enough sinks have them.
+func (f *fold) write() {
+	f.posting.Lock()
+	defer f.posting.Unlock()
 	f.mu.Lock()
 	sources := f.sources
 	f.sources = nil
@@ -122,19 +122,18 @@ func (f *fold) write() error {
 			counted = append(counted, t.notice(f.log.options.Node))
 		}
 	}
-	if counted == nil {
-		return nil
+	if counted != nil {
+		_, _ = f.log.post(counted...) // it is closed behind the last ones only
 	}
-	return f.log.note(counted...)
 }
 
-// close writes what is counted. Refusals after that have records of their own.
-func (f *fold) close() error {
+// close writes what is counted, before the log's last batch. Refusals after that have records of their own.
+func (f *fold) close() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	f.timer.Stop()
-	return f.write()
+	f.write()
 }
 
 func (t *tally) notice(node string) notice {

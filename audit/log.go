@@ -285,7 +285,7 @@ func (l *Log) Reopen() {
 // Close writes AuditStopped behind what was appended before and closes the sinks. It waits for them, three times the timeout
 // at most.
 func (l *Log) Close() error {
-	unwritten := l.fold.close()
+	l.fold.close()
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -302,7 +302,7 @@ func (l *Log) Close() error {
 		<-g.settled
 		err = g.err
 	}
-	return errors.Join(unwritten, err, l.end())
+	return errors.Join(err, l.end())
 }
 
 // nextID makes a UUID of version 8 (RFC 9562): unique, from a random number for this run and a
