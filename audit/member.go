@@ -39,8 +39,9 @@ type member struct {
 	last    error  // of the last write; nil: it went well
 }
 
-// join makes the members, and finds where the chain goes on: at the highest record that one of them has. One that has less
-// has missed the difference.
+// join makes the members, and finds where the chain goes on: at the highest record that one of them has, the first of them
+// if several have that number. One that has less has missed the difference, and one that has another record of that number
+// has missed this chain.
 func (l *Log) join(sinks []Sink) {
 	for _, s := range sinks {
 		m := &member{sink: s, name: s.Name(), ready: sync.NewCond(&l.mu)}
@@ -54,13 +55,22 @@ func (l *Log) join(sinks []Sink) {
 		}
 	}
 	for _, m := range l.members {
-		if _, ok := m.sink.(finder); ok && m.taken.seq < l.found.Seq {
+		if _, ok := m.sink.(finder); !ok {
+			continue
+		}
+		switch {
+		case m.taken.seq < l.found.Seq:
 			m.gap, m.why = m.taken.seq+1, errBehind
+		case m.taken.hash != l.found.Hash: // how far back they agree is not known
+			m.gap, m.why, m.taken = 1, errBeside, mark{}
 		}
 	}
 }
 
-var errBehind = errors.New("the sink has fewer records than another one")
+var (
+	errBehind = errors.New("the sink has fewer records than another one")
+	errBeside = errors.New("the sink has other records than another one")
+)
 
 // start starts the goroutines. A single sink is written to by the committer itself, which saves a switch a batch.
 func (l *Log) start() {
