@@ -244,7 +244,9 @@ func (l *Log) settle(b *batch) {
 	case g == nil:
 		return
 	case b.taken >= l.options.Require || len(b.Ends) == 0:
-		l.acked = b.last.seq
+		if len(b.Ends) > 0 { // else earlier records, which may have failed, are the last
+			l.acked = b.last.seq
+		}
 		l.notices = l.notices[b.notices:]
 		if len(l.notices) == 0 {
 			l.notices = nil

@@ -84,6 +84,7 @@ type Options struct {
 
 	// FoldAfter is how many refusals a second of one source that nobody authenticated have records of their own; 0 means 10.
 	FoldAfter int
+	FoldOwn   int // as FoldAfter, of all sources together; 0 means 100
 
 	Logger *slog.Logger // nil: none
 
@@ -147,6 +148,9 @@ func New(o Options) (*Log, error) {
 	}
 	if o.FoldAfter == 0 {
 		o.FoldAfter = foldAfter
+	}
+	if o.FoldOwn == 0 {
+		o.FoldOwn = foldOwn
 	}
 	if o.Now == nil {
 		o.Now = time.Now
