@@ -34,6 +34,7 @@ type batch struct {
 	about   []notice // what it begins with
 	notices int      // how many of the log's notices that has
 	at      time.Time
+	due     time.Time  // when callers have waited long enough
 	signer  Signer     // nil: none
 	head    chain.Head // what AuditHead covers; the zero Head: there is none
 
@@ -94,22 +95,28 @@ func (l *Log) request(change func(*group)) (*group, error) {
 
 // note adds notices and waits until enough sinks have them. With an error they stay, for the next batch.
 func (l *Log) note(n ...notice) error {
+	g, err := l.post(n...)
+	if err != nil {
+		return err
+	}
+	<-g.settled
+	return g.err
+}
+
+// post adds notices. With any error but ErrClosed they stay, for the next batch.
+func (l *Log) post(n ...notice) (*group, error) {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.closed {
-		l.mu.Unlock()
-		return ErrClosed
+		return nil, ErrClosed
 	}
 	l.notices = append(l.notices, n...)
 	if l.down != nil {
-		defer l.mu.Unlock()
-		return l.down
+		return nil, l.down
 	}
-	g := l.pending
-	g.note = true
+	l.pending.note = true
 	l.wake()
-	l.mu.Unlock()
-	<-g.settled
-	return g.err
+	return l.pending, nil
 }
 
 // wake sees to it that the committer takes the pending group; mu is held.
@@ -237,7 +244,9 @@ func (l *Log) settle(b *batch) {
 	case g == nil:
 		return
 	case b.taken >= l.options.Require || len(b.Ends) == 0:
-		l.acked = b.last.seq
+		if len(b.Ends) > 0 { // else earlier records, which may have failed, are the last
+			l.acked = b.last.seq
+		}
 		l.notices = l.notices[b.notices:]
 		if len(l.notices) == 0 {
 			l.notices = nil

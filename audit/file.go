@@ -51,6 +51,7 @@ type FileSink struct {
 	inode   *syscall.Stat_t // owned by Write: of out, when that is a regular file; else nil
 	now     syscall.Stat_t  // owned by Write: what moved saw
 	sweepAt time.Time       // owned by Write
+	swept   time.Time       // owned by Write: when the last sweep began
 	sweeps  sync.WaitGroup
 
 	reopen   atomic.Bool
@@ -96,6 +97,18 @@ func (s *FileSink) Announce(record func(name string, details ...Pair) error) { s
 
 // Write implements Sink.
 func (s *FileSink) Write(b *Batch) error {
+	err := s.write(b.Lines)
+	switch {
+	case err != nil:
+		s.retainSoon() // room may be what is missing
+	case s.inode != nil:
+		s.size.Add(int64(len(b.Lines)))
+		s.tidy(b.Rotate)
+	}
+	return err
+}
+
+func (s *FileSink) write(lines []byte) error {
 	if s.out != nil && (s.reopen.Swap(false) || s.moved()) {
 		s.out.Close()
 		s.out = nil
@@ -105,20 +118,15 @@ func (s *FileSink) Write(b *Batch) error {
 			return err
 		}
 	}
-	_, err := s.out.Write(b.Lines)
+	_, err := s.out.Write(lines)
 	if err == nil && s.options.Fsync {
 		err = s.out.Sync()
 	}
 	if err != nil {
 		s.out.Close()
 		s.out = nil
-		return err
 	}
-	if s.inode != nil {
-		s.size.Add(int64(len(b.Lines)))
-		s.tidy(b.Rotate)
-	}
-	return nil
+	return err
 }
 
 // moved reports whether the path names something else than the open file: what would be written to

@@ -10,18 +10,19 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// Bounds of a fold. A flood from everywhere writes (foldSources + 1) * foldAfter records a second, and as many counted ones.
+// Bounds of a fold. A flood from everywhere writes foldOwn records of refusals a second, and foldSources + 1 counted ones.
 const (
 	foldWindow  = time.Second
 	foldAfter   = 10  // see Options.FoldAfter
+	foldOwn     = 100 // see Options.FoldOwn
 	foldSources = 256 // sources told apart in a window; those beyond are one, foldOthers
 	foldEvents  = 16  // event names told apart in a record; those beyond are one
 	foldOthers  = "others"
 	otherEvents = "other"
 )
 
-// fold counts refusals of callers that nobody authenticated: of each source, ten a second have records of their own, the
-// others become one record with their number, which is written when the second is over. A second begins with the first
+// fold counts refusals of callers that nobody authenticated: of each source, ten a second have records of their own, of
+// all sources together a hundred; the others become one record with their number, which is written when the second is over. A second begins with the first
 // refusal after the last one ended. An IPv6 source is its /64.
 //
 // What is counted is answered before its record is written: a node that dies takes the counts of at most a second, and of
@@ -30,10 +31,11 @@ type fold struct {
 	log   *Log
 	timer *time.Timer // rings at the end of the second, and only then
 
-	writing sync.Mutex // held while counted records are written: close waits for those of the second before
+	posting sync.Mutex // held while counted records are handed on: close waits for those of the second before
 
 	mu      sync.Mutex
 	sources map[string]*tally // guarded by mu: of this second; nil: nothing was refused in it
+	own     int               // guarded by mu: of this second, that have records of their own
 	folded  uint64            // guarded by mu: refusals counted since the start
 	closed  bool              // guarded by mu
 }
@@ -50,7 +52,7 @@ type tally struct {
 
 func (f *fold) init(l *Log) {
 	f.log = l
-	f.timer = time.AfterFunc(time.Hour, func() { _ = f.write() }) // what fails is repeated with the next batch
+	f.timer = time.AfterFunc(time.Hour, f.write)
 	f.timer.Stop()
 }
 
@@ -62,7 +64,7 @@ func (f *fold) take(r *Record) (bool, error) {
 		return false, nil
 	}
 	if f.sources == nil {
-		f.sources = map[string]*tally{}
+		f.sources, f.own = map[string]*tally{}, 0
 		f.timer.Reset(foldWindow)
 	}
 	source := sourceOf(r.SourceIP)
@@ -77,8 +79,9 @@ func (f *fold) take(r *Record) (bool, error) {
 			f.sources[source] = t
 		}
 	}
-	if t.own < f.log.options.FoldAfter {
+	if t.own < f.log.options.FoldAfter && f.own < f.log.options.FoldOwn {
 		t.own++
+		f.own++
 		return false, nil
 	}
 	if f.log.blocked.Load() != nil {
@@ -108,10 +111,10 @@ func (t *tally) add(r *Record) {
 	t.events[name]++
 }
 
-// write writes the counted records of the second that is over.
-func (f *fold) write() error {
-	f.writing.Lock()
-	defer f.writing.Unlock()
+// write hands the counted records of the second that is over to the log, which repeats them until enough sinks have them.
+func (f *fold) write() {
+	f.posting.Lock()
+	defer f.posting.Unlock()
 	f.mu.Lock()
 	sources := f.sources
 	f.sources = nil
@@ -122,19 +125,18 @@ func (f *fold) write() error {
 			counted = append(counted, t.notice(f.log.options.Node))
 		}
 	}
-	if counted == nil {
-		return nil
+	if counted != nil {
+		_, _ = f.log.post(counted...) // it is closed behind the last ones only
 	}
-	return f.log.note(counted...)
 }
 
-// close writes what is counted. Refusals after that have records of their own.
-func (f *fold) close() error {
+// close writes what is counted, before the log's last batch. Refusals after that have records of their own.
+func (f *fold) close() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	f.timer.Stop()
-	return f.write()
+	f.write()
 }
 
 func (t *tally) notice(node string) notice {

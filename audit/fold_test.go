@@ -110,7 +110,7 @@ func TestFloodFromEverywhere(t *testing.T) {
 		synctest.Wait()
 		all := entries(t, m.bytes())
 		counted := folds(all)
-		if len(counted) != foldSources+1 || len(all) != 1+len(counted)*(foldAfter+1) {
+		if len(counted) != foldSources+1 || len(all) != 1+foldOwn+len(counted) {
 			t.Errorf("%d counted records of %d", len(counted), len(all))
 		}
 		sum := len(all) - 1 - len(counted)

@@ -22,12 +22,16 @@ const (
 // stoppedMark is in the line of AuditStopped and in no other: quotes within a text are escaped.
 var stoppedMark = []byte(`,"eventSource":"` + sourceOwn + `","eventName":"` + eventStopped + `",`)
 
-// find looks for the end of the chain: in the file, else, when that has just begun, in the newest of those before it.
+// find looks for the end of the chain: in the file, else, when that has just begun, in those before it.
 func (s *FileSink) find() (Found, error) {
 	if s.inode == nil {
 		return Found{}, nil
 	}
-	found, err := lastRecord(s.out, s.inode.Size)
+	info, err := s.out.Stat() // open may have ended a line
+	if err != nil {
+		return Found{}, err
+	}
+	found, err := lastRecord(s.out, info.Size())
 	if err != nil || found.Seq != 0 {
 		return found, err
 	}
@@ -35,13 +39,17 @@ func (s *FileSink) find() (Found, error) {
 	if err != nil {
 		return Found{}, err
 	}
-	for _, f := range older[:min(len(older), olderFiles)] {
-		_, found, err := rangeOf(f.path)
-		if err != nil || found.Seq != 0 {
-			return found, err
+	for _, f := range older[:min(len(older), olderFiles)] { // their times may be those of copies
+		_, last, err := rangeOf(f.path)
+		if err != nil {
+			return Found{}, err
+		}
+		if last.Seq > found.Seq {
+			found = last
 		}
 	}
-	return Found{}, nil
+	found.Clean = found.Clean && info.Size() == 0 // else what the file has came behind AuditStopped
+	return found, nil
 }
 
 // olderFiles lists what the file was rotated to, by this sink or as logrotate(8) names it, newest first.
@@ -85,7 +93,7 @@ func rangeOf(path string) (first uint64, last Found, err error) {
 }
 
 // lastRecord returns the last whole line of a file of size bytes that has a place in the chain. Others, of older releases
-// or torn, are skipped.
+// or torn, are skipped. It is clean when it is AuditStopped and ends the file.
 func lastRecord(f io.ReaderAt, size int64) (Found, error) {
 	for look := int64(firstLook); ; look *= 2 {
 		look = min(look, size, searchable)
@@ -101,8 +109,9 @@ func lastRecord(f io.ReaderAt, size int64) (Found, error) {
 				break // it may have begun before
 			}
 			if link, err := chain.ReadLink(line[whole+1:]); err == nil {
+				end := len(line) + len("\n")
 				line = line[whole+1:]
-				return Found{Seq: link.Seq, Hash: chain.Of(line), Clean: bytes.Contains(line, stoppedMark)}, nil
+				return Found{Seq: link.Seq, Hash: chain.Of(line), Clean: end == len(text) && bytes.Contains(line, stoppedMark)}, nil
 			}
 		}
 		if look >= min(size, searchable) {

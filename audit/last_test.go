@@ -62,6 +62,8 @@ func everyLine(text []byte) (first uint64, last Found) {
 				first = link.Seq
 			}
 			last = Found{Seq: link.Seq, Hash: chain.Of(line), Clean: bytes.Contains(line, stoppedMark)}
+		} else {
+			last.Clean = false
 		}
 	}
 	return first, last
@@ -102,6 +104,7 @@ func TestChainGoesOnFromTheFileBefore(t *testing.T) {
 		{"a torn line", map[string]string{"audit.jsonl": "{\"torn", "audit-20260102T000000.000Z.jsonl": chained(2, 0)}, 2},
 		{"logrotate", map[string]string{"audit.jsonl.1": chained(3, 0), "audit.jsonl.2": chained(2, 0)}, 3},
 		{"logrotate with dates", map[string]string{"audit.jsonl-20261126": chained(3, 0), "audit.jsonl-20261125": chained(2, 0)}, 3},
+		{"a copy of an older one is newer", map[string]string{"audit.jsonl.1": chained(2, 0), "audit-20000101T000000.000Z.jsonl": chained(3, 0)}, 3},
 		{"others", map[string]string{"audit-x.jsonl": chained(3, 0), "other.jsonl": chained(2, 0), "audit.jsonl.1.gz": chained(4, 0), "audit-20260102T000000.jsonl": chained(5, 0)}, 0},
 		{"the file itself comes first", map[string]string{"audit.jsonl": chained(3, 0), "audit.jsonl.1": chained(2, 0)}, 3},
 	} {
@@ -154,4 +157,68 @@ func TestChainGoesOnFromTheHighestRecord(t *testing.T) {
 	if m := readTrail(t, two)[0]; m.Seq != 4 || m.number("fromSeq") != 1 || m.number("toSeq") != 3 || m.number("afterSeq") != 0 {
 		t.Errorf("the new sink is told %v", m)
 	}
+}
+
+// stopped is AuditStopped as a line of a file.
+func stopped(seq uint64) string {
+	return string(chain.AppendLink([]byte(`{"x":"y"`+string(stoppedMark)+`"a":{"node":"n"`), chain.Link{Seq: seq})) + "\n"
+}
+
+// A stop was orderly only when nothing came behind AuditStopped.
+func TestCleanStop(t *testing.T) {
+	for _, c := range []struct {
+		name, active, older string
+		seq                 uint64
+		clean               bool
+	}{
+		{"orderly", stopped(3), "", 3, true},
+		{"a record behind", stopped(3) + chained(4, 0), "", 4, false},
+		{"a torn line behind", stopped(3) + `{"torn`, "", 3, false},
+		{"a torn line behind that was ended", stopped(3) + "{\"torn\n", "", 3, false},
+		{"only its newline is missing", chained(2, 0) + strings.TrimSuffix(stopped(3), "\n"), "", 3, true},
+		{"only the newline of a record is missing", strings.TrimSuffix(chained(3, 0), "\n"), chained(2, 0), 3, false},
+		{"in the file before", "", stopped(3), 3, true},
+		{"in the file before, and a torn line in this one", `{"torn`, stopped(3), 3, false},
+		{"a torn line behind in the file before", "", stopped(3) + `{"torn`, 3, false},
+	} {
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, "audit.jsonl"), []byte(c.active), 0o600), os.WriteFile(filepath.Join(dir, "audit.jsonl.1"), []byte(c.older), 0o600))
+		s, err := OpenFile(filepath.Join(dir, "audit.jsonl"), FileOptions{})
+		must(t, err)
+		if got := s.Last(); got.Seq != c.seq || got.Clean != c.clean {
+			t.Errorf("%s: %d, clean %v, want %d, %v", c.name, got.Seq, got.Clean, c.seq, c.clean)
+		}
+		s.Close()
+	}
+}
+
+// Two sinks that have another record of the same number do not have the same chain: the second is told what it lacks.
+func TestSinksWithOtherRecords(t *testing.T) {
+	dir := t.TempDir()
+	var paths []string
+	for i := range 2 {
+		path := filepath.Join(dir, fmt.Sprint(i), "audit.jsonl")
+		must(t, os.Mkdir(filepath.Dir(path), 0o700))
+		l := startFile(t, path, FileOptions{})
+		must(t, l.Append(record(fmt.Sprint("Call", i))), l.Close())
+		paths = append(paths, path)
+	}
+	o := Options{Node: "node-a"}
+	for _, path := range paths {
+		s, err := OpenFile(path, FileOptions{})
+		must(t, err)
+		o.Sinks = append(o.Sinks, s)
+	}
+	l, err := New(o)
+	must(t, err, l.Append(record("Both")), l.Close())
+	for _, path := range paths {
+		if got := fmt.Sprint(names(readTrail(t, path)[3:])); got != "[AuditRecordsMissed AuditStarted Both AuditStopped]" {
+			t.Errorf("%s goes on with %s", path, got)
+		}
+	}
+	m := readTrail(t, paths[1])[3]
+	if m.details["sink"] != "file:"+paths[1] || m.number("afterSeq") != 0 || m.number("fromSeq") != 1 || m.number("toSeq") != 3 || m.details["error"] != errBeside.Error() {
+		t.Errorf("it is told %v", m)
+	}
+	checkTrail(t, "file:"+paths[0], readTrail(t, paths[0]))
 }

@@ -84,6 +84,7 @@ type Options struct {
 
 	// FoldAfter is how many refusals a second of one source that nobody authenticated have records of their own; 0 means 10.
 	FoldAfter int
+	FoldOwn   int // as FoldAfter, of all sources together; 0 means 100
 
 	Logger *slog.Logger // nil: none
 
@@ -147,6 +148,9 @@ func New(o Options) (*Log, error) {
 	}
 	if o.FoldAfter == 0 {
 		o.FoldAfter = foldAfter
+	}
+	if o.FoldOwn == 0 {
+		o.FoldOwn = foldOwn
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -285,7 +289,7 @@ func (l *Log) Reopen() {
 // Close writes AuditStopped behind what was appended before and closes the sinks. It waits for them, three times the timeout
 // at most.
 func (l *Log) Close() error {
-	unwritten := l.fold.close()
+	l.fold.close()
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -302,7 +306,7 @@ func (l *Log) Close() error {
 		<-g.settled
 		err = g.err
 	}
-	return errors.Join(unwritten, err, l.end())
+	return errors.Join(err, l.end())
 }
 
 // nextID makes a UUID of version 8 (RFC 9562): unique, from a random number for this run and a

@@ -39,8 +39,9 @@ type member struct {
 	last    error  // of the last write; nil: it went well
 }
 
-// join makes the members, and finds where the chain goes on: at the highest record that one of them has. One that has less
-// has missed the difference.
+// join makes the members, and finds where the chain goes on: at the highest record that one of them has, the first of them
+// if several have that number. One that has less has missed the difference, and one that has another record of that number
+// has missed this chain.
 func (l *Log) join(sinks []Sink) {
 	for _, s := range sinks {
 		m := &member{sink: s, name: s.Name(), ready: sync.NewCond(&l.mu)}
@@ -54,13 +55,22 @@ func (l *Log) join(sinks []Sink) {
 		}
 	}
 	for _, m := range l.members {
-		if _, ok := m.sink.(finder); ok && m.taken.seq < l.found.Seq {
+		if _, ok := m.sink.(finder); !ok {
+			continue
+		}
+		switch {
+		case m.taken.seq < l.found.Seq:
 			m.gap, m.why = m.taken.seq+1, errBehind
+		case m.taken.hash != l.found.Hash: // how far back they agree is not known
+			m.gap, m.why, m.taken = 1, errBeside, mark{}
 		}
 	}
 }
 
-var errBehind = errors.New("the sink has fewer records than another one")
+var (
+	errBehind = errors.New("the sink has fewer records than another one")
+	errBeside = errors.New("the sink has other records than another one")
+)
 
 // start starts the goroutines. A single sink is written to by the committer itself, which saves a switch a batch.
 func (l *Log) start() {
@@ -130,6 +140,8 @@ func (l *Log) deliver(b *batch) {
 		l.settle(b)
 		return
 	}
+	b.due = b.at.Add(l.options.Timeout)
+	l.arm()
 	for _, m := range l.members {
 		if !m.chosen || m.hung || m.gap != 0 && m.telling == nil || m.later != 0 {
 			why := m.why
@@ -197,11 +209,16 @@ func (l *Log) next(m *member) *batch {
 	m.queue = m.queue[:n]
 	m.queued -= len(b.Lines)
 	m.writing, m.began = b, l.options.Now()
+	l.arm()
+	return b
+}
+
+// arm makes the alarm ring within the timeout; mu is held.
+func (l *Log) arm() {
 	if !l.armed {
 		l.armed = true
 		l.alarm.Reset(l.options.Timeout)
 	}
-	return b
 }
 
 // wrote notes how a write ended.
@@ -219,7 +236,7 @@ func (l *Log) wrote(m *member, b *batch, err error) {
 		if !counted {
 			l.failed(m, b, err)
 		}
-		l.flush(m, err)
+		l.flush(m, 0, err)
 	} else {
 		m.taken = b.last
 		m.records += uint64(len(b.Ends))
@@ -261,37 +278,43 @@ func (l *Log) failed(m *member, b *batch, why error) {
 
 func (m *member) named(err error) error { return fmt.Errorf("%s: %w", m.name, err) }
 
-// flush makes the sink miss what is in its queue; mu is held.
-func (l *Log) flush(m *member, why error) {
-	for _, b := range m.queue {
+// flush makes the sink miss what is in its queue from place i on; mu is held.
+func (l *Log) flush(m *member, i int, why error) {
+	for _, b := range m.queue[i:] {
+		m.queued -= len(b.Lines)
 		m.miss(b, why)
 		l.failed(m, b, why)
 		l.release(b)
 	}
-	clear(m.queue)
-	m.queue, m.queued = m.queue[:0], 0
+	clear(m.queue[i:])
+	m.queue = m.queue[:i]
 }
 
-// expire is called by the alarm, which is set at most once a timeout: it gives up writes that have passed it. What waits
-// behind them is given up too, and is not written later.
+// expire is called by the alarm, which is set at most once a timeout: it gives up writes that have passed it, and a batch for
+// which callers wait, wherever it waits, when they have waited so long. What waits behind is given up too, and is not
+// written later.
 func (l *Log) expire() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.armed = false
 	now, first := l.options.Now(), time.Duration(-1)
+	passed := func(end time.Time) bool {
+		left := end.Sub(now)
+		if left > 0 && (first < 0 || left < first) {
+			first = left
+		}
+		return left <= 0
+	}
 	for _, m := range l.members {
-		if m.writing == nil || m.hung {
-			continue
+		if b := m.writing; b != nil && !m.hung && passed(m.until(l.options.Timeout)) {
+			m.hung, m.last = true, ErrHung
+			l.failed(m, b, ErrHung)
+			l.flush(m, 0, ErrHung)
 		}
-		if left := l.options.Timeout - now.Sub(m.began); left > 0 {
-			if first < 0 || left < first {
-				first = left
-			}
-			continue
+		// Only the last can be unsettled. The sink is slow, and goes on with what it has to write.
+		if i := len(m.queue) - 1; i >= 0 && m.queue[i].group != nil && passed(m.queue[i].due) {
+			l.flush(m, i, ErrBusy)
 		}
-		m.hung, m.last = true, ErrHung
-		l.failed(m, m.writing, ErrHung)
-		l.flush(m, ErrHung)
 	}
 	if first >= 0 {
 		l.armed = true
@@ -302,6 +325,15 @@ func (l *Log) expire() {
 		close(l.pending.settled)
 		l.renewPending()
 	}
+}
+
+// until returns when the write that is under way counts as failed; mu is held.
+func (m *member) until(timeout time.Duration) time.Time {
+	end := m.began.Add(timeout)
+	if m.writing.group != nil && m.writing.due.Before(end) {
+		return m.writing.due
+	}
+	return end
 }
 
 // hung says which writes hang if they leave too few sinks, until one of them ends; else nil. mu is held.

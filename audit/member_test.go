@@ -428,3 +428,72 @@ func TestObserve(t *testing.T) {
 		}
 	})
 }
+
+// A sink that is slow but takes what it is given keeps nobody waiting for longer than the timeout, however much is in its queue
+// when another one fails.
+func TestSlowSinkIsNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 1, FileOptions{})
+		r.disks[1].set(func() { r.disks[1].slow = 100 * time.Millisecond })
+		for range 100 {
+			must(t, r.call())
+		}
+		r.disks[0].set(func() { r.disks[0].fail = syscall.ENOSPC })
+		var err error
+		if d := spent(func() { err = r.call() }); d != defaultTimeout || !errors.Is(err, ErrBusy) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("after %v: %v", d, err)
+		}
+		r.disks[0].set(func() { r.disks[0].fail = nil })
+		if d := spent(func() { must(t, r.call()) }); d != 0 {
+			t.Errorf("the next one took %v", d)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		must(t, r.call(), r.log.Close())
+		for _, problem := range r.problems() {
+			t.Error(problem)
+		}
+	})
+}
+
+// What waited in a queue first has the rest of the timeout for its write.
+func TestSlowSinkBeginsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 1, FileOptions{})
+		synctest.Wait()
+		r.disks[1].set(func() { r.disks[1].slow = defaultTimeout - time.Millisecond })
+		must(t, r.call())
+		r.disks[0].set(func() { r.disks[0].fail = syscall.ENOSPC })
+		var err error
+		if d := spent(func() { err = r.call() }); d != defaultTimeout || !errors.Is(err, ErrHung) {
+			t.Errorf("after %v: %v", d, err)
+		}
+		r.disks[0].set(func() { r.disks[0].fail = nil })
+		must(t, r.call())
+		time.Sleep(time.Minute)
+		r.disks[1].set(func() { r.disks[1].slow = 0 })
+		must(t, r.call(), r.log.Close())
+		for _, problem := range r.problems() {
+			t.Error(problem)
+		}
+	})
+}
+
+// Close keeps its promise also while records wait for a slow sink and refusals are counted.
+func TestCloseWithASlowSink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 2, FileOptions{})
+		for range foldAfter + 5 {
+			must(t, r.log.Append(refused("192.0.2.1", "Encrypt")))
+		}
+		r.disks[1].set(func() { r.disks[1].slow = defaultTimeout - time.Millisecond })
+		go r.log.Append(record("Waits"))
+		synctest.Wait()
+		if d := spent(func() { must(t, r.log.Close()) }); d > 2*defaultTimeout { // of the batch under way, and of the last
+			t.Errorf("it took %v", d)
+		}
+		if n := len(folds(r.trail(0))); n != 1 {
+			t.Errorf("%d counted records", n)
+		}
+	})
+}

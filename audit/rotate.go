@@ -13,7 +13,8 @@ const (
 	rotatedTime  = "20060102T150405.000Z" // in the name of a rotated file: when it was rotated, UTC
 	rotateAgain  = time.Minute            // a rotation that failed is tried again after this
 	sweepEvery   = time.Hour
-	nameAttempts = 1000 // ms that a name may be later than the rotation, when there is a file of that name
+	sweepAgain   = time.Minute // after a sweep, when writes fail
+	nameAttempts = 1000        // ms that a name may be later than the rotation, when there is a file of that name
 )
 
 // begin notes the size and the period of the file. The period is that of the last record; an empty file has none yet.
@@ -48,12 +49,27 @@ func (s *FileSink) tidy(rotate bool) {
 			s.sweepAt = now
 		}
 	}
-	if !now.Before(s.sweepAt) && (s.options.Retain > 0 || s.options.RetainSize > 0) && s.sweeping.CompareAndSwap(false, true) {
-		s.sweepAt = now.Add(sweepEvery)
-		s.sweeps.Go(func() {
-			defer s.sweeping.Store(false)
-			s.sweep(now)
-		})
+	if !now.Before(s.sweepAt) {
+		s.retain(now)
+	}
+}
+
+// retain starts a sweep, if there are bounds and none runs.
+func (s *FileSink) retain(now time.Time) {
+	if s.options.Retain == 0 && s.options.RetainSize == 0 || !s.sweeping.CompareAndSwap(false, true) {
+		return
+	}
+	s.swept, s.sweepAt = now, now.Add(sweepEvery)
+	s.sweeps.Go(func() {
+		defer s.sweeping.Store(false)
+		s.sweep(now)
+	})
+}
+
+// retainSoon does so after a write that failed, once a minute at most: such writes come one after the other.
+func (s *FileSink) retainSoon() {
+	if now := s.options.Now(); now.Sub(s.swept) >= sweepAgain {
+		s.retain(now)
 	}
 }
 

@@ -298,3 +298,39 @@ func TestRemovalWhileBlocked(t *testing.T) {
 		t.Errorf("the trail has %s", got)
 	}
 }
+
+// On a full disk nothing but retention makes room, so it runs when writes fail, not only when they go well.
+func TestRetentionOnAFullDisk(t *testing.T) {
+	for _, opens := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			d := &disk{}
+			s, path := openSink(t, d, FileOptions{Retain: time.Hour})
+			l, err := New(Options{Sinks: []Sink{s}, Node: "node-a"})
+			must(t, err)
+			synctest.Wait()
+			old := filepath.Join(filepath.Dir(path), "audit-19991231T000000.000Z.jsonl")
+			must(t, os.WriteFile(old, nil, 0o600))
+			d.set(func() { d.fail = syscall.ENOSPC })
+			if opens {
+				s.Reopen()
+			}
+			fail := func() {
+				if err := l.Append(record("Call")); !errors.Is(err, syscall.ENOSPC) {
+					t.Errorf("on a full disk: %v", err)
+				}
+				synctest.Wait()
+			}
+			fail() // the sweep of the start is less than a minute ago
+			if _, err := os.Stat(old); err != nil {
+				t.Errorf("each failed write sweeps: %v", err)
+			}
+			time.Sleep(sweepAgain)
+			fail()
+			if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the old file: %v", err)
+			}
+			d.set(func() { d.fail = nil })
+			must(t, l.Append(record("After")), l.Close())
+		})
+	}
+}

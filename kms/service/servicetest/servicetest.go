@@ -221,7 +221,7 @@ func (c *Cluster) Node(o Options) *Node {
 		o.Sink = sink{n}
 	}
 	var err error
-	if n.Log, err = audit.New(audit.Options{Sinks: []audit.Sink{o.Sink}, Node: n.Name, Timeout: time.Minute, FoldAfter: math.MaxInt}); err != nil {
+	if n.Log, err = audit.New(audit.Options{Sinks: []audit.Sink{o.Sink}, Node: n.Name, Timeout: time.Minute, FoldAfter: math.MaxInt, FoldOwn: math.MaxInt}); err != nil {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { n.Log.Close() })
