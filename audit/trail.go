@@ -38,7 +38,7 @@ func (l *Log) started(seq uint64, prev chain.Hash) Record {
 		names[i] = m.name
 	}
 	return l.own(eventStarted, Int("previousSeq", int64(seq-1)), Pair{Key: "previousHash", Value: prev.String()},
-		Bool("clean", seq == l.found.Seq+1 && (l.found.Clean || l.found.Seq == 0)), Pair{Key: "bootId", Value: bootID()}, Pair{Key: "sinks", Value: strings.Join(names, ",")})
+		Int("foundSeq", int64(l.found.Seq)), Bool("clean", seq == l.found.Seq+1 && (l.found.Clean || l.found.Seq == 0)), Pair{Key: "bootId", Value: bootID()}, Pair{Key: "sinks", Value: strings.Join(names, ",")})
 }
 
 // bootID tells the runs of the machine apart; "" where it is not known.

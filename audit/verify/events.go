@@ -12,8 +12,8 @@ type (
 	started struct {
 		PreviousSeq  uint64 `json:"previousSeq"`
 		PreviousHash hash   `json:"previousHash"`
+		Found        uint64 `json:"foundSeq"`
 		Clean        bool   `json:"clean"`
-		BootID       string `json:"bootId"`
 	}
 	stopped struct{}
 	head    struct {
@@ -30,6 +30,7 @@ type (
 		AfterHash hash   `json:"afterHash"`
 		From      uint64 `json:"fromSeq"`
 		To        uint64 `json:"toSeq"`
+		by        uint64 // its own number
 	}
 	removed struct {
 		Sink     string `json:"sink"`
@@ -37,11 +38,11 @@ type (
 		LastSeq  uint64 `json:"lastSeq"`
 		LastHash hash   `json:"lastHash"`
 	}
-	lost struct {
-		From       uint64 `json:"fromSeq"`
-		To         uint64 `json:"toSeq"`
-		AnchorHash hash   `json:"anchorHash"`
-		AnchorTime int64  `json:"anchorTime"` // ms since 1970
+	anchorFound struct {
+		Seq     uint64 `json:"anchorSeq"`
+		Hash    hash   `json:"anchorHash"`
+		Time    int64  `json:"anchorTime"` // ms since 1970
+		Missing uint64 `json:"missing"`
 	}
 )
 
@@ -68,11 +69,11 @@ func (l *line) event() (any, error) {
 	case "AuditHead":
 		e = &head{}
 	case "AuditRecordsMissed":
-		e = &missed{}
+		e = &missed{by: l.link.Seq}
 	case "AuditFileRemoved":
 		e = &removed{}
-	case "AuditRecordsLost":
-		e = &lost{}
+	case "AuditAnchorFound":
+		e = &anchorFound{}
 	default:
 		return nil, nil
 	}

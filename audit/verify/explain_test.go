@@ -80,7 +80,11 @@ func TestMissedRecordsSayTheTruth(t *testing.T) {
 func TestRetention(t *testing.T) {
 	tr := base().calls(5).removed(file, 11).calls(2)
 	unsigned := tr.text(12, tr.seq)
-	refused(t, Options{}, []string{unsigned}, 1, "no head after it is signed yet")
+	accepted(t, Options{}, []string{unsigned}, "not signed yet")
+	early := base().calls(3).head().removed(file, 11).calls(2)
+	for _, seq := range []uint64{10, 14} {
+		refused(t, Options{Checkpoint: early.checkpoint(seq)}, []string{early.text(12, early.seq)}, 1, "no head after it is signed yet")
+	}
 	tr.head().calls(1)
 	signed := tr.text(12, tr.seq)
 	accepted(t, Options{}, []string{signed}, "retention deleted the file before")
@@ -191,21 +195,6 @@ func TestStartOfSeveralSinks(t *testing.T) {
 	refused(t, Options{}, []string{beside.all() + noStart.text(16, noStart.seq)}, 16, "it stands after record 24")
 	refused(t, Options{}, []string{beside.all() + noStart.text(16, 16)}, 16, "it stands after record 24")
 	refused(t, Options{}, []string{beside.all() + noStart.text(16, 16) + noStart.text(18, 18)}, 16, "it stands after record 24")
-
-	// What was lost counts from the record behind the last one that was found.
-	for from, ok := range map[uint64]bool{17: false, 18: true, 20: true, 21: false} {
-		lost := tr.fork(20).calls(1)
-		lost.lost(from, 30, chain.Hash{1}, lost.now).head()
-		if ok {
-			accepted(t, Options{}, []string{lost.all()}, "are lost")
-		} else {
-			refused(t, Options{}, []string{lost.all()}, from, "not what is missing at a start")
-		}
-	}
-	again := tr.fork(17).started(false, "b2")
-	again.missed(file, 17).started(false, "b2").lost(18, 30, chain.Hash{1}, tr.now)
-	accepted(t, Options{}, []string{again.all()}, "are lost")
-	accepted(t, Options{}, []string{again.without(18, 18)}, "are lost", "record 18 is not in")
 }
 
 func TestOlderRelease(t *testing.T) {
@@ -224,66 +213,6 @@ func TestOlderRelease(t *testing.T) {
 	refused(t, Options{}, []string{tr.text(1, 4) + old + tr.text(5, tr.seq)}, 0, "does not end with its place")
 	refused(t, Options{}, []string{old + tr.text(2, tr.seq)}, 1, "")
 	refused(t, Options{}, []string{old}, 0, "no line of this node is chained")
-}
-
-// What the cluster knows and the node did not find when it started was lost with the machine, or cut.
-func TestLostRecords(t *testing.T) {
-	const second = time.Second
-	for name, c := range map[string]struct {
-		boot string        // of the start after
-		away time.Duration // from the last record that is left to the anchor
-		from uint64        // 0: as it should be
-		ok   bool
-		says string
-	}{
-		"machine restarted": {boot: "b2", away: 30 * second, ok: true},
-		"two minutes":       {boot: "b2", away: 120 * second, ok: true},
-		"more":              {boot: "b2", away: 121 * second, says: "more is missing"},
-		"same boot":         {boot: "b1", away: second, says: "did not go down"},
-		"no boot":           {boot: "", away: second, says: "cannot be told"},
-		"another range":     {boot: "b2", away: second, from: 12, says: "not what is missing at a start"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			full := base().calls(9) // the anchor is 15; what is left ends at 13
-			tr := full.fork(13)
-			anchored := tr.now.Add(-7 * second) // when record 13 was written
-			tr.now = anchored.Add(time.Hour)
-			tr.started(false, c.boot).calls(3)
-			from := uint64(14)
-			if c.from != 0 {
-				from = c.from
-			}
-			tr.lost(from, 15, full.hash(15), anchored.Add(c.away)).head()
-			o := Options{Checkpoint: full.checkpoint(15)}
-			if c.ok {
-				accepted(t, Options{}, []string{tr.all()}, "records 14 to 15 are lost")
-				accepted(t, o, []string{tr.all()}, "was lost with the machine")
-				// The record that says so counts when a head signs it.
-				refused(t, o, []string{tr.text(1, tr.seq-1)}, 15, "another record 15")
-				return
-			}
-			refused(t, Options{}, []string{tr.all()}, from, c.says)
-			refused(t, o, []string{tr.all()}, from, "cut: the cluster signed for record 15")
-		})
-	}
-	// The machine restarted, then the node did once more before it was unsealed.
-	full := base().calls(9)
-	sealed := func(boots ...string) *trail {
-		tr := full.fork(13)
-		for _, boot := range boots {
-			tr.started(false, boot)
-		}
-		return tr
-	}
-	tr := sealed("b2", "b2")
-	accepted(t, Options{}, []string{tr.lost(15, 16, chain.Hash{}, full.now).head().all()}, "are lost")
-	tr = sealed("b2")
-	tr.head().started(false, "b2")
-	refused(t, Options{}, []string{tr.lost(16, 17, chain.Hash{}, full.now).head().all()}, 16, "did not go down")
-	tr = base().lost(5, 6, chain.Hash{}, full.now)
-	refused(t, Options{}, []string{tr.all()}, 5, "not what is missing at a start")
-	tr = sealed("b2")
-	refused(t, Options{Partial: true}, []string{tr.lost(14, 15, chain.Hash{}, full.now).text(14, 15)}, 14, "the start before that is not here")
 }
 
 // A record that the checkpoint names may be among those that the sink missed, once a head signs that.

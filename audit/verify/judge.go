@@ -9,13 +9,8 @@ import (
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
 
-// lossBound is how much of a trail may be lost with a machine that goes down. Heads are signed every minute, and what was written
-// reaches the disk within half a minute on Linux.
-const lossBound = 2 * time.Minute
-
 // accept judges what a record says of the trail, once it stands where it belongs. unreadable says that it cannot be read.
 func (n *node) accept(r *record, unreadable error) {
-	n.noteOpening(r)
 	n.recent.add(r.seq(), r.hash)
 	if a := n.anchor; a != nil && a.seq == r.seq() {
 		if r.hash == a.hash {
@@ -42,22 +37,10 @@ func (n *node) accept(r *record, unreadable error) {
 		} else if len(n.unheld) < maxSinks {
 			n.unheld = append(n.unheld, e)
 		}
-	case *lost:
-		n.lost(r, e)
+	case *anchorFound:
+		n.anchorFound(r, e)
 	}
 	n.last = r
-}
-
-// noteOpening keeps account of which records belong to a start.
-func (n *node) noteOpening(r *record) {
-	switch r.event.(type) {
-	case *started, *missed:
-		if n.opening == 0 && n.last != nil {
-			n.opening = min(n.last.seq()+1, r.seq())
-		}
-	default:
-		n.opening, n.running = 0, &r.time
-	}
 }
 
 func (n *node) started(r *record, e *started) {
@@ -67,14 +50,17 @@ func (n *node) started(r *record, e *started) {
 	case !e.Clean:
 		n.remarkAt(r, "the node stopped uncleanly before it")
 	}
-	switch {
-	case n.running != nil && n.boot != "" && e.BootID != "" && e.BootID != n.boot:
-		n.reboot = n.running
-	case n.headSince:
-		n.reboot = nil
+	for i := range n.prefixBy {
+		by := &n.prefixBy[i]
+		by.late = by.late || !by.signed && e.found(by.seq)
 	}
-	n.start, n.from, n.boot, n.headSince = r, n.opening, e.BootID, false
+	for _, g := range n.gaps {
+		g.late = g.late || !g.signed && e.found(g.by)
+	}
 }
+
+// found reports whether the start found record seq in the files. What stands beyond that and before it the node wrote itself.
+func (e *started) found(seq uint64) bool { return e.Found == 0 || seq <= e.Found }
 
 func (n *node) head(r *record, e *head) {
 	if wrong := n.checkHead(r, e); wrong != "" {
@@ -82,7 +68,14 @@ func (n *node) head(r *record, e *head) {
 		return
 	}
 	n.key, n.cluster = e.PublicKey, e.ClusterID
-	n.headSince, n.lastHead = true, r.seq()
+	n.lastHead = r.seq()
+	n.heads.add(e.Seq, chain.Hash(e.Hash))
+	for i := range n.prefixBy {
+		n.prefixBy[i].signed = !n.prefixBy[i].late
+	}
+	for _, g := range n.gaps {
+		g.signed = !g.late
+	}
 	n.found.Heads++
 	n.found.SignedSeq, n.found.SignedTime = e.Seq, time.UnixMilli(e.Time).UTC()
 }
@@ -95,6 +88,8 @@ func (n *node) checkHead(r *record, e *head) string {
 		key = e.PublicKey
 	}
 	switch {
+	case n.options.Checkpoint != nil && n.anchor == nil:
+		return "this head is of a node that the checkpoint does not name"
 	case e.Seq != r.seq()-1 || h.Hash != r.link.Prev:
 		return "this head does not cover the record before it"
 	case n.cluster != "" && e.ClusterID != n.cluster:
@@ -107,32 +102,38 @@ func (n *node) checkHead(r *record, e *head) string {
 	return ""
 }
 
-// lost judges records that the cluster knows and the node did not find when it started.
-func (n *node) lost(r *record, e *lost) {
-	anchored := time.UnixMilli(e.AnchorTime).UTC()
-	at, why := r, ""
-	if n.start != nil {
-		at = n.start
-	}
-	switch {
-	case n.start == nil || e.From < n.from || e.From > n.start.seq() || e.To < e.From:
-		why = "they are not what is missing at a start"
-	case n.reboot == nil && n.boot == "":
-		why = "the start before names no boot, so whether the machine went down cannot be told"
-	case n.reboot == nil:
-		why = "the machine did not go down in between, or the start before that is not here"
-	case anchored.Sub(*n.reboot) > lossBound:
-		why = "more is missing than a machine that goes down loses, 2 minutes"
-	}
-	if why != "" {
-		n.fail(at.place, e.From, "", "%s cut: the cluster signed for record %d at %s (record %d, AuditRecordsLost), and %s",
-			records(e.From, e.To), e.To, anchored.Format(time.RFC3339), r.seq(), why)
+// anchorFound holds what was found when the node was started against what the cluster had anchored: a record that a head covered and
+// that was on the disk before. It is here, or retention removed it, or the sink had missed it. The record that explains that counts
+// when a head signed it in the same run: whoever cuts the files of a node that is down can append such a record too.
+func (n *node) anchorFound(r *record, e *anchorFound) {
+	at := time.UnixMilli(e.Time).UTC().Format(time.RFC3339)
+	if e.Missing > 0 {
+		first := e.Seq - min(e.Missing, e.Seq) + 1
+		n.fail(r.place, first, "", "%s missing: the cluster anchored record %d at %s, and the node did not find it when it was started (record %d): records were cut off or rewritten",
+			records(first, e.Seq), e.Seq, at, r.seq())
 		return
 	}
-	n.remarkAt(r, "%s lost: the machine went down less than 2 minutes after they were written", records(e.From, e.To))
-	if n.anchor != nil && n.anchor.seq == e.To && n.anchor.hash == chain.Hash(e.AnchorHash) {
-		n.lostAnchor = r.seq()
+	hash, known := n.recent.of(e.Seq)
+	if !known {
+		hash, known = n.heads.of(e.Seq)
 	}
+	switch {
+	case e.Seq == 0 || known && hash == chain.Hash(e.Hash):
+		return
+	case known:
+	case n.prefix != nil && e.Seq < n.prefix.seq():
+		n.beyond = r
+		return
+	default:
+		for _, g := range n.gaps {
+			if g.from <= e.Seq+1 && e.Seq <= g.to && !g.late { // the head behind this record covers it
+				n.remarkAt(r, "the sink missed record %d, which the cluster anchored", e.Seq)
+				return
+			}
+		}
+	}
+	n.fail(r.place, e.Seq, "", "the cluster anchored record %d at %s, which is not here (record %d): records were cut off or rewritten before the node was started",
+		e.Seq, at, r.seq())
 }
 
 // finish judges the end of the trail.
@@ -140,6 +141,9 @@ func (n *node) finish() {
 	n.finishLines()
 	if n.found.Fault == nil && n.last != nil {
 		n.finishAnchor()
+	}
+	if n.found.Fault == nil && n.last != nil {
+		n.finishGaps()
 	}
 	if n.prefix != nil {
 		n.finishPrefix()
@@ -171,14 +175,14 @@ func (n *node) finishAnchor() {
 	a := n.anchor
 	switch {
 	case a == nil || n.found.Anchored:
-	case n.lostAnchor != 0 && n.lostAnchor <= n.found.SignedSeq:
-		n.remarkAt(n.last, "record %d, which the checkpoint names, was lost with the machine (record %d)", a.seq, n.lostAnchor)
 	case n.altered != nil:
 		n.failAt(n.altered, "the checkpoint names another record %d, signed at %s", a.seq, a.time.UTC().Format(time.RFC3339))
 	case a.seq > n.last.seq():
 		n.fail(place{n.last.file, n.last.number + 1}, n.last.seq()+1, "", "%s missing at the end: the checkpoint names record %d, signed at %s",
 			records(n.last.seq()+1, a.seq), a.seq, a.time.UTC().Format(time.RFC3339))
-	case n.anchorGap != nil && n.found.SignedSeq < a.seq:
+	case n.found.Heads == 0:
+		n.failAt(n.last, "no head is signed up to here, and the checkpoint names record %d of this node, signed at %s", a.seq, a.time.UTC().Format(time.RFC3339))
+	case n.anchorGap != nil && n.anchorGap.by > n.found.SignedSeq:
 		n.fail(n.anchorGap.place, a.seq, "", "the checkpoint names record %d, signed at %s; no head after it vouches for the record that explains why it is missing",
 			a.seq, a.time.UTC().Format(time.RFC3339))
 	case n.anchorGap != nil:
@@ -188,12 +192,25 @@ func (n *node) finishAnchor() {
 	}
 }
 
+// finishGaps tells of explanations that nothing vouches for yet.
+func (n *node) finishGaps() {
+	vouched := n.found.SignedSeq
+	if n.found.Anchored {
+		vouched = max(vouched, n.anchor.seq)
+	}
+	for _, g := range n.gaps {
+		if g.by > vouched {
+			n.remark(g.place, g.from, "", "%s missing here; that the sink failed (record %d) is not signed yet", records(g.from, g.to), g.by)
+		}
+	}
+}
+
 // finishPrefix judges what is missing before the first record, which comes before any other fault.
 func (n *node) finishPrefix() {
 	p, missing := n.prefix, records(1, n.prefix.seq()-1)
 	var by explanation
 	for _, e := range n.prefixBy {
-		if n.ofSink(e.sink) {
+		if n.ofSink(e.sink) && (by.seq == 0 || e.signed && !by.signed) {
 			by = e
 		}
 	}
@@ -202,11 +219,18 @@ func (n *node) finishPrefix() {
 		n.fail(p.place, 1, "", missing+" missing here"+format, args...)
 	}
 	switch {
+	case by.late && n.beyond != nil && n.beyond.seq() > by.seq:
+		fault("; record %d says that %s, but that was not signed before the node was started again, and the cluster had anchored one of them (record %d)",
+			by.seq, by.say, n.beyond.seq())
+	case by.seq != 0 && by.seq <= n.found.SignedSeq && by.late:
+		n.remarkAt(p, "%s not here: %s (record %d), which was signed only after the node was started again", missing, by.say, by.seq)
 	case by.seq != 0 && by.seq <= n.found.SignedSeq:
 		n.remarkAt(p, "%s not here: %s (record %d)", missing, by.say, by.seq)
 	case by.seq != 0 && n.found.Fault != nil: // the heads behind that are not read
 	case n.options.Partial:
 		n.remarkAt(p, "the files begin here; nothing is said of what was before")
+	case by.seq != 0 && n.anchor == nil:
+		n.remarkAt(p, "%s not here: %s (record %d), which is not signed yet", missing, by.say, by.seq)
 	case by.seq != 0:
 		fault("; record %d says that %s, but no head after it is signed yet", by.seq, by.say)
 	default:
@@ -219,12 +243,11 @@ func (n *node) remarkEnd() {
 		n.remark(n.old, 0, "", "the %d lines up to here are of a release without a chain: nothing vouches for them", n.found.Unchained)
 	}
 	_, orderly := n.last.event.(*stopped)
-	unsigned := n.last.seq() - n.lastHead
 	switch {
 	case n.found.Heads == 0:
 		n.remarkAt(n.last, "no head is signed up to here: the records form a chain, and nothing vouches for it")
-	case unsigned == 1 && orderly:
-	case unsigned > 0:
+	case n.lastHead+1 == n.last.seq() && orderly:
+	case n.lastHead < n.last.seq():
 		n.remarkAt(n.last, "%s not signed yet; the last head is of %s before", records(n.lastHead+1, n.last.seq()), n.last.time.Sub(n.found.SignedTime).Round(time.Millisecond))
 	}
 	if !orderly {

@@ -3,8 +3,8 @@ package verify
 import (
 	"crypto/ed25519"
 	"fmt"
+	"slices"
 	"sort"
-	"time"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
@@ -56,6 +56,9 @@ type gap struct {
 	place
 	from, to uint64
 	say      string // why what follows does not explain it
+	by       uint64 // the record that explains it
+	signed   bool   // a head covered that in the same run of the node
+	late     bool   // the node was started again before, and found that record in its files
 }
 
 // node is the trail of one node as far as it is read.
@@ -71,35 +74,28 @@ type node struct {
 	first   chain.Hash // of the first record
 	last    *record    // nil: none yet
 	recent  recent     // hashes of the latest records
+	heads   recent     // hashes that the latest heads cover
 	old     place      // of the last unchained line
 	bad     *badLines
 	gap     *gap    // waits for the record that explains it
 	back    *gap    // records that stand beside the chain, for which a start is awaited
 	suspect *record // has the next seq but not the hash of last; the record after it tells which of the two is altered
 
-	prefix     *record // the first record, when it is not record 1
-	prefixBy   []explanation
-	unheld     []*missed // what sinks had missed before that
-	altered    *record   // stands where the checkpoint names another one
-	lostAnchor uint64    // the record that explains that
-	anchorGap  *gap      // the checkpoint's record is among these, which the sink missed
-	lastHead   uint64    // record of the last verified head
-
-	// A start is AuditStarted, before that AuditRecordsMissed for each sink that lacks what another one has, and all of it
-	// again when no sink took it.
-	start     *record    // the latest AuditStarted
-	from      uint64     // the first record of that start
-	boot      string     // its bootId
-	headSince bool       // a head was verified since that start
-	reboot    *time.Time // of the last record before the machine restarted, when nothing was signed between that and the latest start
-	opening   uint64     // the first record of what may be a start and reaches to last; 0: none does
-	running   *time.Time // of the last record that belongs to no start
+	prefix    *record // the first record, when it is not record 1
+	prefixBy  []explanation
+	unheld    []*missed // what sinks had missed before that
+	beyond    *record   // the latest AuditAnchorFound that names a record before it
+	altered   *record   // stands where the checkpoint names another one
+	gaps      []*gap    // the latest ones, explained
+	anchorGap *gap      // the checkpoint's record is among these, which the sink missed
+	lastHead  uint64    // record of the last verified head
 }
 
 // explanation is a record that says why what is before the first one is missing.
 type explanation struct {
-	seq       uint64
-	sink, say string
+	seq          uint64
+	sink, say    string
+	signed, late bool // as of a gap
 }
 
 // recent remembers the hashes of the latest records.
@@ -295,11 +291,33 @@ func (n *node) goesBack(r *record) {
 	switch {
 	case start && r.seq() == 1 && r.hash != n.first:
 		n.failAt(r, "the node began a new chain: when it started, the file with record %d was not where it writes", n.last.seq())
+	case known && hash == r.link.Prev && n.found.SignedSeq >= r.seq():
+		n.failAt(r, "%s; records up to %d, which it would leave behind, are signed", moved, n.found.SignedSeq)
+	case known && hash == r.link.Prev && n.found.Anchored && n.anchor.seq >= r.seq():
+		n.failAt(r, "%s; the checkpoint names record %d, which it would leave behind", moved, n.anchor.seq)
 	case known && hash == r.link.Prev:
+		n.leave(r.seq())
 		n.back = &gap{place: r.place, from: r.seq(), to: n.last.seq(), say: moved}
-		n.recent = n.recent[:n.recent.index(r.seq())]
 	default:
 		n.failAt(r, "%s", moved)
+	}
+}
+
+// leave forgets what the records from seq on, which are not of the chain, said.
+func (n *node) leave(seq uint64) {
+	n.recent, n.heads = n.recent[:n.recent.index(seq)], n.heads[:n.heads.index(seq)]
+	n.found.SignedSeq, n.lastHead = min(n.found.SignedSeq, seq-1), min(n.lastHead, seq-1)
+	n.prefixBy = slices.DeleteFunc(n.prefixBy, func(e explanation) bool { return e.seq >= seq })
+	n.unheld = slices.DeleteFunc(n.unheld, func(m *missed) bool { return m.by >= seq })
+	n.gaps = slices.DeleteFunc(n.gaps, func(g *gap) bool { return g.by >= seq })
+	if n.altered != nil && n.altered.seq() >= seq {
+		n.altered = nil
+	}
+	if n.anchorGap != nil && n.anchorGap.by >= seq {
+		n.anchorGap = nil
+	}
+	if n.beyond != nil && n.beyond.seq() >= seq {
+		n.beyond = nil
 	}
 }
 
@@ -366,6 +384,11 @@ func (n *node) explainGap(r *record, m *missed) {
 	if n.anchor != nil && n.anchor.seq >= n.gap.from && n.anchor.seq <= n.gap.to {
 		n.anchorGap = n.gap
 	}
+	n.gap.by = r.seq()
+	if len(n.gaps) == maxGaps {
+		n.gaps = slices.Delete(n.gaps, 0, maxGaps/2)
+	}
+	n.gaps = append(n.gaps, n.gap)
 	n.gap = nil
 }
 
@@ -400,12 +423,12 @@ func (n *node) endsBefore(e *removed) bool {
 // explainPrefix notes what may explain the missing beginning. Each sink deletes files of its own.
 func (n *node) explainPrefix(r *record, sink, format string, args ...any) {
 	for _, e := range n.prefixBy {
-		if e.sink == sink {
+		if e.sink == sink && !e.late {
 			return
 		}
 	}
 	if len(n.prefixBy) < maxSinks {
-		n.prefixBy = append(n.prefixBy, explanation{r.seq(), sink, fmt.Sprintf(format, args...)})
+		n.prefixBy = append(n.prefixBy, explanation{seq: r.seq(), sink: sink, say: fmt.Sprintf(format, args...)})
 	}
 }
 

@@ -59,8 +59,11 @@ func (t *trail) event(name, format string, args ...any) *trail {
 	return t.write(name, "AwsServiceEvent", "lockstep", `,"serviceEventDetails":{`+fmt.Sprintf(format, args...)+"}")
 }
 
-func (t *trail) started(clean bool, boot string) *trail {
-	return t.event("AuditStarted", `"previousSeq":%d,"previousHash":"%s","clean":%v,"bootId":"%s","sinks":"%s,%s"`, t.seq, t.prev, clean, boot, file, syslog)
+func (t *trail) started(clean bool, boot string) *trail { return t.startedFrom(t.seq, clean, boot) }
+
+// startedFrom is a start that found record found and wrote already what stands behind that.
+func (t *trail) startedFrom(found uint64, clean bool, boot string) *trail {
+	return t.event("AuditStarted", `"previousSeq":%d,"previousHash":"%s","foundSeq":%d,"clean":%v,"bootId":"%s","sinks":"%s,%s"`, t.seq, t.prev, found, clean, boot, file, syslog)
 }
 
 func (t *trail) stopped() *trail { return t.event("AuditStopped", "") }
@@ -84,8 +87,9 @@ func (t *trail) removed(sink string, last uint64) *trail {
 	return t.event("AuditFileRemoved", `"sink":"%s","file":"audit-1.jsonl","firstSeq":1,"lastSeq":%d,"lastHash":"%s"`, sink, last, t.hash(last))
 }
 
-func (t *trail) lost(from, to uint64, anchor chain.Hash, at time.Time) *trail {
-	return t.event("AuditRecordsLost", `"fromSeq":%d,"toSeq":%d,"anchorHash":"%s","anchorTime":%d`, from, to, anchor, at.UnixMilli())
+// found says what the cluster had anchored when the node was unsealed, and signs that.
+func (t *trail) found(seq uint64, hash chain.Hash, missing uint64) *trail {
+	return t.event("AuditAnchorFound", `"anchorSeq":%d,"anchorHash":"%s","anchorTime":%d,"missing":%d`, seq, hash, t.now.UnixMilli(), missing).head()
 }
 
 // hash is that of record seq.

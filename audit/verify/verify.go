@@ -10,8 +10,9 @@
 // and the node's key is the one that the trail itself names. A record that stands although its sink failed is not vouched for
 // when the one after it is missing.
 //
-// The invariant that would hurt: an explanation that reaches back over signed records (a deleted file, lost records) counts only
-// when a later head signs it, for whoever can cut a file can also append to it.
+// The invariant that would hurt: an explanation that reaches back over signed records (a deleted file, a sink that failed)
+// counts only when a later head signs it, for whoever can cut a file can also append to it, and over a record that the cluster
+// had anchored only when that head is of the same run of the node.
 package verify
 
 import (
@@ -36,6 +37,7 @@ const (
 	maxNode    = 255 // bytes of a node's name
 	maxID      = 64  // bytes of an eventID that is shown
 	maxSinks   = 16
+	maxGaps    = 1024    // of a node, whose explanation is remembered
 	maxRemarks = 100     // of a node; what is beyond is counted
 	recentSize = 1 << 15 // records whose hash is remembered: more than a sink may hold unacknowledged
 	lookahead  = 16      // records of a file that are read to find where it belongs

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
@@ -342,7 +341,7 @@ func TestParseCheckpoint(t *testing.T) {
 
 // Whatever the bytes, nothing panics, and no node is without a verdict.
 func FuzzFiles(f *testing.F) {
-	tr := newTrail("n1").started(false, "b1").calls(1).missed(file, 1).removed(file, 1).lost(2, 9, chain.Hash{}, time.Time{}).head().stopped()
+	tr := newTrail("n1").started(false, "b1").calls(1).missed(file, 1).removed(file, 1).found(2, chain.Hash{}, 0).stopped()
 	f.Add([]byte(tr.text(1, 4)), []byte(tr.text(5, tr.seq)), false)
 	f.Add([]byte(tr.text(3, 4)), []byte("{}\n\n{"), true)
 	f.Fuzz(func(t *testing.T, a, b []byte, partial bool) {
