@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -48,7 +49,7 @@ func busy(t *testing.T, c *cluster.Cluster) (key string) {
 	t.Helper()
 	all := c.Client()
 	key = createKey(t, all, "in use")
-	doomed := createKey(t, all, "to be deleted")
+	doomed := createKey(t, all, "a description")
 	days := 7
 	if _, err := all.ScheduleKeyDeletion(background(t), &kms.ScheduleKeyDeletionRequest{KeyID: doomed, PendingWindowInDays: &days}); err != nil {
 		t.Fatal(err)
@@ -218,6 +219,45 @@ func TestMetricsThatAreNamedAreTold(t *testing.T) {
 		t.Errorf("only %d names were found in rules and dashboards", named)
 	}
 	checkTable(t, all)
+	checkDoors(t, c)
+	for _, n := range c.Nodes {
+		text := string(metricsOf(t, n))
+		for _, secret := range append(slices.Clone(c.Shares), c.AccessKeyID, c.SecretAccessKey, "000000000000", "a description") {
+			if strings.Contains(text, secret) {
+				t.Errorf("the metrics of %s tell %q", n.Name, secret)
+			}
+		}
+	}
+}
+
+// checkDoors knocks at every door and fails unless the metrics know it by its name.
+func checkDoors(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	n := c.Nodes[0]
+	jsonType, form := http.Header{"X-Amz-Target": {"TrentService.ListKeys"}, "Content-Type": {"application/x-amz-json-1.1"}}, http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	for _, r := range []request{
+		{method: "POST", path: "/", body: "{}", header: jsonType},
+		{method: "POST", path: "/", body: "Action=GetCallerIdentity&Version=2011-06-15", header: form},
+		{method: "POST", path: "/", body: "Action=ListUsers&Version=2010-05-08", header: form},
+		{method: "POST", path: "/xks/us-east-1/kms/xks/v1/health", body: "{}", header: http.Header{"Content-Type": {"application/json"}}},
+	} {
+		answer, err := http.DefaultClient.Do(r.unsigned(t, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+	doors := map[string]bool{}
+	for _, m := range parseMetrics(t, metricsOf(t, n))["lockstep_requests_total"].GetMetric() {
+		for _, l := range m.GetLabel() {
+			if l.GetName() == "door" {
+				doors[l.GetValue()] = true
+			}
+		}
+	}
+	if got, want := slices.Sorted(maps.Keys(doors)), []string{"awskms", "iam", "rest", "sts", "xks"}; !slices.Equal(got, want) {
+		t.Errorf("doors %q, want %q", got, want)
+	}
 }
 
 var tableRow = regexp.MustCompile("(?m)^\\| `(lockstep_\\w+)` \\| (\\w+) \\| ([^|]*) \\| (.*) \\|$")

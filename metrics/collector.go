@@ -122,7 +122,7 @@ var nodeRows = []row{
 	gauge("clock_synchronized", "1 while this node's clock is known to be within 10 seconds of the voters' median.", truth(func(s *State) bool { return s.ClockOK })),
 	gauge("clock_offset_seconds", "This node's clock against the voters' median; positive when it is ahead, 0 when that is not known.",
 		func(s *State, _ time.Time, to emit) { to(s.ClockOffset.Seconds()) }),
-	gauge("lease_remaining_seconds", "How long this node may serve cryptography if it hears nothing more; 0 without a lease.", seconds(func(s *State) time.Duration { return s.LeaseLeft })),
+	gauge("lease_remaining_seconds", "How long this node may serve cryptography if it hears nothing more; 0 without a lease or while it is sealed.", seconds(func(s *State) time.Duration { return s.LeaseLeft })),
 	gauge("revocation_bound_seconds", "The setting revocation_bound as this node knows it: how long a lease lasts.", seconds(func(s *State) time.Duration { return s.RevocationBound })),
 	gauge("lag_seconds", "Age of this node's view of the state, as last confirmed by the leader.", seconds(func(s *State) time.Duration { return s.Lag })),
 	gauge("applied_index", "Raft index of the last command that this node has applied.", number(func(s *State) uint64 { return s.Applied })),

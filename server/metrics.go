@@ -82,6 +82,9 @@ func (n *node) state() metrics.State {
 			SpillTime: log.TxStats.GetSpillTime(), RebalanceTime: log.TxStats.GetRebalanceTime(), PageBytes: log.TxStats.GetPageAlloc()},
 		Gossip: metrics.Gossip{Members: len(n.gossip.Members()), Score: n.gossip.Score()},
 	}
+	if s.Sealed {
+		s.LeaseLeft = 0 // there is nothing that it would serve
+	}
 	for _, name := range slices.Sorted(maps.Keys(n.gates)) {
 		g := n.gates[name]
 		s.Queues = append(s.Queues, metrics.Queue{Name: name, Depth: g.Inside(), Limit: g.Limit(), Refused: g.Refused()})

@@ -113,8 +113,8 @@ func checkConfig(out io.Writer, cfg server.Config) error {
 	}
 	fmt.Fprintf(out, "%s: the configuration is valid\n", cfg.Name)
 	if cfg.Dev {
-		fmt.Fprintln(out, "development node: the API speaks plain HTTP, on loopback only, and 'lockstep dev' keeps the unseal shares")
-		fmt.Fprintln(out, "in a file beside the data; audit, lease, authorization and mutual TLS between nodes are as in production")
+		fmt.Fprintln(out, "development node: the API speaks plain HTTP, on loopback only, and shows metrics without a token; 'lockstep dev' keeps the")
+		fmt.Fprintln(out, "unseal shares in a file beside the data; audit, lease, authorization and mutual TLS between nodes are as in production")
 	}
 	if cfg.AllowUnlockedMemory {
 		fmt.Fprintln(out, "warning: allow_unlocked_memory is set; key memory may be swapped to disk")

@@ -70,7 +70,9 @@ func (i IDs) Grant(s kms.Scope, keyID, unique string) fsm.Ref {
 }
 
 // AuditAnchor names the record of a node's audit key and of the latest head of its audit trail.
-func (i IDs) AuditAnchor(node string) fsm.Ref { return i.ref(fsm.KindAuditAnchor, "audit anchor", node) }
+func (i IDs) AuditAnchor(node string) fsm.Ref {
+	return i.ref(fsm.KindAuditAnchor, "audit anchor", node)
+}
 
 // Usage names the record of a key's use.
 func (i IDs) Usage(s kms.Scope, keyID string) fsm.Ref {

@@ -10,6 +10,7 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/service"
 	"github.com/lockstep-kms/lockstep/kms/service/servicetest"
+	"github.com/lockstep-kms/lockstep/metrics"
 )
 
 // idle is a Replica that only ever holds its lease, as cheaply as a real one.
@@ -32,13 +33,18 @@ func (discard) Close() error             { return nil }
 
 // subject is a service around a real catalog, with nothing else that costs.
 func subject(b testing.TB) (s *service.Service, who servicetest.Credentials, key string) {
+	return observedSubject(b, nil)
+}
+
+// observedSubject is subject with an observer.
+func observedSubject(b testing.TB, o service.Observer) (s *service.Service, who servicetest.Credentials, key string) {
 	c := servicetest.New(b)
 	n := c.Node(servicetest.Options{})
 	log, err := audit.New(audit.Options{Sinks: []audit.Sink{discard{}}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	s = service.New(service.Config{Catalog: n.Catalog, Replica: idle{}, Authenticator: auth.NewAuthenticator(auth.Options{}), Audit: log, Node: "node-1"})
+	s = service.New(service.Config{Catalog: n.Catalog, Replica: idle{}, Authenticator: auth.NewAuthenticator(auth.Options{}), Audit: log, Node: "node-1", Observer: o})
 	return s, c.Root, n.CreateKey(c.Root)
 }
 
@@ -48,6 +54,22 @@ func BenchmarkEncrypt(b *testing.B) {
 		"plain":   servicetest.Call(who, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: make([]byte, 32)}),
 		"context": servicetest.Call(who, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: make([]byte, 32), EncryptionContext: map[string]string{"tenant": "a", "purpose": "b"}}),
 	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Do(context.Background(), call); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkEncryptObserved is what metrics cost an encryption: it is done with and without them in turn.
+func BenchmarkEncryptObserved(b *testing.B) {
+	for name, o := range map[string]service.Observer{"unobserved": nil, "metrics": metrics.New(metrics.Options{Doors: []string{"test"}, Keys: 50, State: func() metrics.State { return metrics.State{} }})} {
+		s, who, key := observedSubject(b, o)
+		call := servicetest.Call(who, kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: make([]byte, 32)})
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
