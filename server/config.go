@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/lockstep-kms/lockstep/audit"
 )
 
 // Config is one node's configuration. It is read from a YAML file, in which an unknown name is an
@@ -76,6 +78,7 @@ type Peer struct {
 // AuditConfig says where audit records go.
 type AuditConfig struct {
 	File       string        `yaml:"file" help:"file that takes one JSON line per call, mode 0600, outside the data directory"`
+	Sinks      []string      `yaml:"sinks" help:"further sinks of the same records: file:/path, syslog+tcp://host:port, syslog+tls://host:port?ca_file=&cert_file=&key_file=, syslog+udp://host:port, stdout:"`
 	Durability string        `yaml:"durability" help:"when a record counts as written: write (survives the process) or fsync (survives power loss)"`
 	Timeout    time.Duration `yaml:"timeout" help:"after this long a sink that hangs counts as failed"`
 	Require    int           `yaml:"require" help:"how many of the sinks must take a record before its answer leaves"`
@@ -363,9 +366,10 @@ func (c *Config) validateAudit(bad func(string, ...any)) {
 	if a.Timeout < 10*time.Millisecond || a.Timeout > time.Minute {
 		bad("audit.timeout: between 10ms and 1m")
 	}
-	if sinks := 1; a.Require < 1 || a.Require > sinks {
+	if sinks := 1 + len(a.Sinks); a.Require < 1 || a.Require > sinks {
 		bad("audit.require: from 1 to the number of sinks, %d", sinks)
 	}
+	c.validateSinks(bad)
 	if a.MaxSize != 0 && a.MaxSize < 1<<20 {
 		bad("audit.max_size: at least 1048576, or 0")
 	}
@@ -377,6 +381,29 @@ func (c *Config) validateAudit(bad func(string, ...any)) {
 	}
 	if a.RetainSize != 0 && a.RetainSize < max(a.MaxSize, 1<<20) {
 		bad("audit.retain_size: at least max_size, or 0")
+	}
+}
+
+// validateSinks holds the further sinks to their form, and to being different ones.
+func (c *Config) validateSinks(bad func(string, ...any)) {
+	names := map[string]bool{"file:" + resolve(c.Audit.File, maxLinks): true}
+	for _, text := range c.Audit.Sinks {
+		u, err := audit.ParseSink(text)
+		if err != nil {
+			bad("audit.sinks: %q: %w", text, err)
+			continue
+		}
+		name := u.String()
+		if u.Kind == audit.SinkFile {
+			name = "file:" + resolve(u.Path, maxLinks)
+			if c.DataDir != "" && inside(c.DataDir, u.Path) {
+				bad("audit.sinks: %q: audit records are readable and may not be kept in data_dir, which holds ciphertext only", text)
+			}
+		}
+		if names[name] {
+			bad("audit.sinks: %q stands twice", text)
+		}
+		names[name] = true
 	}
 }
 

@@ -138,6 +138,30 @@ func TestDevDiffersOnlyInHTTP(t *testing.T) {
 	}
 }
 
+// TestAuditSinks holds further sinks to their form, to being different ones, and to what audit.require asks for.
+func TestAuditSinks(t *testing.T) {
+	load := func(sinks string) error {
+		_, err := LoadConfig(writeConfig(t, strings.Replace(goodConfig, "audit.jsonl}", "audit.jsonl, "+sinks+"}", 1)), noEnv, nil)
+		return err
+	}
+	if err := load(`sinks: ["file:/mnt/audit.jsonl", "syslog+tls://c:6514?ca_file=/ca.pem", "syslog+udp://c:514", "stdout:"], require: 5`); err != nil {
+		t.Error(err)
+	}
+	for sinks, says := range map[string]string{
+		`require: 2`:                     "audit.require: from 1 to the number of sinks, 1",
+		`sinks: ["stdout:"], require: 3`: "audit.require: from 1 to the number of sinks, 2",
+		`sinks: ["syslog://c:514"]`:      `audit.sinks: "syslog://c:514": a sink is file:/path`,
+		`sinks: ["stdout:", "stdout:"]`:  `audit.sinks: "stdout:" stands twice`,
+		`sinks: ["syslog+tls://c:6514", "syslog+tls://C:6514?ca_file=x"]`: "stands twice",
+		`sinks: ["file:/var/log/lockstep/./audit.jsonl"]`:                 "stands twice",
+		`sinks: ["file:/var/lib/lockstep/audit.jsonl"]`:                   "ciphertext only",
+	} {
+		if err := load(sinks); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", sinks, err)
+		}
+	}
+}
+
 // TestAuditFileStaysOutOfTheData tries every way to write a path that leads into the data directory,
 // and those that only look so.
 func TestAuditFileStaysOutOfTheData(t *testing.T) {

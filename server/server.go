@@ -213,7 +213,41 @@ func (s *Server) openSinks(c AuditConfig) (sinks []audit.Sink, err error) {
 		}
 		sinks = append(sinks, file)
 	}
+	for _, text := range c.Sinks {
+		sink, err := s.openSink(c, text)
+		if err != nil {
+			return sinks, fmt.Errorf("audit.sinks: %s: %w", text, err)
+		}
+		sinks = append(sinks, sink)
+	}
 	return sinks, nil
+}
+
+func (s *Server) openSink(c AuditConfig, text string) (audit.Sink, error) {
+	u, err := audit.ParseSink(text)
+	if err != nil {
+		return nil, err
+	}
+	switch u.Kind {
+	case audit.SinkFile:
+		return s.openAuditFile(c, u.Path)
+	case audit.SinkStdout:
+		return audit.OpenStdout()
+	}
+	o := audit.SyslogOptions{Node: s.node.cfg.Name, Timeout: c.Timeout, TLS: &tls.Config{}}
+	if u.CAFile != "" {
+		if o.TLS.RootCAs, err = transport.LoadPool(u.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	if u.CertFile != "" {
+		pair, err := transport.LoadPair(u.CertFile, u.KeyFile)
+		if err != nil {
+			return nil, err
+		}
+		o.TLS.Certificates = []tls.Certificate{pair}
+	}
+	return audit.OpenSyslog(u, o), nil
 }
 
 func (s *Server) openAuditFile(c AuditConfig, path string) (*audit.FileSink, error) {

@@ -19,6 +19,8 @@ func expand(arg string) ([]string, error) {
 	patterns := []string{arg}
 	if info, err := os.Stat(arg); err == nil && !info.IsDir() {
 		return patterns, nil
+	} else if err == nil && strings.HasSuffix(filepath.Clean(arg), ".index") {
+		return nil, nil // what the node keeps beside a file: a shell's audit.jsonl* names it too
 	} else if err == nil {
 		patterns = []string{filepath.Join(escape(arg), "*.jsonl"), filepath.Join(escape(arg), "*.jsonl.gz")}
 	} else if !strings.ContainsAny(arg, "*?[") {
@@ -30,7 +32,11 @@ func expand(arg string) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", arg, err)
 		}
-		all = append(all, paths...)
+		for _, path := range paths {
+			if info, err := os.Stat(path); err != nil || !info.IsDir() {
+				all = append(all, path)
+			}
+		}
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s: there is no such file", arg)

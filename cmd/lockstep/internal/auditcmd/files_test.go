@@ -59,6 +59,16 @@ func TestExpand(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0] != filepath.Join(dir, "audit-1.jsonl.gz") || got[1] != filepath.Join(dir, "audit.jsonl") {
 		t.Errorf("%q, %v", got, err)
 	}
+	index := filepath.Join(dir, "audit.jsonl.index")
+	if err := os.Mkdir(index, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := expand(index); err != nil || len(got) != 0 {
+		t.Errorf("the index: %q, %v", got, err)
+	}
+	if got, err := expand(escape(dir) + "/audit*"); err != nil || len(got) != 2 {
+		t.Errorf("a pattern: %q, %v", got, err)
+	}
 	for _, bad := range []string{"/nowhere", "/nowhere/*", "[", t.TempDir()} {
 		if got, err := expand(bad); err == nil {
 			t.Errorf("%s: %q", bad, got)

@@ -138,9 +138,6 @@ func find(args []string) ([]*input, error) {
 			if err != nil {
 				return nil, err
 			}
-			if info.IsDir() {
-				return nil, fmt.Errorf("%s is a directory", path)
-			}
 			twice := false
 			for _, in := range all {
 				twice = twice || os.SameFile(in.info, info)
