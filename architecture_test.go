@@ -45,7 +45,7 @@ var imports = map[string][]string{
 	"auth/policy":  {},
 
 	"kms/catalog": {"kms", "kms/material", "seal", "fsm", "secret", "auth", "auth/policy", "auth/sigv4"},
-	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "audit/chain", "seal", "fsm", "secret", "trace"},
+	"kms/service": {"kms", "kms/catalog", "kms/material", "auth", "auth/policy", "auth/oidc", "auth/limit", "audit", "audit/index", "audit/chain", "seal", "fsm", "secret", "trace"},
 
 	"server/replica": {"fsm", "storage", "transport"},
 
@@ -59,7 +59,7 @@ var imports = map[string][]string{
 	"api/sys":      {"kms", "api/wire", "api/door"},
 	"api/client":   {"kms", "api/wire"},
 
-	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/chain", "auth",
+	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/index", "audit/chain", "auth",
 		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",

@@ -144,7 +144,7 @@ func (s *FileSink) open() error {
 	info, err := f.Stat()
 	if err == nil && info.Mode().IsRegular() {
 		s.inode, _ = info.Sys().(*syscall.Stat_t)
-		s.begin(info)
+		s.begin(info.Size(), info.ModTime())
 		err = endTornLine(f, info)
 		if err == nil && s.options.Fsync {
 			err = s.options.files.syncDir(filepath.Dir(s.path)) // the file may be new

@@ -22,6 +22,7 @@ type disk struct {
 	noMove error         // guarded by mu: a rename returns it
 
 	slow      time.Duration // guarded by mu: writes take this long
+	failOnce  bool          // guarded by mu: the next write fails
 	failOpens bool          // guarded by mu: only opens fail
 	noRemove  error         // guarded by mu: a removal returns it
 
@@ -85,6 +86,9 @@ func (f *diskFile) Write(b []byte) (int, error) {
 	}
 	f.disk.mu.Lock()
 	fail, torn := f.disk.fail, f.disk.torn
+	if f.disk.failOnce {
+		f.disk.failOnce, fail = false, syscall.EIO
+	}
 	if f.disk.failOpens {
 		fail = nil
 	}

@@ -30,6 +30,8 @@ type fold struct {
 	log   *Log
 	timer *time.Timer // rings at the end of the second, and only then
 
+	writing sync.Mutex // held while counted records are written: close waits for those of the second before
+
 	mu      sync.Mutex
 	sources map[string]*tally // guarded by mu: of this second; nil: nothing was refused in it
 	folded  uint64            // guarded by mu: refusals counted since the start
@@ -108,6 +110,8 @@ func (t *tally) add(r *Record) {
 
 // write writes the counted records of the second that is over.
 func (f *fold) write() error {
+	f.writing.Lock()
+	defer f.writing.Unlock()
 	f.mu.Lock()
 	sources := f.sources
 	f.sources = nil

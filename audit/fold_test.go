@@ -170,7 +170,25 @@ func TestNothingIsCountedWhileBlocked(t *testing.T) {
 	})
 }
 
-// What is counted costs no write, and a counted record that two floods share is not lost to a race.
+// Counts are not lost when the log is closed in the moment in which their second ends.
+func TestCloseAsTheSecondEnds(t *testing.T) {
+	for range 100 {
+		synctest.Test(t, func(t *testing.T) {
+			m := &memory{}
+			l := newLog(t, 1, m)
+			for range foldAfter + 5 {
+				must(t, l.Append(refused("192.0.2.1", "Encrypt")))
+			}
+			time.Sleep(foldWindow)
+			must(t, l.Close())
+			if n := len(folds(entries(t, m.bytes()))); n != 1 {
+				t.Errorf("%d counted records", n)
+			}
+		})
+	}
+}
+
+// What is counted at the same time by several is counted once each.
 func TestCountingConcurrently(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{}

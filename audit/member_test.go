@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/audit/chain"
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
@@ -168,6 +170,12 @@ func TestSlowSinkMissesWhatDoesNotFit(t *testing.T) {
 		if st.Missed == 0 || st.Healthy || st.Queue > 18 {
 			t.Errorf("with %d records written elsewhere: %+v", n, st)
 		}
+		time.Sleep(2 * defaultTimeout) // two of them are written
+		must(t, r.call())
+		if got := r.log.Stats().Sinks[1]; got.Missed != st.Missed+1 {
+			t.Errorf("while others wait: %+v, before %+v", got, st)
+		}
+		st = r.log.Stats().Sinks[1]
 		r.disks[1].set(func() { r.disks[1].slow = 0 })
 		time.Sleep(defaultTimeout)
 		synctest.Wait()
@@ -177,6 +185,106 @@ func TestSlowSinkMissesWhatDoesNotFit(t *testing.T) {
 			t.Errorf("afterwards: %+v", got)
 		}
 		must(t, r.log.Close())
+		for _, problem := range r.problems() {
+			t.Error(problem)
+		}
+	})
+}
+
+// The batch that tells of a gap is under way, and another gap begins behind it.
+func TestGapBehindAGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 1, FileOptions{})
+		synctest.Wait()
+		r.disks[1].set(func() { r.disks[1].fail = syscall.ENOSPC })
+		must(t, r.call())
+		synctest.Wait()
+		r.disks[1].set(func() { r.disks[1].fail = nil })
+		time.Sleep(retryAfter)
+		release := r.hang(1)
+		must(t, r.call()) // tells of it
+		big := fmt.Appendf(nil, `{"eventName":"%s","additionalEventData":{"node":"node-a"`, strings.Repeat("x", maxQueue-200))
+		for range 3 {
+			line := big
+			g, err := r.log.enqueue(&line)
+			must(t, err)
+			<-g.settled
+		}
+		if st := r.log.Stats().Sinks[1]; st.Missed != 2 {
+			t.Errorf("%+v", st)
+		}
+		release()
+		synctest.Wait()
+		must(t, r.call())
+		synctest.Wait()
+		must(t, r.log.Close())
+		var told []entry
+		for _, e := range r.trail(1) {
+			if e.name == eventMissed {
+				told = append(told, e)
+			}
+		}
+		if len(told) != 2 || told[1].number("afterSeq") != told[1].number("fromSeq")-1 {
+			t.Errorf("the gaps are told as %v", told)
+		}
+		for _, fault := range faults(r.sinks[1].Name(), r.trail(1)) {
+			t.Errorf("%.200s", fault)
+		}
+	})
+}
+
+// A write that fails takes what waits behind it with it: nothing is written behind a gap that it does not explain.
+func TestFailureWithRecordsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 1, FileOptions{})
+		synctest.Wait()
+		release := r.hang(1)
+		for range 5 {
+			must(t, r.call())
+		}
+		r.disks[1].set(func() { r.disks[1].failOnce = true })
+		release()
+		synctest.Wait()
+		must(t, r.call())
+		time.Sleep(retryAfter)
+		must(t, r.call(), r.log.Close())
+		if got := fmt.Sprint(names(r.trail(1))); got != "[AuditStarted AuditRecordsMissed Call AuditStopped]" {
+			t.Errorf("it has %s", got)
+		}
+		for _, problem := range r.problems() {
+			t.Error(problem)
+		}
+	})
+}
+
+// while is a Signer that does something while a batch is made.
+type while func()
+
+func (f while) Sign(seq uint64, hash chain.Hash, at time.Time) (chain.Head, ed25519.PublicKey, []byte) {
+	f()
+	return newKey().Sign(seq, hash, at)
+}
+
+// A sink that fails while a batch for it is being made does not get that batch, which does not tell of the gap.
+func TestFailureWhileABatchIsMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 1, FileOptions{})
+		synctest.Wait()
+		release := r.hang(1)
+		must(t, r.call())
+		r.disks[1].set(func() { r.disks[1].failOnce = true })
+		r.log.SetSigner(while(func() {
+			release()
+			waitFor(t, "the write has failed", func() bool { return !r.log.Stats().Sinks[1].Healthy })
+		}))
+		_, _, err := r.log.SignHead()
+		must(t, err)
+		r.log.SetSigner(nil)
+		time.Sleep(retryAfter)
+		must(t, r.call(), r.log.Close())
+		if got := fmt.Sprint(names(r.trail(1))); got != "[AuditStarted AuditRecordsMissed Call AuditStopped]" {
+			t.Errorf("it has %s", got)
+		}
 		for _, problem := range r.problems() {
 			t.Error(problem)
 		}

@@ -16,24 +16,19 @@ const (
 	nameAttempts = 1000 // ms that a name may be later than the rotation, when there is a file of that name
 )
 
-// begin notes the size and the period of the file, which is that of its last record.
-func (s *FileSink) begin(info os.FileInfo) {
-	s.size.Store(info.Size())
+// begin notes the size and the period of the file. The period is that of the last record; an empty file has none yet.
+func (s *FileSink) begin(size int64, last time.Time) {
+	s.size.Store(size)
 	s.ends.Store(0)
-	if s.options.MaxAge == 0 {
-		return
+	if s.options.MaxAge > 0 && size > 0 {
+		s.ends.Store(last.Truncate(s.options.MaxAge).Add(s.options.MaxAge).UnixNano())
 	}
-	last := s.options.Now()
-	if info.Size() > 0 && info.ModTime().Before(last) {
-		last = info.ModTime()
-	}
-	s.ends.Store(last.Truncate(s.options.MaxAge).Add(s.options.MaxAge).UnixNano())
 }
 
 // WantsRotation reports whether the file is due: it is as large as it may be, or its period is over.
 func (s *FileSink) WantsRotation(now time.Time) bool {
 	size, ends, at := s.size.Load(), s.ends.Load(), now.UnixNano()
-	if size == 0 || at < s.patience.Load() {
+	if at < s.patience.Load() {
 		return false
 	}
 	return s.options.MaxSize > 0 && size >= s.options.MaxSize || ends != 0 && at >= ends
@@ -42,6 +37,9 @@ func (s *FileSink) WantsRotation(now time.Time) bool {
 // tidy does, after a write, what is due with the files.
 func (s *FileSink) tidy(rotate bool) {
 	now := s.options.Now()
+	if s.ends.Load() == 0 {
+		s.begin(s.size.Load(), now)
+	}
 	if rotate && s.WantsRotation(now) {
 		if err := s.rotate(now); err != nil {
 			s.patience.Store(now.Add(rotateAgain).UnixNano())

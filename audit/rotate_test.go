@@ -113,6 +113,27 @@ func TestRotationAtMidnight(t *testing.T) {
 	})
 }
 
+// A day without records has no file.
+func TestRotationOfIdleDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		l := startFile(t, path, FileOptions{MaxAge: 24 * time.Hour})
+		for day := range 3 {
+			time.Sleep(72 * time.Hour)
+			must(t, l.Append(record(fmt.Sprint("First", day))), l.Append(record("Second")), l.Append(record("Third")))
+		}
+		must(t, l.Close())
+		var got []string
+		for _, f := range trailFiles(t, path) {
+			got = append(got, filepath.Base(f)+fmt.Sprint(names(readTrail(t, f))))
+		}
+		want := "audit-20000104T000000.000Z.jsonl[AuditStarted First0] audit-20000107T000000.000Z.jsonl[Second Third First1] audit-20000110T000000.000Z.jsonl[Second Third First2] audit.jsonl[Second Third AuditStopped]"
+		if strings.Join(got, " ") != want {
+			t.Errorf("files %s, want %s", got, want)
+		}
+	})
+}
+
 // A file whose last record is of an earlier period is rotated behind the record of the start.
 func TestRotationOfYesterdaysFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "audit.jsonl")

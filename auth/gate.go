@@ -85,7 +85,8 @@ func (d *Decision) PolicyID() string {
 //     gives nothing that they do not have.
 //   - A session that a user or root got so calls nothing of IAM, and of STS only what asks for roles.
 //     https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
-//   - lockstep:* actions, which are all that acts on the cluster, are for the operator account only.
+//   - lockstep:* actions, which are all that acts on the cluster and what lets LookupEvents see other accounts, are for the
+//     operator account only.
 //   - Everything else, and within the operator account those too, is as the policies say, see policy.Evaluate.
 //
 // What no rule allows is denied: a query that lacks a field, an action of an unknown service, a key whose policy
@@ -109,14 +110,16 @@ func Decide(q *Query) Decision {
 		return d
 	}
 	service, _, _ := strings.Cut(action, ":")
-	switch cluster := op.Resource == kms.ResourceCluster; {
+	own := strings.EqualFold(service, "lockstep") // policies compare actions without case
+	readsAudit := op == kms.OpLookupEvents && strings.EqualFold(action, kms.ActionReadAudit)
+	switch {
 	case op == kms.OpGetSessionToken:
 		d.Reason = ReasonNotOneself
 	case p.Session != nil && p.Session.OfKey != "" && beyondOwnSession(service, action):
 		d.Reason = ReasonOwnSession
-	case cluster != strings.EqualFold(service, "lockstep"): // policies compare actions without case
+	case own != (op.Resource == kms.ResourceCluster) && !readsAudit:
 		d.Reason = ReasonNoRule
-	case cluster && !p.Operator:
+	case own && !p.Operator:
 		d.Reason = ReasonNotOperator
 	case q.Key && q.Policy == nil:
 		d.Reason, d.policy = ReasonUnreadable, q.PolicyRef

@@ -183,6 +183,10 @@ func tries() map[*kms.Operation][]try {
 		kms.OpDeleteAlias: {{"its alias", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
 			return cl.DeleteAlias(ctx, &kms.DeleteAliasRequest{AliasName: of.alias})
 		}}},
+		kms.OpLookupEvents: {{"its alias", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
+			_, err := cl.LookupEvents(ctx, &kms.LookupEventsRequest{KeyID: of.aliasARN})
+			return err
+		}}},
 		kms.OpListKeys: {{"its marker", func(ctx context.Context, _ *tenant, cl *client.Client, of *things) error {
 			_, err := cl.ListKeys(ctx, &kms.ListRequest{Marker: of.keyMarker})
 			return err

@@ -45,7 +45,7 @@ func (SensitiveString) LogValue() slog.Value { return slog.StringValue(redacted)
 // Requests and answers of the operations. The json names are those of the REST door; a field
 // tagged `path` is filled from the path, one tagged `query` from the query string, and neither is
 // accepted in a body. Doors with other spellings derive them from the Go names, which are AWS's. Here are
-// those of aliases, accounts, settings and the cluster; messages_keys.go, messages_crypto.go, messages_stores.go and messages_iam.go have the others.
+// those of aliases, accounts, settings and the cluster; messages_keys.go, messages_crypto.go, messages_stores.go, messages_audit.go and messages_iam.go have the others.
 type (
 	// CreateAliasRequest names a key. AliasName has the prefix "alias/".
 	CreateAliasRequest struct {
@@ -116,22 +116,6 @@ type (
 	SettingAnswer struct {
 		Name  string `json:"name"`
 		Value string `json:"value"`
-	}
-
-	// AuditCheckpointAnswer holds the latest head of each node's audit trail that the cluster has in its state: what the
-	// trail's files are verified against.
-	AuditCheckpointAnswer struct {
-		ClusterID string             `json:"cluster_id"` // hexadecimal
-		Anchors   []AuditAnchorEntry `json:"anchors"`    // by node
-	}
-
-	// AuditAnchorEntry is the latest signed head of one node's audit trail.
-	AuditAnchorEntry struct {
-		Node      string    `json:"node"`
-		PublicKey []byte    `json:"public_key"` // Ed25519 (RFC 8032), 32 bytes
-		Seq       uint64    `json:"seq"`        // position of the record in the node's trail
-		Hash      string    `json:"hash"`       // SHA-256 of its line, base64url without padding
-		Time      time.Time `json:"time"`       // when the node signed it, by its clock
 	}
 
 	// CreateAccountRequest makes a tenant.

@@ -51,6 +51,7 @@ const (
 	sourceKMS      = "kms.amazonaws.com"
 	sourceTagging  = "tagging.amazonaws.com"
 	sourceSTS      = "sts.amazonaws.com"
+	sourceTrail    = "cloudtrail.amazonaws.com"
 	sourceLockstep = "lockstep"
 )
 
@@ -193,6 +194,8 @@ var (
 		Name: "GetSetting", Action: "lockstep:GetSetting", Source: sourceLockstep, Resource: ResourceCluster})
 	OpPutSetting = op[PutSettingRequest, SettingAnswer](Operation{
 		Name: "PutSetting", Action: "lockstep:PutSetting", Source: sourceLockstep, Resource: ResourceCluster, Mutates: true, Revokes: true})
+	OpLookupEvents = op[LookupEventsRequest, LookupEventsAnswer](Operation{
+		Name: "LookupEvents", Action: "cloudtrail:LookupEvents", Source: sourceTrail, Resource: ResourceAccount})
 	OpGetAuditCheckpoint = op[Empty, AuditCheckpointAnswer](Operation{
 		Name: "GetAuditCheckpoint", Action: "lockstep:GetAuditCheckpoint", Source: sourceLockstep, Resource: ResourceCluster})
 	OpReadMembers = op[Empty, MembersAnswer](Operation{
@@ -221,7 +224,7 @@ var keyOperations = []*Operation{
 	OpCreateCustomKeyStore, OpUpdateCustomKeyStore, OpDeleteCustomKeyStore, OpDescribeCustomKeyStores, OpConnectCustomKeyStore, OpDisconnectCustomKeyStore,
 	OpGetResources, OpGetCallerIdentity,
 	OpCreateAccount, OpListAccounts, OpDisableAccount,
-	OpGetSetting, OpPutSetting, OpGetAuditCheckpoint, OpReadMembers, OpAllowMember, OpRemoveMember, OpSeal,
+	OpGetSetting, OpPutSetting, OpLookupEvents, OpGetAuditCheckpoint, OpReadMembers, OpAllowMember, OpRemoveMember, OpSeal,
 }
 
 // OperationByName returns the operation of that name.

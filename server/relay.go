@@ -24,6 +24,9 @@ const (
 	methodAsk    = "service.ask" // a question of a service, sealed by it, and its answer
 )
 
+// maxFrame is the most bytes of a call between nodes or its answer: a page of audit records has up to 2 MiB.
+const maxFrame = 4 << 20
+
 // askTimeout is how long another node may take to answer a question.
 const askTimeout = time.Second
 
@@ -71,11 +74,11 @@ func (n *node) handlePeers() {
 		n.noted(ctx, rec, nil)
 		return nil, nil
 	})
-	n.transport.Handle(methodAsk, func(_ context.Context, p transport.Peer, question []byte) ([]byte, error) {
+	n.transport.Handle(methodAsk, func(ctx context.Context, p transport.Peer, question []byte) ([]byte, error) {
 		if !n.replica.IsMember(p) {
 			return nil, rpcError{kms.Errorf(kms.CodeAccessDenied, "%s is no member of this cluster.", p.Name)}
 		}
-		answer, err := n.service.Answer(question)
+		answer, err := n.service.Answer(ctx, question)
 		if err != nil {
 			return nil, rpcError{kms.AsError(err)}
 		}

@@ -31,6 +31,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/sys"
 	"github.com/lockstep-kms/lockstep/api/xks"
 	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/audit/index"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/limit"
 	"github.com/lockstep-kms/lockstep/auth/oidc"
@@ -109,7 +110,7 @@ func New(cfg Config, seams Seams) (_ *Server, err error) {
 	if err := s.openState(cfg, seams); err != nil {
 		return nil, err
 	}
-	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(auth.Options{Regions: cfg.Regions, OperatorAccount: cfg.OperatorAccountID, Certificates: cfg.ClientCertificates}), Audit: auditLog,
+	svc := service.New(service.Config{Catalog: n.catalog, Replica: replicaOf{n.replica}, Cluster: n, Authenticator: auth.NewAuthenticator(auth.Options{Regions: cfg.Regions, OperatorAccount: cfg.OperatorAccountID, Certificates: cfg.ClientCertificates}), Audit: auditLog, Trail: s.openTrail(cfg),
 		Backoff: limit.NewBackoff(limit.BackoffConfig{Waiting: max(1, cfg.Limits.MaxConcurrent/4)}), OIDC: oidc.New(oidc.Config{AllowLoopbackHTTP: cfg.Dev, Logger: s.logs.of("oidc")}), LoopbackIssuers: cfg.Dev,
 		Quota:     limit.NewQuota(limit.QuotaConfig{PerSecond: float64(cfg.Limits.RequestsPerSecond), Burst: cfg.Limits.RequestsBurst}),
 		Partition: cfg.Partition, Regions: cfg.Regions, Node: cfg.Name, MaxKeys: uint64(cfg.Limits.MaxKeysPerAccount), Observer: n.metrics, Logger: s.logs.of("service")})
@@ -147,7 +148,7 @@ func (s *Server) openState(cfg Config, seams Seams) error {
 	identity := replica.NewIdentity(replica.IdentityConfig{Name: cfg.Name, APIAddr: cfg.APIAddr, PeerAddr: cfg.PeerAddr, Version: seams.Version,
 		Peers: expectedPeers(cfg), Dir: dir, FSM: n.fsm, KeyHash: sha256.Sum256(pair.Leaf.RawSubjectPublicKeyInfo)})
 	n.transport, err = transport.New(transport.Config{Listen: cfg.PeerListen, Listener: seams.PeerListener, Cert: pair, CA: pool, Name: cfg.Name,
-		Local: identity.Hello, Check: identity.Check, Resolve: identity.Resolve, Dial: seams.Dial, Logger: s.logs.of("transport")})
+		MaxFrame: maxFrame, Local: identity.Hello, Check: identity.Check, Resolve: identity.Resolve, Dial: seams.Dial, Logger: s.logs.of("transport")})
 	if err != nil {
 		return fmt.Errorf("peer_listen: %w", err)
 	}
@@ -220,6 +221,16 @@ func (s *Server) openAuditFile(c AuditConfig, path string) (*audit.FileSink, err
 	}
 	return audit.OpenFile(path, audit.FileOptions{Fsync: c.Durability == "fsync", MaxSize: c.MaxSize, MaxAge: c.MaxAge,
 		Retain: c.Retain, RetainSize: c.RetainSize, Logger: s.logs.of("audit")})
+}
+
+// openTrail follows the audit file, if there is one, so that its records are found.
+func (s *Server) openTrail(cfg Config) service.Trail {
+	if cfg.Audit.File == "" {
+		return nil
+	}
+	trail := index.Open(index.Options{Path: cfg.Audit.File, Logger: s.logs.of("audit")})
+	s.closeLater("index of the audit trail", trail.Close)
+	return trail
 }
 
 // openAPI mounts the doors, the system door first: on a sealed node it answers what both know.

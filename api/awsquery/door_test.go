@@ -181,7 +181,7 @@ func requiredOf(shape reflect.Type) (names []string) {
 
 // notAWS are operations on identities and sessions that AWS has in another API or not at all.
 var notAWS = []*kms.Operation{kms.OpRevokeSessions, kms.OpCreateTrustAnchor, kms.OpGetTrustAnchor, kms.OpListTrustAnchors, kms.OpDeleteTrustAnchor,
-	kms.OpGetResources}
+	kms.OpGetResources, kms.OpLookupEvents}
 
 // Every operation on identities and sessions is served here or is none of AWS's IAM and STS.
 func TestEveryIdentityOperationIsServed(t *testing.T) {

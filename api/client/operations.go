@@ -47,6 +47,11 @@ func (c *Client) PutSetting(ctx context.Context, r *kms.PutSettingRequest, opts 
 	return do[kms.SettingAnswer](ctx, c, kms.OpPutSetting, r, opts)
 }
 
+// LookupEvents returns one page of the records of the audit trail of all nodes, newest first.
+func (c *Client) LookupEvents(ctx context.Context, r *kms.LookupEventsRequest, opts ...Option) (*kms.LookupEventsAnswer, error) {
+	return do[kms.LookupEventsAnswer](ctx, c, kms.OpLookupEvents, r, opts)
+}
+
 // GetAuditCheckpoint returns the latest signed head of each node's audit trail.
 func (c *Client) GetAuditCheckpoint(ctx context.Context, opts ...Option) (*kms.AuditCheckpointAnswer, error) {
 	return do[kms.AuditCheckpointAnswer](ctx, c, kms.OpGetAuditCheckpoint, nil, opts)

@@ -158,6 +158,18 @@ var queryHelp = map[string]string{
 	"version_id":           "The version, such as v1; default is the default version.",
 	"include_key_material": "ROTATIONS_ONLY (default) or ALL_KEY_MATERIAL: first and imported material too.",
 
+	"start_time": "RFC 3339: only records whose eventTime is not before.",
+	"end_time":   "RFC 3339: only records whose eventTime is not after.",
+	"principal":  "Only calls of this caller: its ARN, principal id or access key id, or the ARN of its session's role.",
+	"key":        "Only records that have this key among their resources: a key id, key ARN, alias/NAME or alias ARN.",
+	"event":      "Only records of this eventName.",
+	"source":     "Only records of this sourceIPAddress.",
+	"error":      "Only records of this errorCode.",
+	"request_id": "Only records of this requestID.",
+	"event_id":   "Only the record of this eventID.",
+	"account":    "Only records of callers or resources of this account.",
+	"read_only":  "true or false: only records of this readOnly.",
+
 	"custom_key_store_id":   "Only the key store of this id.",
 	"custom_key_store_name": "Only the key store of this name.",
 }
@@ -257,6 +269,8 @@ func (g *generator) schema(t reflect.Type) object {
 	case t == reflect.TypeFor[kms.PolicyDocument]():
 		return object{"oneOf": []any{object{"type": "string"}, object{"type": "object"}},
 			"description": "A policy document: its text, or the document itself."}
+	case t == reflect.TypeFor[json.RawMessage]():
+		return object{"type": "object", "description": "A CloudTrail event."}
 	case t == reflect.TypeFor[time.Time]():
 		return object{"type": "string", "format": "date-time"}
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8:

@@ -129,6 +129,7 @@ func clusterRoutes() []Route {
 
 		of(kms.OpGetSetting, "GET", "/v1/sys/settings/{name}", "Answers a replicated setting."),
 		of(kms.OpPutSetting, "PUT", "/v1/sys/settings/{name}", "Changes a replicated setting."),
+		of(kms.OpLookupEvents, "GET", "/v1/audit/events", "Finds records of the audit trail of all nodes, newest first."),
 		of(kms.OpGetAuditCheckpoint, "GET", "/v1/audit/checkpoint", "Answers the latest signed head of each node's audit trail, to verify its files against."),
 		of(kms.OpReadMembers, "GET", "/v1/sys/members", "Lists the nodes of the cluster."),
 		of(kms.OpAllowMember, "POST", "/v1/sys/members/{name}/allow", "Lets a removed or unexpected node name join."),

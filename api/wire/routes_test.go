@@ -33,6 +33,7 @@ var named = map[*kms.Operation][]string{
 	kms.OpDisableAccount:      {"POST /v1/accounts/{account}/disable"},
 	kms.OpGetSetting:          {"GET /v1/sys/settings/{name}"},
 	kms.OpPutSetting:          {"PUT /v1/sys/settings/{name}"},
+	kms.OpLookupEvents:        {"GET /v1/audit/events"},
 	kms.OpGetAuditCheckpoint:  {"GET /v1/audit/checkpoint"},
 	kms.OpReadMembers:         {"GET /v1/sys/members"},
 	kms.OpAllowMember:         {"POST /v1/sys/members/{name}/allow"},

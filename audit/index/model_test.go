@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -147,12 +148,37 @@ func (m *trail) want(q Query) (lines []string) {
 			at = max(at, rec.at)
 			after := q.After == nil || at < q.After.Time || q.After.With && at == q.After.Time
 			if after && q.matches(&rec) {
-				lines = append(lines, string(e.f.lines[i]))
+				lines = append(lines, shownByMap(m.t, e.f.lines[i], q.Visible))
 			}
 		}
 	}
 	slices.Reverse(lines)
 	return lines
+}
+
+// shownByMap is a line as it is shown to an account: of a refused call without the resources of others.
+func shownByMap(t rapid.TB, line []byte, visible string) string {
+	var m map[string]any
+	if err := json.Unmarshal(line, &m); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := m["resources"].([]any)
+	if _, refused := m["errorCode"]; visible == "" || !refused || len(all) == 0 {
+		return string(line)
+	}
+	var kept []string
+	_, rest, _ := strings.Cut(string(line), `,"resources":[`)
+	list, _, _ := strings.Cut(rest, `],"additionalEventData"`)
+	for i, text := range strings.Split(strings.ReplaceAll(list, "},{", "}\x00{"), "\x00") {
+		if all[i].(map[string]any)["accountId"] == visible {
+			kept = append(kept, text)
+		}
+	}
+	with := ""
+	if kept != nil {
+		with = `,"resources":[` + strings.Join(kept, ",") + "]"
+	}
+	return strings.Replace(string(line), `,"resources":[`+list+"]", with, 1)
 }
 
 // found walks through the pages of a query.

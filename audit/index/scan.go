@@ -15,13 +15,21 @@ type fields struct {
 	arn, principalID, accessKeyID, issuer []byte
 	account                               []byte
 	resources                             [2]resource
+	listed                                span // the value of resources
+	more                                  bool // there are more than two resources
 	event                                 []byte
 	readOnly                              bool
 	source, errorCode                     []byte
 	requestID, eventID                    []byte
 }
 
-type resource struct{ arn, account []byte }
+type resource struct {
+	arn, account []byte
+	at           span
+}
+
+// span is a part of the line.
+type span struct{ from, to int }
 
 // maxDepth is how deep objects and lists may stand in each other. Records of ours have 5 levels.
 const maxDepth = 64
@@ -152,8 +160,11 @@ func (s *scanner) member(at place, name []byte, depth int) bool {
 			f.arn, f.principalID, f.accessKeyID, f.issuer = nil, nil, nil, nil
 			return s.value(inIdentity, depth)
 		case "resources":
-			f.resources = [2]resource{}
-			return s.value(inResource, depth)
+			f.resources, f.more = [2]resource{}, false
+			f.listed.from = s.i
+			ok := s.value(inResource, depth)
+			f.listed.to = s.i
+			return ok
 		}
 	case inIdentity:
 		switch string(name) {
@@ -225,10 +236,13 @@ func (s *scanner) list(resources bool, depth int) bool {
 		var ok bool
 		if resources && s.peek() == '{' {
 			s.r = nil
-			if n < len(s.f.resources) {
+			if s.f.more = n >= len(s.f.resources); !s.f.more {
 				s.r = &s.f.resources[n]
+				s.r.at.from = s.i
 			}
-			ok = s.object(inResource, depth+1)
+			if ok = s.object(inResource, depth+1); ok && s.r != nil {
+				s.r.at.to = s.i
+			}
 		} else {
 			ok = s.value(elsewhere, depth)
 		}

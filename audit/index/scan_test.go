@@ -30,8 +30,11 @@ func reference(line []byte) (f fields, ok bool) {
 	f.issuer = str(issuer, "arn")
 	resources, _ := m["resources"].([]any)
 	for i := range min(len(resources), 2) {
-		r, _ := resources[i].(map[string]any)
-		f.resources[i] = resource{str(r, "ARN"), str(r, "accountId")}
+		r, ok := resources[i].(map[string]any)
+		if !ok {
+			continue
+		}
+		f.resources[i] = resource{arn: str(r, "ARN"), account: str(r, "accountId"), at: span{0, 1}}
 	}
 	return f, true
 }

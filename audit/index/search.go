@@ -31,7 +31,9 @@ type Query struct {
 	Account   string // recipientAccountId, or the account of a resource
 	ReadOnly  *bool
 
-	// Visible is the account to whom a record has to belong in the sense of Account besides; "": anybody's.
+	// Visible is the account to whom a record has to belong in the sense of Account besides, and that is shown it; "": anybody's.
+	// Of a refused call, resources of other accounts are neither shown nor found by Key or Account: that they are there is not told to
+	// who may not use them.
 	Visible string
 
 	After *Position // nil: from the newest
@@ -50,6 +52,7 @@ type Position struct {
 // Hit is one record.
 type Hit struct {
 	Line []byte // as it stands in the file, without its newline
+	Time int64  // eventTime, ms since 1970
 	At   Position
 }
 
@@ -138,12 +141,49 @@ func (q *Query) matches(f *fields) bool {
 	is := func(want string, texts ...[]byte) bool {
 		return want == "" || slices.ContainsFunc(texts, func(t []byte) bool { return string(t) == want })
 	}
-	r := &f.resources
+	r := f.resources
+	for i := range r {
+		if q.hides(f, &r[i]) {
+			r[i] = resource{}
+		}
+	}
 	return f.timed && f.at >= q.From && (q.To == 0 || f.at <= q.To) &&
 		is(q.Principal, f.arn, f.principalID, f.accessKeyID, f.issuer) && is(q.Key, r[0].arn, r[1].arn) &&
 		is(q.Event, f.event) && is(q.Source, f.source) && is(q.Error, f.errorCode) && is(q.RequestID, f.requestID) && is(q.EventID, f.eventID) &&
 		is(q.Account, f.account, r[0].account, r[1].account) && is(q.Visible, f.account, r[0].account, r[1].account) &&
 		(q.ReadOnly == nil || *q.ReadOnly == f.readOnly)
+}
+
+// hides reports whether a resource of the record is not shown.
+func (q *Query) hides(f *fields, r *resource) bool {
+	return q.Visible != "" && len(f.errorCode) > 0 && r.at.to > 0 && string(r.account) != q.Visible
+}
+
+// shown returns a copy of the line as it is shown; nil when it cannot be, since it is not of our form.
+func (q *Query) shown(line []byte, f *fields) []byte {
+	const name = `,"resources":`
+	var kept []byte
+	hidden := false
+	for i := range f.resources {
+		if r := &f.resources[i]; q.hides(f, r) {
+			hidden = true
+		} else if r.at.to > 0 {
+			kept = append(append(kept, ','), line[r.at.from:r.at.to]...)
+		}
+	}
+	if !hidden {
+		return bytes.Clone(line)
+	}
+	before, ok := bytes.CutSuffix(line[:f.listed.from], []byte(name))
+	if !ok || f.more || line[f.listed.to-1] != ']' {
+		return nil
+	}
+	out := bytes.Clone(before)
+	if kept != nil {
+		kept[0] = '['
+		out = append(append(append(out, name...), kept...), ']')
+	}
+	return append(out, line[f.listed.to:]...)
 }
 
 // search is one search while it runs.
@@ -374,17 +414,21 @@ func (s *search) rows(c *chunk) error {
 		if !scan(line, &s.rec) || !s.q.matches(&s.rec) {
 			continue
 		}
+		shown := s.q.shown(line, &s.rec)
+		if shown == nil {
+			continue
+		}
 		at, err := s.place(c, i)
 		if err != nil {
 			return err
 		}
-		if n := len(s.page.Hits); n == s.q.Limit || n > 0 && s.bytes+len(line) > s.q.Bytes {
+		if n := len(s.page.Hits); n == s.q.Limit || n > 0 && s.bytes+len(shown) > s.q.Bytes {
 			last := s.page.Hits[n-1].At
 			s.page.More = &last
 			return nil
 		}
-		s.bytes += len(line)
-		s.page.Hits = append(s.page.Hits, Hit{bytes.Clone(line), Position{Time: at, File: s.log.id(), Offset: offset}})
+		s.bytes += len(shown)
+		s.page.Hits = append(s.page.Hits, Hit{shown, s.rec.at, Position{Time: at, File: s.log.id(), Offset: offset}})
 	}
 	return nil
 }

@@ -32,6 +32,10 @@ const (
 	testARN = "arn:aws:kms:us-east-1:000000000000:key/" + testKey
 )
 
+// testEvent is an audit record.
+const testEvent = `{"eventTime":"2026-01-02T03:04:05.678Z","eventID":"event-1","requestID":"request-1","eventName":"Decrypt","sourceIPAddress":"192.0.2.1","errorCode":"access_denied",` +
+	`"userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::000000000000:user/ann"},"resources":[{"ARN":"` + testARN + `"}],"additionalEventData":{"node":"node-0","seq":7}}`
+
 var testTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // node is a service and a system node that answer canned things and keep what they were asked.
@@ -116,6 +120,7 @@ var answers = map[*kms.Operation]any{
 	kms.OpDisableAccount:     &kms.AccountAnswer{Account: kms.AccountEntry{AccountID: "111122223333", Disabled: true}},
 	kms.OpGetSetting:         &kms.SettingAnswer{Name: "revocation_bound", Value: "60s"},
 	kms.OpPutSetting:         &kms.SettingAnswer{Name: "revocation_bound", Value: "30s"},
+	kms.OpLookupEvents:       &kms.LookupEventsAnswer{Events: []json.RawMessage{json.RawMessage(testEvent)}},
 	kms.OpGetAuditCheckpoint: &kms.AuditCheckpointAnswer{ClusterID: "00ff", Anchors: []kms.AuditAnchorEntry{{Node: "node-0", PublicKey: []byte("public"), Seq: 7, Hash: "aGFzaA", Time: testTime}}},
 	kms.OpReadMembers:        &kms.MembersAnswer{Members: []kms.Member{{Name: "node-0", APIAddr: "http://127.0.0.1:8200", Voter: true, Healthy: true}}},
 	kms.OpAllowMember:        &kms.Empty{}, kms.OpRemoveMember: &kms.Empty{},

@@ -1,5 +1,11 @@
 package service
 
+import (
+	"context"
+
+	"github.com/lockstep-kms/lockstep/audit/index"
+)
+
 // KeepAnswers hands every answer that is made from the view to keep, before it is audited. Tests see so what
 // becomes of an answer that does not leave.
 func (s *Service) KeepAnswers(keep func(answer any)) {
@@ -32,3 +38,25 @@ var NewHeavyWork = newHeavyWork
 
 func (h *heavyWork) Enter(account string) bool { return h.enter(account) }
 func (h *heavyWork) Leave(account string)      { h.leave(account) }
+
+// EventPlace is a place among the records of all nodes, as markers name it.
+type EventPlace = eventPlace
+
+// EncodePlace and DecodePlace are how it stands in a marker.
+func EncodePlace(p EventPlace) string { return p.encode() }
+
+var DecodePlace = decodePlace
+
+// PageOfEvents is one page of what some nodes find.
+func PageOfEvents(ctx context.Context, nodes []*Service, q index.Query, after *EventPlace, limit, bytes int) ([]index.Hit, *EventPlace, error) {
+	var found []eventsAnswer
+	for _, s := range nodes {
+		a, err := s.answerEvents(ctx, &eventsQuestion{Query: q, After: after})
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, a)
+	}
+	hits, next := mergeEvents(found, limit, bytes)
+	return hits, next, nil
+}

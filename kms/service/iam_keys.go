@@ -288,21 +288,14 @@ func (r *request) lastUseOf(c *catalog.Credential) (last catalog.AccessKeyUse, s
 	case written.At > last.At:
 		last = written
 	}
-	question, err := sealMessage(r.view, questionPurpose, usageQuestion{Schema: 1, AccessKeyID: c.AccessKeyID})
-	if err != nil {
-		return last, 0, err
-	}
-	answers, silent := r.Cluster.Ask(r.ctx, question)
-	for _, a := range answers {
-		var other catalog.AccessKeyUse
-		switch err := openMessage(r.view, accessKeyPurpose, a, &other); {
-		case kms.CodeOf(err) == kms.CodeSealed:
-			return last, 0, err
-		case err != nil:
-			silent++
-		case other.At > last.At:
+	silent, err = askMembers(r, question{AccessKey: c.AccessKeyID}, func(other catalog.AccessKeyUse) bool {
+		if other.At > last.At {
 			last = other
 		}
+		return true
+	})
+	if err != nil {
+		return last, 0, err
 	}
 	last.At = min(last.At, r.now())
 	return last, silent, nil

@@ -187,6 +187,7 @@ var keyRights = map[*kms.Operation]right{
 	kms.OpPutSetting: {request: func(*topic) any {
 		return &kms.PutSettingRequest{Name: kms.SettingRevocationBound, Value: "30s"}
 	}},
+	kms.OpLookupEvents:       {request: func(s *topic) any { return &kms.LookupEventsRequest{KeyID: s.name} }},
 	kms.OpGetAuditCheckpoint: {request: func(*topic) any { return &kms.Empty{} }},
 	kms.OpReadMembers:        {request: func(*topic) any { return &kms.Empty{} }},
 	kms.OpAllowMember:        {request: func(*topic) any { return &kms.AllowMemberRequest{Name: "node-9"} }},

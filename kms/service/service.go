@@ -95,6 +95,7 @@ func uses() map[*kms.Operation]*use {
 	settingUses(all)
 	clusterUses(all)
 	anchorUses(all)
+	eventUses(all)
 	return all
 }
 

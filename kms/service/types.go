@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/audit/index"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/limit"
 	"github.com/lockstep-kms/lockstep/auth/oidc"
@@ -101,6 +102,12 @@ type Cluster interface {
 	Seal(ctx context.Context, cluster bool) (kms.SealAnswer, error)
 }
 
+// Trail is this node's part of the audit trail.
+type Trail interface {
+	// Search finds records, as index.Index does. An error says that not all of them can be seen now.
+	Search(ctx context.Context, q index.Query) (index.Page, error)
+}
+
 // Observer is told what the service does, for metrics. It is called on the way of every request, so it costs next to nothing and
 // does not wait.
 type Observer interface {
@@ -129,6 +136,7 @@ type Config struct {
 	Cluster       Cluster
 	Authenticator auth.Authenticator
 	Audit         *audit.Log
+	Trail         Trail // nil: this node writes its records to no file
 
 	Partition string   // of ARNs; default "aws". The catalog must have the same.
 	Regions   []string // served; the first one is the default; default us-east-1

@@ -2,10 +2,7 @@ package service
 
 import (
 	"context"
-	"errors"
 	"slices"
-
-	"github.com/fxamacker/cbor/v2"
 
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/kms/catalog"
@@ -104,89 +101,15 @@ func lastUsage(r *request, _ *kms.KeyRequest) (any, error) {
 		Operations: useEntries(u.Operations), RecentCallers: useEntries(u.Callers), SilentNodes: silent}, nil
 }
 
-const (
-	questionPurpose = "usage question"
-	answerPurpose   = "usage answer"
-
-	accessKeyPurpose = "access key answer"
-)
-
-// usageQuestion asks a member what it remembers of a key's use. Question and answer are CBOR, sealed as
-// tokens are: between nodes too nobody reads who uses what.
-type usageQuestion struct {
-	Schema uint8     `cbor:"0,keyasint"` // 1
-	Scope  kms.Scope `cbor:"1,keyasint"`
-	KeyID  string    `cbor:"2,keyasint"`
-
-	AccessKeyID string `cbor:"3,keyasint,omitempty"` // instead of a key: when it was last used
-}
-
 // askUsage asks the other members.
-func (r *request) askUsage(k *catalog.Key) error {
-	question, err := sealMessage(r.view, questionPurpose, usageQuestion{Schema: 1, Scope: k.Scope, KeyID: k.ID})
-	if err != nil {
-		return err
-	}
-	var answers [][]byte
-	answers, r.silent = r.Cluster.Ask(r.ctx, question)
-	for _, a := range answers {
-		var u kms.Usage
-		switch err := openMessage(r.view, answerPurpose, a, &u); {
-		case kms.CodeOf(err) == kms.CodeSealed:
-			return err
-		case err != nil || u.Scope != k.Scope || u.KeyID != k.ID:
-			r.silent++ // one that does not answer sensibly stops nothing
-		default:
+func (r *request) askUsage(k *catalog.Key) (err error) {
+	r.silent, err = askMembers(r, question{Usage: &usageQuestion{Scope: k.Scope, KeyID: k.ID}}, func(u kms.Usage) bool {
+		ours := u.Scope == k.Scope && u.KeyID == k.ID
+		if ours {
 			r.others = append(r.others, u)
 		}
-	}
-	return nil
-}
-
-// Answer answers the question of another member's service.
-func (s *Service) Answer(question []byte) ([]byte, error) {
-	hold, err := s.Catalog.Hold()
-	if err != nil {
-		return nil, err
-	}
-	defer hold.Release()
-	var q usageQuestion
-	if err := openMessage(hold.View(), questionPurpose, question, &q); err != nil {
-		return nil, err
-	}
-	if q.AccessKeyID != "" {
-		return sealMessage(hold.View(), accessKeyPurpose, hold.View().AccessKeyUsed(q.AccessKeyID))
-	}
-	raw, err := kms.KeyIDBytes(q.KeyID)
-	if err != nil {
-		return nil, err
-	}
-	u := kms.Usage{Schema: 1, Scope: q.Scope, KeyID: q.KeyID}
-	switch k, err := hold.View().Key(q.Scope, raw); {
-	case err == nil:
-		u = k.Used()
-	case !errors.Is(err, catalog.ErrNotFound): // one that has not come here yet was not used here
-		return nil, err
-	}
-	return sealMessage(hold.View(), answerPurpose, u)
-}
-
-func sealMessage(v *catalog.View, purpose string, message any) ([]byte, error) {
-	plain, err := catalog.Marshal(message, 512)
-	if err != nil {
-		return nil, err
-	}
-	return v.SealToken(purpose, nil, plain)
-}
-
-func openMessage(v *catalog.View, purpose string, sealed []byte, into any) error {
-	plain, err := v.OpenToken(purpose, nil, sealed)
-	if err == nil {
-		err = cbor.Unmarshal(plain, into)
-	}
-	if err != nil && kms.CodeOf(err) != kms.CodeSealed {
-		return kms.Errorf(kms.CodeInvalidRequest, "A message of another member cannot be read.").WithCause(err)
-	}
+		return ours
+	})
 	return err
 }
 

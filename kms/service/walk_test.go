@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"slices"
@@ -65,6 +66,9 @@ func secretsOf(v reflect.Value) (all []string) {
 			all = append(all, secretsOf(v.Field(i))...)
 		}
 	case reflect.Slice:
+		if v.Type() == reflect.TypeFor[json.RawMessage]() { // an audit record
+			return nil
+		}
 		if v.Type().Elem().Kind() == reflect.Uint8 {
 			return []string{string(v.Bytes())}
 		}
@@ -299,6 +303,13 @@ func TestTenantsCannotSeeEachOther(t *testing.T) {
 				want(t, op.Name, err, "")
 				if text := fmt.Sprintf("%+v", answer); strings.Contains(text, theirs.id) || strings.Contains(text, aliceID) {
 					t.Errorf("%s shows the other tenant: %s", op.Name, text)
+				}
+				continue
+			}
+			if op == kms.OpLookupEvents && form != "alias arn" { // asking costs nothing, and tells nothing
+				want(t, op.Name, err, "")
+				if events := answer.(*kms.LookupEventsAnswer).Events; len(events) != 0 {
+					t.Errorf("%s by %s shows the other tenant: %s", op.Name, form, events)
 				}
 				continue
 			}

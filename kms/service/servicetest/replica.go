@@ -141,7 +141,7 @@ func (m members) RemoveMember(context.Context, string) (uint64, error) {
 }
 
 // Ask implements service.Cluster.
-func (m members) Ask(_ context.Context, question []byte) (answers [][]byte, silent int) {
+func (m members) Ask(ctx context.Context, question []byte) (answers [][]byte, silent int) {
 	m.cluster.mu.Lock()
 	nodes := append([]*Node(nil), m.cluster.nodes...)
 	m.cluster.mu.Unlock()
@@ -149,7 +149,7 @@ func (m members) Ask(_ context.Context, question []byte) (answers [][]byte, sile
 		if n == m.Node {
 			continue
 		}
-		if answer, err := n.Service.Answer(question); err == nil {
+		if answer, err := n.Service.Answer(ctx, question); err == nil {
 			answers = append(answers, answer)
 		} else {
 			silent++

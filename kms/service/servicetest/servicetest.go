@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
@@ -21,6 +23,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/audit/index"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/limit"
 	"github.com/lockstep-kms/lockstep/auth/oidc"
@@ -202,6 +205,7 @@ type Options struct {
 	Quota   *limit.Quota     // nil: none
 
 	Observer service.Observer // nil: nobody
+	Trail    service.Trail    // instead of one that finds the records kept in memory
 }
 
 // Node starts a node that has applied the log so far, unsealed unless the options say otherwise.
@@ -221,11 +225,14 @@ func (c *Cluster) Node(o Options) *Node {
 		c.t.Fatal(err)
 	}
 	c.t.Cleanup(func() { n.Log.Close() })
+	if o.Trail == nil {
+		o.Trail = &trail{node: n}
+	}
 	n.Service = service.New(service.Config{
 		Catalog: n.Catalog, Replica: replica{n}, Cluster: members{n}, Authenticator: auth.NewAuthenticator(auth.Options{Now: o.Now, Regions: []string{"us-east-1", "eu-west-1"}, OperatorAccount: Operator, Certificates: true}), Audit: n.Log,
 		Regions: o.Regions, Node: n.Name, MaxKeys: o.MaxKeys, Logger: o.Logger, Now: o.Now,
 		Backoff: o.Backoff, Quota: o.Quota, OIDC: oidc.New(oidc.Config{Now: o.Now, AllowLoopbackHTTP: true}), LoopbackIssuers: true,
-		Observer: o.Observer,
+		Observer: o.Observer, Trail: o.Trail,
 	})
 	if !o.Sealed {
 		n.Unseal()
@@ -384,6 +391,42 @@ func (s sink) take(line []byte) error {
 var itself = regexp.MustCompile(`"eventSource":"lockstep","eventName":"Audit(Started|Stopped|RecordsMissed)"`)
 
 func (s sink) Close() error { return nil }
+
+// trail finds the records that a node keeps in memory: it writes them to a file first.
+type trail struct {
+	node *Node
+
+	mu      sync.Mutex
+	index   *index.Index // guarded by mu; nil before the first search
+	path    string       // guarded by mu
+	written int          // guarded by mu: records in the file
+}
+
+// Search implements service.Trail.
+func (t *trail) Search(ctx context.Context, q index.Query) (index.Page, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.index == nil {
+		t.path = filepath.Join(t.node.cluster.t.TempDir(), "audit.jsonl")
+		t.index = index.Open(index.Options{Path: t.path})
+		t.node.cluster.t.Cleanup(func() { t.index.Close() })
+	}
+	f, err := os.OpenFile(t.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return index.Page{}, err
+	}
+	defer f.Close()
+	t.node.mu.Lock()
+	lines := t.node.lines[t.written:]
+	t.node.mu.Unlock()
+	for _, line := range lines {
+		if _, err := f.Write(append(bytes.Clone(line), '\n')); err != nil {
+			return index.Page{}, err
+		}
+	}
+	t.written += len(lines)
+	return t.index.Search(ctx, q)
+}
 
 // ErrFault is an error for faults that need one.
 var ErrFault = errors.New("servicetest: a fault was asked for")
