@@ -112,6 +112,11 @@ func TestObserverOfKeysToBeDeleted(t *testing.T) {
 	if got := o.take(); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
+	n.Break(servicetest.Faults{Audit: func([]byte) error { return servicetest.ErrFault }}) // refused for another reason
+	do(kms.OpEncrypt, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
+	if got := o.take(); !slices.Equal(got, []string{`Encrypt test "audit_blocked"`}) {
+		t.Errorf("%q", got)
+	}
 }
 
 // What is scheduled is told of when it is done, once, and when it failed.

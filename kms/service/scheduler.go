@@ -151,7 +151,7 @@ func (r *request) runStep(ctx context.Context, raw [16]byte) (done bool, err err
 		return c, next.plan(r, c, next.key)
 	})
 	r.generated.Wipe()
-	if next.event != "" && (done || err != nil) {
+	if next.event != "" {
 		r.Observer.Scheduled(next.event, kms.CodeOf(err))
 	}
 	unknown := kms.CodeOf(err) == kms.CodeOutcomeUnknown
