@@ -141,6 +141,7 @@ var clusterRows = []row{
 	gauge("members", "Members of the cluster.", number(func(s *State) int { return s.Cluster.Members })),
 	gauge("voters", "Members of the cluster with a vote.", number(func(s *State) int { return s.Cluster.Voters })),
 	gauge("members_healthy", "Members that the leader heard of lately and without trouble; told by the leader only.", number(func(s *State) int { return s.Cluster.Healthy })),
+	gauge("voters_healthy", "Members with a vote that the leader heard of lately and without trouble; told by the leader only.", number(func(s *State) int { return s.Cluster.HealthyVoters })),
 	gauge("members_sealed", "Members that say they are sealed; told by the leader only.", number(func(s *State) int { return s.Cluster.Sealed })),
 	gauge("gossip_members", "Nodes that gossip believes to be up, this one included.", number(func(s *State) int { return s.Gossip.Members })),
 	gauge("gossip_health_score", "How unwell gossip finds this node: 0 is well.", number(func(s *State) int { return s.Gossip.Score })),

@@ -74,7 +74,7 @@ func (n *node) state() metrics.State {
 		Quarantined: st.Quarantined != "", DigestSplit: st.Split, LogTrouble: st.DiskTrouble != "", ClockOK: st.ClockOK, ClockOffset: st.ClockOffset,
 		LeaseLeft: st.Lease, RevocationBound: n.bound(), Lag: st.Lag, Applied: st.Applied, Opened: st.Opened, Unreadable: -1,
 		Cluster: metrics.Cluster{Leader: st.Leader, LeaderKnown: st.LeaderName != "", Members: stats.Members, Voters: stats.Voters,
-			Healthy: stats.Healthy, Sealed: stats.Sealed},
+			Healthy: stats.Healthy, HealthyVoters: stats.HealthyVoters, Sealed: stats.Sealed},
 		Raft: metrics.Raft{State: stats.State, Term: stats.Term, LeaderChanges: stats.LeaderChanges, LastContact: stats.LastContact,
 			LastLog: stats.LastLog, Commit: stats.Commit, Applied: stats.Applied, LastSnapshot: stats.LastSnapshot, FSMPending: stats.FSMPending},
 		Bolt: metrics.Bolt{FileBytes: log.FileBytes, FreePages: log.FreePageN, PendingPages: log.PendingPageN, FreelistBytes: log.FreelistInuse,
