@@ -234,10 +234,13 @@ type pendingUses struct {
 }
 
 func newPendingUses(limit int) *pendingUses {
-	return &pendingUses{limit: max(1, limit), last: map[string]time.Time{}}
+	return &pendingUses{limit: limit, last: map[string]time.Time{}}
 }
 
 func (p *pendingUses) add(key string, now time.Time) {
+	if p.limit == 0 {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last[key] = now

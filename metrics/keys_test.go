@@ -191,6 +191,15 @@ func BenchmarkKeyUses(b *testing.B) {
 	}
 }
 
+// Who wants no key named has none named, not even one that is to be deleted.
+func TestNoPendingKeyIsNamed(t *testing.T) {
+	p := newPendingUses(0)
+	p.add("a", time.Unix(0, 0))
+	if len(p.last) > 0 {
+		t.Errorf("%v", p.last)
+	}
+}
+
 func TestPendingUsesKeepTheLast(t *testing.T) {
 	p := newPendingUses(2)
 	for i, key := range []string{"a", "b", "a", "c"} {
