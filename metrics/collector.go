@@ -141,6 +141,7 @@ var clusterRows = []row{
 	gauge("members", "Members of the cluster.", number(func(s *State) int { return s.Cluster.Members })),
 	gauge("voters", "Members of the cluster with a vote.", number(func(s *State) int { return s.Cluster.Voters })),
 	gauge("members_healthy", "Members that the leader heard of lately and without trouble; told by the leader only.", number(func(s *State) int { return s.Cluster.Healthy })),
+	gauge("voters_healthy", "Members with a vote that the leader heard of lately and without trouble; told by the leader only.", number(func(s *State) int { return s.Cluster.HealthyVoters })),
 	gauge("members_sealed", "Members that say they are sealed; told by the leader only.", number(func(s *State) int { return s.Cluster.Sealed })),
 	gauge("gossip_members", "Nodes that gossip believes to be up, this one included.", number(func(s *State) int { return s.Gossip.Members })),
 	gauge("gossip_health_score", "How unwell gossip finds this node: 0 is well.", number(func(s *State) int { return s.Gossip.Score })),
@@ -206,5 +207,5 @@ var auditRows = []row{
 	gauge("audit_sequence", "Sequence number of this node's last audit record.", number(func(s *State) uint64 { return s.Audit.Sequence })),
 	counter("audit_folded_refusals_total", "Refusals of unauthenticated callers that were counted in a record of many.", number(func(s *State) uint64 { return s.Audit.Folded })),
 	gauge("audit_head_age_seconds", "Time since the head of this node's audit chain was signed, or since the node's start if it has not been.", since(func(s *State) time.Time { return s.Audit.Head })),
-	gauge("audit_anchor_age_seconds", "Age of the head of this node's audit chain that the cluster's state has; since the node's start if there is none or the node is sealed.", since(func(s *State) time.Time { return s.Audit.Anchor })),
+	gauge("audit_anchor_age_seconds", "Age of the head of this node's audit chain that the cluster's state has, as far as this node knows; since the node's start before it knows of one.", since(func(s *State) time.Time { return s.Audit.Anchor })),
 }

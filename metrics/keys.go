@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"cmp"
+	"container/heap"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -50,7 +51,7 @@ var (
 )
 
 func newKeyUses(limit int, now func() time.Time) *keyUses {
-	u := &keyUses{limit: limit, now: now, sketch: sketch{limit: 4 * limit, of: map[string]*estimate{}}, since: now()}
+	u := &keyUses{limit: limit, now: now, sketch: newSketch(4 * limit), since: now()}
 	u.shown.Store(&map[string]*atomic.Uint64{})
 	return u
 }
@@ -127,38 +128,66 @@ func (u *keyUses) Collect(to chan<- prometheus.Metric) {
 }
 
 // sketch estimates how often the most frequent of many keys come, in bounded space: a key that is not in it takes the place of
-// the least frequent, with that one's count as how far its own may be too high.
+// the least frequent, with that one's count as how far its own may be too high. A note takes time logarithmic in the limit.
 type sketch struct {
 	limit int
 	of    map[string]*estimate
+	order byCount // the same estimates
 }
 
 // estimate says that a key came at most count times and at least count-excess times.
-type estimate struct{ count, excess uint64 }
-
-func (s *sketch) note(key string) {
-	if e := s.of[key]; e != nil {
-		e.count++
-		return
-	}
-	if len(s.of) < s.limit {
-		s.of[key] = &estimate{count: 1}
-		return
-	}
-	least, e := s.least()
-	delete(s.of, least)
-	e.excess = e.count
-	e.count++
-	s.of[key] = e
+type estimate struct {
+	key           string
+	count, excess uint64
+	place         int // in the order
 }
 
-func (s *sketch) least() (key string, e *estimate) {
-	for k, one := range s.of {
-		if e == nil || one.count < e.count {
-			key, e = k, one
-		}
+func newSketch(limit int) sketch { return sketch{limit: limit, of: map[string]*estimate{}} }
+
+func (s *sketch) note(key string) {
+	e := s.of[key]
+	switch {
+	case e != nil:
+		e.count++
+		heap.Fix(&s.order, e.place)
+	case len(s.order) < s.limit:
+		e = &estimate{key: key, count: 1}
+		s.of[key] = e
+		heap.Push(&s.order, e)
+	default:
+		e = s.order[0]
+		delete(s.of, e.key)
+		e.key, e.excess = key, e.count
+		e.count++
+		s.of[key] = e
+		heap.Fix(&s.order, 0)
 	}
-	return key, e
+}
+
+// byCount is a heap of estimates, the least count first.
+type byCount []*estimate
+
+func (h byCount) Len() int           { return len(h) }
+func (h byCount) Less(i, j int) bool { return h[i].count < h[j].count }
+func (h byCount) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].place, h[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (h *byCount) Push(x any) {
+	e := x.(*estimate)
+	e.place = len(*h)
+	*h = append(*h, e)
+}
+
+// Pop implements heap.Interface.
+func (h *byCount) Pop() any {
+	last := len(*h) - 1
+	e := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return e
 }
 
 // most returns how often a key came at most, as far as the sketch has it.
@@ -186,12 +215,13 @@ func (s *sketch) top(n int, except map[string]*atomic.Uint64) []string {
 	return keys[:min(n, len(keys))]
 }
 
-// age lets what came long ago count less.
+// age lets what came long ago count less. Halving keeps the order; what came to nothing is first in it.
 func (s *sketch) age() {
-	for key, e := range s.of {
-		if e.count, e.excess = e.count/2, e.excess/2; e.count == 0 {
-			delete(s.of, key)
-		}
+	for _, e := range s.order {
+		e.count, e.excess = e.count/2, e.excess/2
+	}
+	for len(s.order) > 0 && s.order[0].count == 0 {
+		delete(s.of, heap.Pop(&s.order).(*estimate).key)
 	}
 }
 
@@ -204,10 +234,13 @@ type pendingUses struct {
 }
 
 func newPendingUses(limit int) *pendingUses {
-	return &pendingUses{limit: max(1, limit), last: map[string]time.Time{}}
+	return &pendingUses{limit: limit, last: map[string]time.Time{}}
 }
 
 func (p *pendingUses) add(key string, now time.Time) {
+	if p.limit == 0 {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last[key] = now

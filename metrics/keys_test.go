@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -132,12 +133,16 @@ func TestEvenUseChangesNothing(t *testing.T) {
 
 // The sketch is never wrong about what it says is sure.
 func TestSketchBounds(t *testing.T) {
-	s := sketch{limit: 8, of: map[string]*estimate{}}
+	s := newSketch(8)
 	truth := map[string]uint64{}
 	for range 20_000 {
 		key := fmt.Sprint(int(rand.ExpFloat64() * 6))
 		truth[key]++
 		s.note(key)
+		least := slices.MinFunc(s.order, func(a, b *estimate) int { return cmp.Compare(a.count, b.count) })
+		if first := s.order[0]; first.count != least.count || s.of[first.key] != first || len(s.of) != len(s.order) {
+			t.Fatalf("%+v gives way, %+v is the least of %d", first, least, len(s.of))
+		}
 	}
 	for key := range s.of {
 		if n := truth[key]; s.surely(key) > n || s.most(key) < n {
@@ -146,6 +151,52 @@ func TestSketchBounds(t *testing.T) {
 	}
 	if len(s.of) > s.limit {
 		t.Errorf("%d keys", len(s.of))
+	}
+}
+
+// What ages to nothing makes room, and the rest stays in order.
+func TestSketchAges(t *testing.T) {
+	s := newSketch(8)
+	for i := range 8 {
+		for range i + 1 {
+			s.note(fmt.Sprint(i))
+		}
+	}
+	s.age()
+	s.age()
+	if got := slices.Sorted(maps.Keys(s.of)); !slices.Equal(got, []string{"3", "4", "5", "6", "7"}) || len(s.order) != len(got) {
+		t.Errorf("%v are left, %d in order", got, len(s.order))
+	}
+	if s.order[0].count != 1 || s.most("7") != 2 {
+		t.Errorf("the least came %d times, the most %d times", s.order[0].count, s.most("7"))
+	}
+}
+
+func BenchmarkKeyUses(b *testing.B) {
+	for _, limit := range []int{100, 1000} {
+		b.Run(fmt.Sprint(limit, " shown"), func(b *testing.B) {
+			u := newKeyUses(limit, time.Now)
+			keys := make([]string, 100*limit) // most samples are of a key that the sketch does not have
+			for i := range keys {
+				keys[i] = fmt.Sprint("key", i)
+			}
+			for i := range 20 * len(keys) {
+				u.add(keys[i%len(keys)])
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				u.add(keys[i%len(keys)])
+			}
+		})
+	}
+}
+
+// Who wants no key named has none named, not even one that is to be deleted.
+func TestNoPendingKeyIsNamed(t *testing.T) {
+	p := newPendingUses(0)
+	p.add("a", time.Unix(0, 0))
+	if len(p.last) > 0 {
+		t.Errorf("%v", p.last)
 	}
 }
 

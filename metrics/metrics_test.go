@@ -140,9 +140,9 @@ func goVersion(got map[string]*dto.MetricFamily) string {
 
 // What a node does not know it leaves out, and does not call 0.
 func TestUnknownIsLeftOut(t *testing.T) {
-	unknown := State{Lag: -1, Unreadable: -1, Cluster: Cluster{Healthy: -1, Sealed: -1}, Raft: Raft{LastContact: -1}}
+	unknown := State{Lag: -1, Unreadable: -1, Cluster: Cluster{Healthy: -1, HealthyVoters: -1, Sealed: -1}, Bolt: Bolt{FileBytes: -1}, Raft: Raft{LastContact: -1}}
 	known := State{Keys: []KeyCount{{"RSA_2048", "Enabled", 2}}, Audit: Audit{Head: time.Now(), Anchor: time.Now()}}
-	for _, name := range []string{"lag_seconds", "unreadable_records", "members_healthy", "members_sealed", "raft_last_contact_seconds",
+	for _, name := range []string{"lag_seconds", "unreadable_records", "members_healthy", "voters_healthy", "members_sealed", "bolt_file_bytes", "raft_last_contact_seconds",
 		"audit_head_age_seconds", "audit_anchor_age_seconds", "keys"} {
 		if f := gathered(t, node(unknown))["lockstep_"+name]; f != nil {
 			t.Errorf("%s is there: %v", name, f)

@@ -34,14 +34,15 @@ type State struct {
 	Disks        []Disk
 }
 
-// Cluster is the membership. Only the leader hears from the others: elsewhere Healthy and Sealed are -1.
+// Cluster is the membership. Only the leader hears from the others: elsewhere Healthy, HealthyVoters and Sealed are -1.
 type Cluster struct {
-	Leader      bool // this node leads and has everything applied that was acknowledged before
-	LeaderKnown bool
-	Members     int
-	Voters      int
-	Healthy     int // members heard of lately and without trouble
-	Sealed      int // members that say so
+	Leader        bool // this node leads and has everything applied that was acknowledged before
+	LeaderKnown   bool
+	Members       int
+	Voters        int
+	Healthy       int // members heard of lately and without trouble
+	HealthyVoters int // of them those with a vote
+	Sealed        int // members that say so
 }
 
 // Raft is what Raft says of itself.
@@ -59,7 +60,7 @@ type Raft struct {
 
 // Bolt is what the log's store says of itself.
 type Bolt struct {
-	FileBytes     int64
+	FileBytes     int64 // -1 when it cannot be told
 	FreePages     int
 	PendingPages  int
 	FreelistBytes int

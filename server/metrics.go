@@ -26,14 +26,15 @@ import (
 
 const (
 	dueLooked = 10_000                 // keys with work that is due which a scrape looks at
-	spaceWait = 250 * time.Millisecond // for the free space of a file system, which may hang
+	lookWait  = 250 * time.Millisecond // for a file system, which may hang
 )
 
 // newMetrics returns the metrics of the node, which may still be put together: it is asked how it is at the first scrape.
 func (n *node) newMetrics() *metrics.Metrics {
-	spaces := []*space{{name: "data", path: n.cfg.DataDir}}
+	logSize := &look[int64]{read: func() (int64, error) { return storage.LogSize(n.cfg.DataDir) }}
+	spaces := []*look[metrics.Disk]{spaceOf("data", n.cfg.DataDir)}
 	if file := n.cfg.Audit.File; file != "" {
-		spaces = append(spaces, &space{name: "audit", path: filepath.Dir(file)})
+		spaces = append(spaces, spaceOf("audit", filepath.Dir(file)))
 	}
 	certificates, started := certificatesOf(n.cfg), time.Now()
 	return metrics.New(metrics.Options{
@@ -42,8 +43,11 @@ func (n *node) newMetrics() *metrics.Metrics {
 		State: func() metrics.State {
 			s := n.state()
 			s.Certificates, s.Audit = certificates, n.trail(started)
+			if size := logSize.now(); size != nil {
+				s.Bolt.FileBytes = *size
+			}
 			for _, one := range spaces {
-				if d := one.look(); d != nil {
+				if d := one.now(); d != nil {
 					s.Disks = append(s.Disks, *d)
 				}
 			}
@@ -74,10 +78,10 @@ func (n *node) state() metrics.State {
 		Quarantined: st.Quarantined != "", DigestSplit: st.Split, LogTrouble: st.DiskTrouble != "", ClockOK: st.ClockOK, ClockOffset: st.ClockOffset,
 		LeaseLeft: st.Lease, RevocationBound: n.bound(), Lag: st.Lag, Applied: st.Applied, Opened: st.Opened, Unreadable: -1,
 		Cluster: metrics.Cluster{Leader: st.Leader, LeaderKnown: st.LeaderName != "", Members: stats.Members, Voters: stats.Voters,
-			Healthy: stats.Healthy, Sealed: stats.Sealed},
+			Healthy: stats.Healthy, HealthyVoters: stats.HealthyVoters, Sealed: stats.Sealed},
 		Raft: metrics.Raft{State: stats.State, Term: stats.Term, LeaderChanges: stats.LeaderChanges, LastContact: stats.LastContact,
 			LastLog: stats.LastLog, Commit: stats.Commit, Applied: stats.Applied, LastSnapshot: stats.LastSnapshot, FSMPending: stats.FSMPending},
-		Bolt: metrics.Bolt{FileBytes: log.FileBytes, FreePages: log.FreePageN, PendingPages: log.PendingPageN, FreelistBytes: log.FreelistInuse,
+		Bolt: metrics.Bolt{FileBytes: -1, FreePages: log.FreePageN, PendingPages: log.PendingPageN, FreelistBytes: log.FreelistInuse,
 			Reads: log.TxN, OpenReads: log.OpenTxN, Writes: log.TxStats.GetWrite(), WriteTime: log.TxStats.GetWriteTime(),
 			SpillTime: log.TxStats.GetSpillTime(), RebalanceTime: log.TxStats.GetRebalanceTime(), PageBytes: log.TxStats.GetPageAlloc()},
 		Gossip: metrics.Gossip{Members: len(n.gossip.Members()), Score: n.gossip.Score()},
@@ -104,13 +108,8 @@ func (n *node) trail(started time.Time) metrics.Audit {
 	if a.Head.IsZero() {
 		a.Head = started
 	}
-	if view := n.catalog.View(); view != nil {
-		if anchor, err := view.AuditAnchor(n.cfg.Name); err == nil && anchor != nil {
-			clear(anchor.Seed)
-			if anchor.Signed > 0 {
-				a.Anchor = time.UnixMilli(anchor.Signed)
-			}
-		}
+	if head := n.anchors.Anchored(); head.Seq > 0 {
+		a.Anchor = time.UnixMilli(head.Time)
 	}
 	for _, k := range stats.Sinks {
 		a.Sinks = append(a.Sinks, metrics.Sink{Name: k.Name, Healthy: k.Healthy, Records: k.Records, Missed: k.Missed, Queue: k.Queue})
@@ -172,38 +171,46 @@ func (s *Server) openScrapes(cfg Config, scrapes http.Handler) error {
 	return nil
 }
 
-// space looks at the room on the file system of a directory. A look that hangs holds up no other.
-type space struct {
-	name, path string
-	busy       atomic.Bool
-	last       atomic.Pointer[metrics.Disk]
+// look reads something from a file system. A read that hangs holds up no scrape, and no second one is begun beside it.
+type look[T any] struct {
+	read func() (T, error)
+	busy atomic.Bool
+	last atomic.Pointer[T]
 }
 
-// look returns the room there is now, nil when it cannot be told in time.
-func (s *space) look() *metrics.Disk {
-	if !s.busy.CompareAndSwap(false, true) {
-		return s.last.Load()
+// now returns what is read now, nil when it cannot be told in time.
+func (l *look[T]) now() *T {
+	if !l.busy.CompareAndSwap(false, true) {
+		return l.last.Load()
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer s.busy.Store(false)
-		free, size, err := storage.Space(s.path)
+		defer l.busy.Store(false)
+		v, err := l.read()
 		if err != nil {
-			s.last.Store(nil)
+			l.last.Store(nil)
 			return
 		}
-		s.last.Store(&metrics.Disk{Directory: s.name, Free: free, Size: size})
+		l.last.Store(&v)
 	}()
-	timer := time.NewTimer(spaceWait)
+	timer := time.NewTimer(lookWait)
 	defer timer.Stop()
 	select {
 	case <-done:
-		return s.last.Load()
+		return l.last.Load()
 	case <-timer.C:
-		s.last.Store(nil)
+		l.last.Store(nil)
 		return nil
 	}
+}
+
+// spaceOf looks at the room on the file system of a directory.
+func spaceOf(name, path string) *look[metrics.Disk] {
+	return &look[metrics.Disk]{read: func() (metrics.Disk, error) {
+		free, size, err := storage.Space(path)
+		return metrics.Disk{Directory: name, Free: free, Size: size}, err
+	}}
 }
 
 // certificatesOf says when the certificates end that cfg names. What cannot be read is left out: whoever opens it for use says why.

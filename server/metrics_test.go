@@ -3,6 +3,8 @@ package server
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,17 +66,35 @@ func TestCertificatesOf(t *testing.T) {
 	}
 }
 
-func TestSpace(t *testing.T) {
-	s := &space{name: "data", path: t.TempDir()}
-	if d := s.look(); d == nil || d.Directory != "data" || d.Size == 0 || d.Free > d.Size {
+func TestSpaceOf(t *testing.T) {
+	dir := t.TempDir()
+	if d := spaceOf("data", dir).now(); d == nil || d.Directory != "data" || d.Size == 0 || d.Free > d.Size {
 		t.Errorf("%+v", d)
 	}
-	s.path = filepath.Join(s.path, "gone")
-	if d := s.look(); d != nil {
+	if d := spaceOf("data", filepath.Join(dir, "gone")).now(); d != nil {
 		t.Errorf("a directory that is gone has %+v", d)
 	}
-	s.busy.Store(true) // as while a look hangs
-	if d := s.look(); d != nil {
-		t.Errorf("what is not known is %+v", d)
+}
+
+// What hangs is not known and holds nobody up, one read at a time, until it comes back.
+func TestLookThatHangs(t *testing.T) {
+	var reads atomic.Int64
+	disk := make(chan int)
+	l := &look[int]{read: func() (int, error) { reads.Add(1); return <-disk, nil }}
+	for range 2 {
+		if v := l.now(); v != nil {
+			t.Errorf("what is not known is %d", *v)
+		}
+	}
+	if n := reads.Load(); n != 1 {
+		t.Errorf("%d reads hang", n)
+	}
+	disk <- 5
+	for l.busy.Load() {
+		runtime.Gosched()
+	}
+	go func() { disk <- 7 }()
+	if v := l.now(); v == nil || *v != 7 {
+		t.Errorf("%v", v)
 	}
 }

@@ -186,20 +186,20 @@ func Space(path string) (free, size uint64, err error) {
 	return fs.Bavail * uint64(fs.Bsize), fs.Blocks * uint64(fs.Bsize), nil
 }
 
-// LogStats is what bolt says of the log's file.
-type LogStats struct {
-	bbolt.Stats
-	FileBytes int64 // 0 when it cannot be told
+// LogSize returns the bytes of the Raft log's file in a data directory. It asks the file system, which may hang.
+func LogSize(dir string) (int64, error) {
+	info, err := os.Stat(filepath.Join(dir, raftDir, logFile))
+	if err != nil {
+		return 0, fmt.Errorf("raft log: %w", err)
+	}
+	return info.Size(), nil
 }
 
-// Stats returns what bolt says of the log's file.
-func (l *LogStore) Stats() LogStats {
-	s := LogStats{Stats: l.stats()}
-	if info, err := os.Stat(l.path); err == nil {
-		s.FileBytes = info.Size()
-	}
-	return s
-}
+// LogStats is what bolt says of the log's file.
+type LogStats = bbolt.Stats
+
+// Stats returns what bolt says of the log's file, from memory.
+func (l *LogStore) Stats() LogStats { return l.stats() }
 
 // verify reads every entry of the found spans.
 func (l *LogStore) verify(found []span) error {

@@ -21,8 +21,8 @@ type Stats struct {
 	LastSnapshot  uint64
 	FSMPending    int // batches that wait for the state machine
 
-	Members, Voters int
-	Healthy, Sealed int // members that are, as the leader knows; -1 on others
+	Members, Voters                int
+	Healthy, HealthyVoters, Sealed int // members that are, as the leader knows; -1 on others
 
 	Queues []Queue
 	Log    storage.LogStats
@@ -47,7 +47,7 @@ func (r *Replica) Stats() Stats {
 		State: raw["state"], Term: number("term"), LeaderChanges: r.changes.Load(), LastContact: -1,
 		LastLog: number("last_log_index"), Commit: number("commit_index"), Applied: number("applied_index"),
 		LastSnapshot: number("last_snapshot_index"), FSMPending: int(number("fsm_pending")),
-		Healthy: -1, Sealed: -1, Log: r.store.Stats(),
+		Healthy: -1, HealthyVoters: -1, Sealed: -1, Log: r.store.Stats(),
 		Queues: []Queue{
 			{"proposals", waiting, maxQueued, refused},
 			{"flights", len(r.flights), maxFlights, 0},
@@ -67,7 +67,7 @@ func (r *Replica) Stats() Stats {
 func (r *Replica) countMembers(s *Stats) {
 	g := r.reign.Load()
 	if g != nil {
-		s.Healthy, s.Sealed = 0, 0
+		s.Healthy, s.HealthyVoters, s.Sealed = 0, 0, 0
 	}
 	for _, m := range r.membersSeen(g) {
 		s.Members++
@@ -76,6 +76,9 @@ func (r *Replica) countMembers(s *Stats) {
 		}
 		if g != nil && m.Healthy {
 			s.Healthy++
+			if m.Voter {
+				s.HealthyVoters++
+			}
 		}
 		if g != nil && m.Sealed {
 			s.Sealed++

@@ -92,13 +92,25 @@ func increase(before, now float64) float64 {
 	return now - before
 }
 
-// quantile estimates a quantile of what was observed between two samples of a histogram's buckets, as Prometheus does: by a
-// straight line within a bucket. ok is false when nothing was observed.
-func quantile(q float64, before, now map[float64]float64) (v float64, ok bool) {
+// grown is what the buckets of a node's histogram grew by. When the node was restarted all of them began anew, also those that
+// have passed their earlier counts again.
+func grown(before, now map[float64]float64) map[float64]float64 {
 	counts := map[float64]float64{}
+	anew := false
 	for bound, n := range now {
-		counts[bound] = increase(before[bound], n)
+		anew = anew || n < before[bound]
 	}
+	for bound, n := range now {
+		if counts[bound] = n; !anew {
+			counts[bound] -= before[bound]
+		}
+	}
+	return counts
+}
+
+// quantile estimates a quantile of what was observed, counted in a histogram's buckets, as Prometheus does: by a straight line
+// within a bucket. ok is false when nothing was observed.
+func quantile(q float64, counts map[float64]float64) (v float64, ok bool) {
 	rank := q * counts[math.Inf(1)]
 	if !(rank > 0) {
 		return 0, false

@@ -64,7 +64,7 @@ func TestQuantile(t *testing.T) {
 		"only the last one":  {.5, nil, map[float64]float64{inf: 4}, 0, true},
 		"no buckets but one": {.5, nil, map[float64]float64{1: 2}, 0, false},
 	} {
-		if got, ok := quantile(tt.q, tt.before, tt.now); got != tt.want || ok != tt.ok {
+		if got, ok := quantile(tt.q, grown(tt.before, tt.now)); got != tt.want || ok != tt.ok {
 			t.Errorf("%s: %v %v", name, got, ok)
 		}
 	}

@@ -188,13 +188,13 @@ func did(before, now reading) doing {
 		return s.sum(requestsTotal, "outcome", "internal") + s.sum(requestsTotal, "outcome", "unavailable") + s.sum(requestsTotal, "outcome", "outcome_unknown")
 	})
 	d.CPU = a(func(s *sample) float64 { return s.sum("process_cpu_seconds_total") })
-	d.P50, d.P99 = quantiles(old.buckets(requestsTook, "outcome", "ok"), s.buckets(requestsTook, "outcome", "ok"))
+	d.P50, d.P99 = quantiles(grown(old.buckets(requestsTook, "outcome", "ok"), s.buckets(requestsTook, "outcome", "ok")))
 	return d
 }
 
-func quantiles(before, now map[float64]float64) (p50, p99 *float64) {
+func quantiles(counts map[float64]float64) (p50, p99 *float64) {
 	of := func(q float64) *float64 {
-		if v, ok := quantile(q, before, now); ok {
+		if v, ok := quantile(q, counts); ok {
 			return &v
 		}
 		return nil
@@ -244,16 +244,23 @@ func operations(before, now []reading) []doneWith {
 	})
 	all = all[:min(len(all), topOperations)]
 	for i := range all {
-		all[i].P50, all[i].P99 = quantiles(together(before, all[i].Operation), together(now, all[i].Operation))
+		all[i].P50, all[i].P99 = quantiles(together(before, now, all[i].Operation))
 	}
 	return all
 }
 
-// together adds up the buckets of all nodes.
-func together(all []reading, operation string) map[float64]float64 {
+// together adds up what the buckets of the nodes grew by, of those that answered both times.
+func together(before, now []reading, operation string) map[float64]float64 {
 	sum := map[float64]float64{}
-	for _, r := range all {
-		for bound, n := range r.sample.buckets(requestsTook, "outcome", "ok", "operation", operation) {
+	for i := range now {
+		old, s := before[i].sample, now[i].sample
+		if old == nil || s == nil || !s.at.After(old.at) {
+			continue
+		}
+		of := func(s *sample) map[float64]float64 {
+			return s.buckets(requestsTook, "outcome", "ok", "operation", operation)
+		}
+		for bound, n := range grown(of(old), of(s)) {
 			sum[bound] += n
 		}
 	}

@@ -55,6 +55,11 @@ func TestCompare(t *testing.T) {
 	if len(a.Operations) != 1 || a.Operations[0].Operation != "Encrypt" || a.Operations[0].Requests != 13 || !is(a.Operations[0].P50, .0015) {
 		t.Errorf("%+v", a.Operations)
 	}
+	// The second had counted much before it was away: that is none of what was done between.
+	now[1].sample = mustParse(t, strings.ReplaceAll(counted(10_000, 0, 0), `le="0.001"} 0`, `le="0.001"} 10000`), testNow.Add(2*time.Second))
+	if a := compare(before, now); len(a.Operations) != 1 || !is(a.Operations[0].P50, .0015) {
+		t.Errorf("%+v", a.Operations)
+	}
 	a = compare(now, before) // the first began anew, the second is gone
 	if n := a.Nodes[1]; n.State != "no answer" || n.Error != "gone" || n.Requests != nil {
 		t.Errorf("%+v", n)
