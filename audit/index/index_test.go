@@ -232,3 +232,36 @@ func BenchmarkMatch(b *testing.B) {
 		})
 	}
 }
+
+// TestTimeNeverGoesBack: a call that began before others and is recorded after them, in the next file even, has their place in time.
+func TestTimeNeverGoesBack(t *testing.T) {
+	m := newTrail(t, t.TempDir())
+	first := m.now
+	line := func(at int64) string {
+		m.now = at - 1 // to which record adds what is picked of 40, less 10
+		return m.record(func(n int) int { return min(11, n-1) }) + "\n"
+	}
+	m.write(line(first+10) + line(first+1000))
+	m.rotate("audit-1.jsonl")
+	m.write(line(first+990) + line(first+2000))
+	x := Open(Options{Path: m.path, Every: time.Hour})
+	defer x.Close()
+	page, err := x.Search(context.Background(), everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var times, places []int64
+	for _, h := range page.Hits {
+		times, places = append(times, h.Time-first), append(places, h.At.Time-first)
+	}
+	if !slices.Equal(times, []int64{2000, 990, 1000, 10}) || !slices.Equal(places, []int64{2000, 1000, 1000, 10}) {
+		t.Errorf("times %v in places %v", times, places)
+	}
+	for _, after := range []Position{{Time: first + 995}, {Time: first + 1000}, {Time: first + 1000, With: true}} {
+		q := everything
+		q.After = &after
+		if got, want := found(t, x, q), m.want(q); !slices.Equal(got, want) {
+			t.Errorf("after %d: %d records, want %d", after.Time-first, len(got), len(want))
+		}
+	}
+}
