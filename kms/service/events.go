@@ -146,7 +146,7 @@ func (r *request) eventsQuestion(q *kms.LookupEventsRequest) (*eventsQuestion, e
 	}
 	ask := &eventsQuestion{Account: r.scope.Account, Query: index.Query{Principal: q.Principal, Event: q.EventName, Source: q.SourceIPAddress, Error: q.ErrorCode,
 		RequestID: q.RequestID, EventID: q.EventID, Account: q.AccountID, Limit: cmp.Or(q.Limit, defaultEvents)}}
-	if !all {
+	if ask.Query.All = all; !all {
 		ask.Query.Visible = r.scope.Account
 	}
 	ask.Query.From, _ = eventMilli("", q.StartTime) // checked
