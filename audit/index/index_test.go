@@ -32,7 +32,22 @@ func filled(t *testing.T, n int) (*trail, *Index) {
 	return m, x
 }
 
-var everything = Query{Limit: math.MaxInt, Bytes: math.MaxInt}
+var everything = Query{All: true, Limit: math.MaxInt, Bytes: math.MaxInt}
+
+// TestNobodys: a search for nobody finds nothing, on whatever it is forgotten to say who sees it.
+func TestNobodys(t *testing.T) {
+	m, x := filled(t, 100)
+	for _, q := range []Query{{}, {Account: "a1"}, {Error: "c1"}} {
+		q.Limit, q.Bytes = math.MaxInt, math.MaxInt
+		if got := found(t, x, q); len(got) != 0 {
+			t.Errorf("%+v finds %d records", q, len(got))
+		}
+		q.All = true
+		if got := found(t, x, q); len(got) == 0 || !slices.Equal(got, m.want(q)) {
+			t.Errorf("%+v finds %d records, want %d", q, len(got), len(m.want(q)))
+		}
+	}
+}
 
 // patience is a context that ends after its Err was asked some times.
 type patience struct {
@@ -50,7 +65,7 @@ func (p patience) Err() error {
 // TestEndedContext: a search that is cut short says how far it came, and going on from there neither repeats nor skips.
 func TestEndedContext(t *testing.T) {
 	m, x := filled(t, 3*maxRows+100)
-	q := Query{Error: "c1", Limit: 700, Bytes: math.MaxInt}
+	q := Query{All: true, Error: "c1", Limit: 700, Bytes: math.MaxInt}
 	x.upToDate(t)
 	var got []string
 	short := 0
@@ -185,14 +200,14 @@ func FuzzIndexFile(f *testing.F) {
 	f.Add(good[:fileHeader])
 	f.Add(good[:len(good)-1])
 	f.Add(append(slices.Clone(good), good[fileHeader:]...))
-	want := m.want(Query{Event: "E1"})
+	want := m.want(Query{All: true, Event: "E1"})
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if err := os.WriteFile(names[0], content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		x := Open(Options{Path: m.path, Every: time.Hour})
 		defer x.Close()
-		got := found(t, x, Query{Event: "E1", Limit: 3, Bytes: math.MaxInt})
+		got := found(t, x, Query{All: true, Event: "E1", Limit: 3, Bytes: math.MaxInt})
 		rest := slices.Clone(want)
 		for _, line := range got {
 			i := slices.Index(rest, line)
