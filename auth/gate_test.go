@@ -64,6 +64,10 @@ func onCluster(p *Principal, action string) Query {
 	return Query{Principal: p, Operation: kms.OpSeal, Action: action, Resource: "*", ResourceAccount: p.Account}
 }
 
+func onAudit(p *Principal) Query {
+	return Query{Principal: p, Operation: kms.OpLookupEvents, Action: kms.ActionReadAudit, Resource: "*", ResourceAccount: p.Account}
+}
+
 func change(q Query, f func(*Query)) Query {
 	f(&q)
 	return q
@@ -147,6 +151,14 @@ func TestDecide(t *testing.T) {
 		{"key operation, lockstep action", change(onKey(root(tenant, true), own), func(q *Query) { q.Action = "lockstep:Seal" }), false, ReasonNoRule, ""},
 		{"key operation, lockstep action in other case", change(onKey(user(tenant, false, all), nil), func(q *Query) { q.Key, q.Action = false, "LockStep:seal" }), false, ReasonNoRule, ""},
 		{"random, lockstep action in other case", Query{Principal: root(tenant, false), Operation: kms.OpGenerateRandom, Action: "LOCKSTEP:Seal", Resource: "*"}, false, ReasonNoRule, ""},
+
+		{"operator's root reads the audit of all", onAudit(root(operator, true)), true, of(policy.RootOfOwner), ""},
+		{"operator's user reads the audit of all", onAudit(user(operator, true, all)), true, of(policy.IdentityAllows), "p0"},
+		{"operator's user without a policy reads the audit of all", onAudit(user(operator, true, encrypt)), false, of(policy.IdentitySilent), ""},
+		{"tenant's root reads the audit of all", onAudit(root(tenant, false)), false, ReasonNotOperator, ""},
+		{"tenant's user with a policy reads the audit of all", onAudit(user(tenant, false, all)), false, ReasonNotOperator, ""},
+		{"audit, another lockstep action", change(onAudit(root(operator, true)), func(q *Query) { q.Action = "lockstep:Seal" }), false, ReasonNoRule, ""},
+		{"another operation reads the audit of all", change(onAudit(root(operator, true)), func(q *Query) { q.Operation = kms.OpListKeys }), false, ReasonNoRule, ""},
 
 		{"who am I", Query{Principal: user(tenant, false), Operation: kms.OpGetCallerIdentity}, true, ReasonEveryone, ""},
 		{"who am I, denied by a policy", Query{Principal: user(tenant, false, statement(t, "Deny", "*")), Operation: kms.OpGetCallerIdentity, Action: "sts:getcalleridentity"}, true, ReasonEveryone, ""},

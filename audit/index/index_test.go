@@ -32,7 +32,22 @@ func filled(t *testing.T, n int) (*trail, *Index) {
 	return m, x
 }
 
-var everything = Query{Limit: math.MaxInt, Bytes: math.MaxInt}
+var everything = Query{All: true, Limit: math.MaxInt, Bytes: math.MaxInt}
+
+// TestNobodys: a search for nobody finds nothing, on whatever it is forgotten to say who sees it.
+func TestNobodys(t *testing.T) {
+	m, x := filled(t, 100)
+	for _, q := range []Query{{}, {Account: "a1"}, {Error: "c1"}} {
+		q.Limit, q.Bytes = math.MaxInt, math.MaxInt
+		if got := found(t, x, q); len(got) != 0 {
+			t.Errorf("%+v finds %d records", q, len(got))
+		}
+		q.All = true
+		if got := found(t, x, q); len(got) == 0 || !slices.Equal(got, m.want(q)) {
+			t.Errorf("%+v finds %d records, want %d", q, len(got), len(m.want(q)))
+		}
+	}
+}
 
 // patience is a context that ends after its Err was asked some times.
 type patience struct {
@@ -50,7 +65,7 @@ func (p patience) Err() error {
 // TestEndedContext: a search that is cut short says how far it came, and going on from there neither repeats nor skips.
 func TestEndedContext(t *testing.T) {
 	m, x := filled(t, 3*maxRows+100)
-	q := Query{Error: "c1", Limit: 700, Bytes: math.MaxInt}
+	q := Query{All: true, Error: "c1", Limit: 700, Bytes: math.MaxInt}
 	x.upToDate(t)
 	var got []string
 	short := 0
@@ -185,14 +200,14 @@ func FuzzIndexFile(f *testing.F) {
 	f.Add(good[:fileHeader])
 	f.Add(good[:len(good)-1])
 	f.Add(append(slices.Clone(good), good[fileHeader:]...))
-	want := m.want(Query{Event: "E1"})
+	want := m.want(Query{All: true, Event: "E1"})
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if err := os.WriteFile(names[0], content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		x := Open(Options{Path: m.path, Every: time.Hour})
 		defer x.Close()
-		got := found(t, x, Query{Event: "E1", Limit: 3, Bytes: math.MaxInt})
+		got := found(t, x, Query{All: true, Event: "E1", Limit: 3, Bytes: math.MaxInt})
 		rest := slices.Clone(want)
 		for _, line := range got {
 			i := slices.Index(rest, line)
@@ -230,5 +245,38 @@ func BenchmarkMatch(b *testing.B) {
 				set.match(&column, &all, 7, math.MaxUint32)
 			}
 		})
+	}
+}
+
+// TestTimeNeverGoesBack: a call that began before others and is recorded after them, in the next file even, has their place in time.
+func TestTimeNeverGoesBack(t *testing.T) {
+	m := newTrail(t, t.TempDir())
+	first := m.now
+	line := func(at int64) string {
+		m.now = at - 1 // to which record adds what is picked of 40, less 10
+		return m.record(func(n int) int { return min(11, n-1) }) + "\n"
+	}
+	m.write(line(first+10) + line(first+1000))
+	m.rotate("audit-1.jsonl")
+	m.write(line(first+990) + line(first+2000))
+	x := Open(Options{Path: m.path, Every: time.Hour})
+	defer x.Close()
+	page, err := x.Search(context.Background(), everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var times, places []int64
+	for _, h := range page.Hits {
+		times, places = append(times, h.Time-first), append(places, h.At.Time-first)
+	}
+	if !slices.Equal(times, []int64{2000, 990, 1000, 10}) || !slices.Equal(places, []int64{2000, 1000, 1000, 10}) {
+		t.Errorf("times %v in places %v", times, places)
+	}
+	for _, after := range []Position{{Time: first + 995}, {Time: first + 1000}, {Time: first + 1000, With: true}} {
+		q := everything
+		q.After = &after
+		if got, want := found(t, x, q), m.want(q); !slices.Equal(got, want) {
+			t.Errorf("after %d: %d records, want %d", after.Time-first, len(got), len(want))
+		}
 	}
 }

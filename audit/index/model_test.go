@@ -148,7 +148,7 @@ func (m *trail) want(q Query) (lines []string) {
 			at = max(at, rec.at)
 			after := q.After == nil || at < q.After.Time || q.After.With && at == q.After.Time
 			if after && q.matches(&rec) {
-				lines = append(lines, shownByMap(m.t, e.f.lines[i], q.Visible))
+				lines = append(lines, shownByMap(m.t, e.f.lines[i], q))
 			}
 		}
 	}
@@ -157,20 +157,20 @@ func (m *trail) want(q Query) (lines []string) {
 }
 
 // shownByMap is a line as it is shown to an account: of a refused call without the resources of others.
-func shownByMap(t rapid.TB, line []byte, visible string) string {
+func shownByMap(t rapid.TB, line []byte, q Query) string {
 	var m map[string]any
 	if err := json.Unmarshal(line, &m); err != nil {
 		t.Fatal(err)
 	}
 	all, _ := m["resources"].([]any)
-	if _, refused := m["errorCode"]; visible == "" || !refused || len(all) == 0 {
+	if _, refused := m["errorCode"]; q.All || !refused || len(all) == 0 {
 		return string(line)
 	}
 	var kept []string
 	_, rest, _ := strings.Cut(string(line), `,"resources":[`)
 	list, _, _ := strings.Cut(rest, `],"additionalEventData"`)
 	for i, text := range strings.Split(strings.ReplaceAll(list, "},{", "}\x00{"), "\x00") {
-		if all[i].(map[string]any)["accountId"] == visible {
+		if all[i].(map[string]any)["accountId"] == q.Visible {
 			kept = append(kept, text)
 		}
 	}
@@ -212,6 +212,7 @@ func randomQuery(t *rapid.T, m *trail) Query {
 	q := Query{Limit: rapid.IntRange(1, 2000).Draw(t, "limit"), Bytes: rapid.IntRange(1000, 1<<20).Draw(t, "bytes"),
 		Principal: text("principal", rapid.SampledFrom([]string{"p", "AK"}).Draw(t, "kind"), 9), Key: text("key", "k", 20), Event: text("event", "E", 4),
 		Source: text("source", "10.0.0.", 5), Error: text("error", "c", 3), Account: text("account", "a", 4), Visible: text("visible", "a", 4)}
+	q.All = q.Visible == "" && rapid.IntRange(0, 9).Draw(t, "all") > 0
 	switch rapid.IntRange(0, 9).Draw(t, "id") {
 	case 0:
 		q.EventID = fmt.Sprintf("e%d", rapid.IntRange(0, m.made+1).Draw(t, "event id"))
@@ -373,7 +374,7 @@ func TestConcurrent(t *testing.T) {
 					return
 				default:
 				}
-				page, err := x.Search(context.Background(), Query{Event: "E1", Limit: 50, Bytes: math.MaxInt})
+				page, err := x.Search(context.Background(), Query{All: true, Event: "E1", Limit: 50, Bytes: math.MaxInt})
 				if err != nil {
 					failed <- err
 					return
@@ -394,7 +395,7 @@ func TestConcurrent(t *testing.T) {
 		}
 		m.write(b.String())
 		id := fmt.Sprintf("e%d", m.made)
-		if got := found(t, x, Query{EventID: id, Limit: 2}); len(got) != 1 {
+		if got := found(t, x, Query{All: true, EventID: id, Limit: 2}); len(got) != 1 {
 			t.Fatalf("%d records of %s after it was written", len(got), id)
 		}
 		if i%10 == 9 {
@@ -407,7 +408,7 @@ func TestConcurrent(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	all := Query{Limit: 1000, Bytes: math.MaxInt}
+	all := Query{All: true, Limit: 1000, Bytes: math.MaxInt}
 	if got, want := found(t, x, all), m.want(all); !slices.Equal(got, want) {
 		t.Errorf("%d records, %d are there", len(got), len(want))
 	}

@@ -31,10 +31,11 @@ type Query struct {
 	Account   string // recipientAccountId, or the account of a resource
 	ReadOnly  *bool
 
-	// Visible is the account to whom a record has to belong in the sense of Account besides, and that is shown it; "": anybody's.
-	// Of a refused call, resources of other accounts are neither shown nor found by Key or Account: that they are there is not told to
+	// Visible is the account to whom a record has to belong in the sense of Account besides, and that is shown it; without one
+	// and without All nothing is found. All lets every record be found, those that belong to nobody too, and shows it whole. Of a refused call, resources of other accounts are neither shown nor found by Key or Account: that they are there is not told to
 	// who may not use them.
 	Visible string
+	All     bool
 
 	After *Position // nil: from the newest
 	Limit int       // of records
@@ -67,7 +68,9 @@ type Page struct {
 // Search looks for records. It first brings the index up to date. When ctx ends after that, the page has what was found until
 // then. The errors are ErrBehind, and those of the files.
 func (x *Index) Search(ctx context.Context, q Query) (Page, error) {
-	q.Limit = max(q.Limit, 1)
+	if q.Limit = max(q.Limit, 1); !q.All && q.Visible == "" {
+		return Page{}, nil
+	}
 	for attempt := 0; ; attempt++ {
 		files, err := x.snapshot(ctx, true)
 		if err != nil {
@@ -132,7 +135,9 @@ func (q *Query) compile() (all []predicate) {
 		all = append(all, p)
 	}
 	add(colAccount, 3, q.Account)
-	add(colAccount, 3, q.Visible)
+	if !q.All {
+		add(colAccount, 3, q.Visible)
+	}
 	return all
 }
 
@@ -150,13 +155,13 @@ func (q *Query) matches(f *fields) bool {
 	return f.timed && f.at >= q.From && (q.To == 0 || f.at <= q.To) &&
 		is(q.Principal, f.arn, f.principalID, f.accessKeyID, f.issuer) && is(q.Key, r[0].arn, r[1].arn) &&
 		is(q.Event, f.event) && is(q.Source, f.source) && is(q.Error, f.errorCode) && is(q.RequestID, f.requestID) && is(q.EventID, f.eventID) &&
-		is(q.Account, f.account, r[0].account, r[1].account) && is(q.Visible, f.account, r[0].account, r[1].account) &&
+		is(q.Account, f.account, r[0].account, r[1].account) && (q.All || q.Visible != "" && is(q.Visible, f.account, r[0].account, r[1].account)) &&
 		(q.ReadOnly == nil || *q.ReadOnly == f.readOnly)
 }
 
 // hides reports whether a resource of the record is not shown.
 func (q *Query) hides(f *fields, r *resource) bool {
-	return q.Visible != "" && len(f.errorCode) > 0 && r.at.to > 0 && string(r.account) != q.Visible
+	return !q.All && len(f.errorCode) > 0 && r.at.to > 0 && string(r.account) != q.Visible
 }
 
 // shown returns a copy of the line as it is shown; nil when it cannot be, since it is not of our form.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -241,6 +242,28 @@ func TestCertificateFileModes(t *testing.T) {
 		info, err := os.Stat(filepath.Join(dir, file))
 		if err != nil || info.Mode().Perm() != want {
 			t.Errorf("%s: %v %v", file, info, err)
+		}
+	}
+}
+
+// Every command that a runbook of an alert names is there, with its flags.
+func TestRunbooksNameCommands(t *testing.T) {
+	rules, err := os.ReadFile("../../deploy/prometheus/lockstep.rules.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := regexp.MustCompile(`'lockstep ([^']*)'`).FindAllStringSubmatch(string(rules), -1)
+	if len(lines) < 10 {
+		t.Errorf("only %d commands were found", len(lines))
+	}
+	for _, line := range lines {
+		cmd, rest, err := newRootCommand(cli.SystemStreams()).Find(strings.Fields(line[1]))
+		if err != nil || cmd.HasSubCommands() {
+			t.Errorf("%q: %v", line[1], err)
+			continue
+		}
+		if err := cmd.ParseFlags(rest); err != nil {
+			t.Errorf("%q: %v", line[1], err)
 		}
 	}
 }

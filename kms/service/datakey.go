@@ -3,7 +3,6 @@ package service
 import (
 	"crypto/rand"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/kms"
@@ -162,68 +161,26 @@ func (r *request) generate(spec kms.KeySpec) (secret.Bytes, error) {
 	return r.generated, err
 }
 
-// heavyWork bounds who makes RSA keys: they take seconds of a core, which must not take every core from everybody
-// else, nor the places of all requests, nor one account the turn of the others.
-type heavyWork struct {
-	running chan struct{} // a token for each that runs
-	turns
-}
-
 const (
-	heavyAll     = 32 // that run or wait
+	heavyAll     = 32 // that make RSA keys or wait for it
 	heavyAccount = 8  // the same of one account
 )
 
-// turns bounds how many wait or run, in all and of one account.
-type turns struct {
-	most, each int
-	mu         sync.Mutex
-	of         map[string]int // guarded by mu: by account
-	all        int            // guarded by mu: their sum
-}
-
-func newHeavyWork() *heavyWork {
-	return &heavyWork{running: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), turns: turns{most: heavyAll, each: heavyAccount, of: map[string]int{}}}
-}
-
-func (t *turns) enter(account string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.all >= t.most || t.of[account] >= t.each {
-		return false
-	}
-	t.all++
-	t.of[account]++
-	return true
-}
-
-func (t *turns) leave(account string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.all--
-	if t.of[account]--; t.of[account] == 0 {
-		delete(t.of, account)
-	}
-}
+// newHeavyWork bounds who makes RSA keys: they take seconds of a core, which must not take every core from everybody
+// else, nor the places of all requests, nor one account the turn of the others.
+func newHeavyWork() *gate { return newGate(max(1, runtime.GOMAXPROCS(0)/2), heavyAll, heavyAccount) }
 
 // enterHeavy waits for its turn to make a key of the spec, if that takes long.
 func (r *request) enterHeavy(spec kms.KeySpec) (leave func(), err error) {
 	if spec != kms.RSA2048 && spec != kms.RSA3072 && spec != kms.RSA4096 {
 		return func() {}, nil
 	}
-	account := r.scope.Account
-	busy := kms.Errorf(kms.CodeThrottled, "Too many RSA keys are being made on this node; try again later.")
-	busy.RetryAfter = 5 * time.Second
-	if !r.heavy.enter(account) {
+	leave, ok := r.heavy.wait(r.ctx, r.scope.Account)
+	if !ok {
+		busy := kms.Errorf(kms.CodeThrottled, "Too many RSA keys are being made on this node; try again later.")
+		busy.RetryAfter = 5 * time.Second
 		return nil, busy
 	}
-	select {
-	case r.heavy.running <- struct{}{}:
-	case <-r.ctx.Done():
-		r.heavy.leave(account)
-		return nil, busy
-	}
-	leave = func() { <-r.heavy.running; r.heavy.leave(account) }
 	if err := r.hold.Err(); err != nil { // sealed while it waited
 		leave()
 		return nil, err

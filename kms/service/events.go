@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -19,12 +20,29 @@ import (
 const (
 	maxEvents     = 1000
 	defaultEvents = 50
-	// eventBytes bounds the lines of a page, but for the first one, and so what a member answers.
-	eventBytes = 2 << 20
+	// eventBytes bounds the lines of a page, but for the first one, and memberBytes those of one node's answer: a page is
+	// held, and an answer stands in the link between nodes, as often as there are turns.
+	eventBytes  = 2 << 20
+	memberBytes = 512 << 10
 	// eventTime is how long a node looks; a page that took longer is cut short, and the next one goes on from there. It is
 	// less than the second for which members are waited.
 	eventTime = 700 * time.Millisecond
+
+	eventsAll     = 32 // that look up or wait for it
+	eventsAccount = 8  // the same of one account
 )
+
+// newEventsGate bounds who looks up at a time, which costs every node disk and memory, and one account's share of that. Who
+// asks and who answers have one each: if those that ask waited for each other's answers in one, nobody would get any.
+func newEventsGate() *gate { return newGate(eventsRunning(), eventsAll, eventsAccount) }
+
+func eventsRunning() int { return max(2, runtime.GOMAXPROCS(0)) }
+
+func tooManyEvents() error {
+	busy := kms.Errorf(kms.CodeThrottled, "Too many look-ups in the audit trail are under way; try again later.")
+	busy.RetryAfter = time.Second
+	return busy
+}
 
 func eventUses(all map[*kms.Operation]*use) {
 	all[kms.OpLookupEvents] = reading(checkLookupEvents, lookupEvents)
@@ -96,6 +114,14 @@ func lookupEvents(r *request, q *kms.LookupEventsRequest) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	leave, ok := r.asking.wait(r.ctx, r.scope.Account)
+	if !ok {
+		return nil, tooManyEvents()
+	}
+	defer leave()
+	if err := r.hold.Err(); err != nil { // sealed while it waited
+		return nil, err
+	}
 	found, silent, err := r.findEvents(ask)
 	if err != nil {
 		return nil, err
@@ -118,9 +144,9 @@ func (r *request) eventsQuestion(q *kms.LookupEventsRequest) (*eventsQuestion, e
 	if err != nil {
 		return nil, err
 	}
-	ask := &eventsQuestion{Query: index.Query{Principal: q.Principal, Event: q.EventName, Source: q.SourceIPAddress, Error: q.ErrorCode,
+	ask := &eventsQuestion{Account: r.scope.Account, Query: index.Query{Principal: q.Principal, Event: q.EventName, Source: q.SourceIPAddress, Error: q.ErrorCode,
 		RequestID: q.RequestID, EventID: q.EventID, Account: q.AccountID, Limit: cmp.Or(q.Limit, defaultEvents)}}
-	if !all {
+	if ask.Query.All = all; !all {
 		ask.Query.Visible = r.scope.Account
 	}
 	ask.Query.From, _ = eventMilli("", q.StartTime) // checked
@@ -209,12 +235,24 @@ func (r *request) findEvents(q *eventsQuestion) (found []eventsAnswer, silent in
 type eventsQuestion struct {
 	Query index.Query `cbor:"0,keyasint"`
 	After *eventPlace `cbor:"1,keyasint,omitempty"` // where the page before ended
+	// Account is the caller's, whose turn it is.
+	Account string `cbor:"2,keyasint,omitempty"`
 }
 
 // eventsAnswer is what a node found.
 type eventsAnswer struct {
 	Node string     `cbor:"0,keyasint"`
 	Page index.Page `cbor:"1,keyasint"`
+}
+
+// answerMember looks in this node's file for another member, when it is the caller's turn.
+func (s *Service) answerMember(ctx context.Context, q *eventsQuestion) (eventsAnswer, error) {
+	leave, ok := s.trail.wait(ctx, q.Account)
+	if !ok {
+		return eventsAnswer{}, tooManyEvents()
+	}
+	defer leave()
+	return s.answerEvents(ctx, q)
 }
 
 // answerEvents looks in this node's file.
@@ -225,7 +263,7 @@ func (s *Service) answerEvents(ctx context.Context, q *eventsQuestion) (eventsAn
 	ctx, cancel := context.WithTimeout(ctx, eventTime)
 	defer cancel()
 	query := q.Query
-	query.Limit, query.Bytes = min(query.Limit, maxEvents), eventBytes
+	query.Limit, query.Bytes = min(query.Limit, maxEvents), memberBytes
 	if a := q.After; a != nil && a.Node == s.Node {
 		query.After = &a.Position
 	} else if a != nil {

@@ -26,7 +26,7 @@ func (s *Service) KeepAnswers(keep func(answer any)) {
 var WipeAnswer = wipeAnswer
 
 // HeavyWork is what bounds who makes RSA keys.
-type HeavyWork = heavyWork
+type HeavyWork = gate
 
 // The bounds of HeavyWork and how to ask it.
 const (
@@ -36,8 +36,8 @@ const (
 
 var NewHeavyWork = newHeavyWork
 
-func (h *heavyWork) Enter(account string) bool { return h.enter(account) }
-func (h *heavyWork) Leave(account string)      { h.leave(account) }
+func (g *gate) Enter(account string) bool { return g.enter(account) }
+func (g *gate) Leave(account string)      { g.leave(account) }
 
 // EventPlace is a place among the records of all nodes, as markers name it.
 type EventPlace = eventPlace
@@ -59,4 +59,19 @@ func PageOfEvents(ctx context.Context, nodes []*Service, q index.Query, after *E
 	}
 	hits, next := mergeEvents(found, limit, bytes)
 	return hits, next, nil
+}
+
+// EventsAccount is how many of one account look up events or wait for it, on a node.
+const EventsAccount = eventsAccount
+
+// MemberBytes bounds the records of one node's answer.
+const MemberBytes = memberBytes
+
+// EventsRunning is how many look up events at a time.
+var EventsRunning = eventsRunning
+
+// AnswerMember looks up events for an account that asked another member.
+func (s *Service) AnswerMember(ctx context.Context, account string) error {
+	_, err := s.answerMember(ctx, &eventsQuestion{Account: account})
+	return err
 }

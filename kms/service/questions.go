@@ -71,7 +71,7 @@ func (s *Service) Answer(ctx context.Context, sealed []byte) ([]byte, error) {
 	case q.AccessKey != "":
 		answer = hold.View().AccessKeyUsed(q.AccessKey)
 	case q.Events != nil:
-		answer, err = s.answerEvents(ctx, q.Events)
+		answer, err = s.answerMember(ctx, q.Events)
 	default: // a later release asks for something else
 		err = kms.Errorf(kms.CodeUnsupported, "The question is not known to this release.")
 	}

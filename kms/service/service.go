@@ -25,7 +25,9 @@ type Service struct {
 	Config
 	uses   map[*kms.Operation]*use
 	xks    map[*kms.Operation]*use // of calls with an XKS
-	heavy  *heavyWork
+	heavy  *gate
+	asking *gate  // look-ups in the audit trails of all nodes
+	trail  *gate  // look-ups in this node's for other members
 	logins *turns // web identities that are being verified: an issuer that is slow must not take every place, nor one account all
 }
 
@@ -49,7 +51,7 @@ func New(c Config) *Service {
 	if c.Observer == nil {
 		c.Observer = unobserved{}
 	}
-	return &Service{Config: c, uses: uses(), xks: xksUses(), heavy: newHeavyWork(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
+	return &Service{Config: c, uses: uses(), xks: xksUses(), heavy: newHeavyWork(), asking: newEventsGate(), trail: newEventsGate(), logins: &turns{most: 64, each: 8, of: map[string]int{}}}
 }
 
 // use is how one operation is served. Of read, change and act one is set.
