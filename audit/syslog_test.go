@@ -324,7 +324,9 @@ func TestSyslogCollectorIsAway(t *testing.T) {
 // A collector that does not read makes Write fail, not hang for ever.
 func TestSyslogSlowCollector(t *testing.T) {
 	d := listen(t, "tcp", "127.0.0.1:0", nil)
+	d.mu.Lock()
 	d.deaf = true
+	d.mu.Unlock()
 	s := openSyslog(t, SinkSyslogTCP, d.addr, SyslogOptions{Timeout: 20 * time.Millisecond})
 	line := strings.Repeat("x", 1<<20)
 	var err error

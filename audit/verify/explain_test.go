@@ -187,6 +187,13 @@ func TestStartOfSeveralSinks(t *testing.T) {
 	ahead := tr.fork(15)
 	ahead.missed(syslog, 13).started(false, "b2").calls(2).head()
 	accepted(t, Options{Sink: file}, []string{beside.all() + torn + ahead.text(16, ahead.seq)}, "records 16 to 24 are in these files only", "in the middle of a record")
+	// The start itself is missing, with the rest of its batch.
+	gone := tr.fork(17).missed(syslog, 13).started(false, "b2").calls(3)
+	gone.missed(file, 18).calls(1).head()
+	missing := gone.text(1, 17) + torn + gone.text(18, 18) + torn + gone.text(23, gone.seq)
+	accepted(t, Options{Sink: file}, []string{missing}, "the start behind it is among the records", "records 19 to 22 are not in")
+	refused(t, Options{Sink: file}, []string{strings.Replace(missing, torn, torn[1:], 1)}, 19, "not one JSON object")
+	refused(t, Options{Sink: file}, []string{gone.text(1, 17) + torn + gone.text(18, 18) + gone.text(24, gone.seq)}, 0, "in the middle of a record")
 	// No start comes.
 	noStart := tr.fork(17).missed(syslog, 13).calls(2)
 	refused(t, Options{}, []string{noStart.text(1, 17) + torn + noStart.text(18, noStart.seq)}, 0, "in the middle of a record")

@@ -142,7 +142,7 @@ func (n *node) failHeld() {
 	switch g := n.gap; {
 	case n.back != nil:
 		n.fail(n.back.place, n.back.from, "", "%s", n.back.say)
-	case n.bad != nil && g != nil:
+	case n.bad != nil && g != nil && !n.bad.held:
 		n.failBad(g.from)
 	case n.bad != nil:
 		n.failBad(n.bad.seq)
@@ -230,7 +230,7 @@ func (n *node) joins(r *record) bool {
 	follows := r.seq() == n.last.seq()+1 && r.link.Prev == n.last.hash
 	switch {
 	case follows:
-	case n.held(): // n.last is about another sink; it explains nothing
+	case n.held() && (n.gap != nil || n.back != nil || r.seq() <= n.last.seq()+1): // n.last is about another sink; it explains nothing
 		n.failHeld()
 	case r.link.Prev == n.last.hash:
 		n.fail(r.place, n.last.seq()+1, r.id, "it names the record before it, but its own number is %d", r.seq())
@@ -377,6 +377,9 @@ func (n *node) explainGap(r *record, m *missed) {
 	case n.bad == nil:
 	case n.bad.whole: // unless a start tells that the machine went down
 		n.bad.held, n.bad.seq = true, n.gap.from
+	case n.bad.held:
+		n.remark(n.bad.place, 0, "", "%v; the start behind it is among the records that the sink %q missed", n.bad.why, clip(m.Sink))
+		n.bad = nil
 	default:
 		n.remark(n.bad.place, 0, "", "%v; it is among those that the sink %q missed", n.bad.why, clip(m.Sink))
 		n.bad = nil

@@ -99,6 +99,8 @@ func describe(w io.Writer, r *verify.Report) {
 			result = "NOT WHOLE"
 		case n.Anchored:
 			result = "whole, as the checkpoint says"
+		case n.Heads == 0:
+			result = "whole, not signed"
 		}
 		cli.Row(w, n.Name, n.Files, n.Records, n.Heads, moment(n.FirstTime), moment(n.LastTime), signed, result)
 	}
