@@ -60,6 +60,9 @@ type FileSink struct {
 	patience atomic.Int64 // no rotation before this, ns since 1970
 	sweeping atomic.Bool
 	trouble  atomic.Pointer[error] // with rotation or removal; nil: none
+
+	mu   sync.Mutex
+	left []file // guarded by mu: files that were left, with what may not be on the disk yet
 }
 
 // OpenFile opens path for appending. A file that does not exist is created with mode 0600. A regular file of this process's
@@ -110,8 +113,7 @@ func (s *FileSink) Write(b *Batch) error {
 
 func (s *FileSink) write(lines []byte) error {
 	if s.out != nil && (s.reopen.Swap(false) || s.moved()) {
-		s.out.Close()
-		s.out = nil
+		s.leave()
 	}
 	if s.out == nil {
 		if err := s.open(); err != nil {
@@ -192,6 +194,12 @@ func (s *FileSink) Trouble() error {
 // Close implements Sink.
 func (s *FileSink) Close() error {
 	s.sweeps.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.left {
+		f.Close()
+	}
+	s.left = nil
 	if s.out == nil {
 		return nil
 	}
@@ -207,6 +215,7 @@ type files interface {
 	remove(path string) error
 	list(dir string) ([]os.DirEntry, error)
 	syncDir(dir string) error
+	syncFile(path string) error
 }
 
 type osFiles struct{}

@@ -26,9 +26,12 @@ type disk struct {
 	failOpens bool          // guarded by mu: only opens fail
 	noRemove  error         // guarded by mu: a removal returns it
 
-	writes int // guarded by mu
-	opens  int // guarded by mu
+	writes int      // guarded by mu
+	opens  int      // guarded by mu
+	synced []string // guarded by mu: paths given to syncFile
 }
+
+var errDisk = errors.New("the test's disk fails")
 
 func (d *disk) set(change func()) {
 	d.mu.Lock()

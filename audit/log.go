@@ -95,14 +95,15 @@ type Options struct {
 // Log numbers and chains records, hands them to its sinks and requires some of them to take each. It is safe for concurrent
 // use.
 type Log struct {
-	options Options // immutable, with defaults filled in
-	logger  *slog.Logger
-	found   Found         // immutable: where the chain goes on from
-	run     uint64        // random, immutable: the first half of event ids
-	count   atomic.Uint64 // of event ids
-	lines   sync.Pool     // of *[]byte
-	blocked atomic.Pointer[block]
-	fold    fold
+	options  Options // immutable, with defaults filled in
+	logger   *slog.Logger
+	found    Found         // immutable: where the chain goes on from
+	run      uint64        // random, immutable: the first half of event ids
+	count    atomic.Uint64 // of event ids
+	lines    sync.Pool     // of *[]byte
+	blocked  atomic.Pointer[block]
+	securing atomic.Bool // see secure
+	fold     fold
 
 	seq  uint64     // owned by the committer: of the last record
 	hash chain.Hash // owned by the committer: of its line
@@ -260,8 +261,8 @@ func (l *Log) SetSigner(s Signer) {
 	l.signer = s
 }
 
-// SignHead appends AuditHead, which signs everything before it, and returns what it covers once enough sinks have it; false
-// when there is no signer.
+// SignHead appends AuditHead, which signs everything before it, and returns what it covers once enough sinks have it and a
+// file has it on the disk, whatever the durability; false when there is no signer.
 func (l *Log) SignHead() (chain.Head, bool, error) {
 	g, err := l.request(func(g *group) { g.head = true })
 	if err != nil {
@@ -273,6 +274,9 @@ func (l *Log) SignHead() (chain.Head, bool, error) {
 		return chain.Head{}, false, l.block(g.err)
 	case g.signed == nil:
 		return chain.Head{}, false, nil
+	}
+	if err := l.secure(); err != nil { // the record is written: nothing is refused for this
+		return chain.Head{}, false, err
 	}
 	return *g.signed, true, nil
 }

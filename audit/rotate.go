@@ -86,8 +86,7 @@ func (s *FileSink) rotate(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s.out.Close()
-	s.out = nil
+	s.leave()
 	s.size.Store(0)
 	s.trouble.Store(nil)
 	if err := s.open(); err != nil {
