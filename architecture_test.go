@@ -38,6 +38,7 @@ var imports = map[string][]string{
 	"seal":         {"kms", "aead", "secret"},
 	"kms/material": {"kms", "aead", "secret"},
 	"audit":        {"kms", "audit/chain"},
+	"audit/sink":   {"audit"},
 	"audit/verify": {"audit/chain"},
 	"audit/chain":  {},
 	"audit/index":  {"audit/chain"},
@@ -59,7 +60,7 @@ var imports = map[string][]string{
 	"api/sys":      {"kms", "api/wire", "api/door"},
 	"api/client":   {"kms", "api/wire"},
 
-	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/index", "audit/chain", "auth",
+	"server": {"secret", "kms", "trace", "storage", "transport", "fsm", "seal", "kms/material", "audit", "audit/index", "audit/chain", "audit/sink", "auth",
 		"kms/catalog", "kms/service", "server/replica", "metrics", "api/wire", "auth/oidc", "auth/limit", "api/door", "api/rest", "api/aws", "api/awskms", "api/awsquery", "api/xks", "api/sys"},
 
 	"cmd/lockstep": {"server", "api/client", "transport", "kms", "cmd/lockstep/internal/cli", "cmd/lockstep/internal/dev",

@@ -18,7 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/lockstep-kms/lockstep/audit"
+	"github.com/lockstep-kms/lockstep/audit/sink"
 )
 
 // Config is one node's configuration. It is read from a YAML file, in which an unknown name is an
@@ -388,13 +388,13 @@ func (c *Config) validateAudit(bad func(string, ...any)) {
 func (c *Config) validateSinks(bad func(string, ...any)) {
 	names := map[string]bool{"file:" + resolve(c.Audit.File, maxLinks): true}
 	for _, text := range c.Audit.Sinks {
-		u, err := audit.ParseSink(text)
+		u, err := sink.Parse(text)
 		if err != nil {
 			bad("audit.sinks: %q: %w", text, err)
 			continue
 		}
 		name := u.String()
-		if u.Kind == audit.SinkFile {
+		if u.Kind == sink.File {
 			name = "file:" + resolve(u.Path, maxLinks)
 			if c.DataDir != "" && inside(c.DataDir, u.Path) {
 				bad("audit.sinks: %q: audit records are readable and may not be kept in data_dir, which holds ciphertext only", text)

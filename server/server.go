@@ -32,6 +32,7 @@ import (
 	"github.com/lockstep-kms/lockstep/api/xks"
 	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/audit/index"
+	"github.com/lockstep-kms/lockstep/audit/sink"
 	"github.com/lockstep-kms/lockstep/auth"
 	"github.com/lockstep-kms/lockstep/auth/limit"
 	"github.com/lockstep-kms/lockstep/auth/oidc"
@@ -194,8 +195,8 @@ func (s *Server) openAudit(cfg Config) (*audit.Log, error) {
 			Observe: s.node.metrics.AuditWritten})
 	}
 	if err != nil {
-		for _, sink := range sinks {
-			sink.Close()
+		for _, opened := range sinks {
+			opened.Close()
 		}
 		return nil, err
 	}
@@ -214,27 +215,27 @@ func (s *Server) openSinks(c AuditConfig) (sinks []audit.Sink, err error) {
 		sinks = append(sinks, file)
 	}
 	for _, text := range c.Sinks {
-		sink, err := s.openSink(c, text)
+		opened, err := s.openSink(c, text)
 		if err != nil {
 			return sinks, fmt.Errorf("audit.sinks: %s: %w", text, err)
 		}
-		sinks = append(sinks, sink)
+		sinks = append(sinks, opened)
 	}
 	return sinks, nil
 }
 
 func (s *Server) openSink(c AuditConfig, text string) (audit.Sink, error) {
-	u, err := audit.ParseSink(text)
+	u, err := sink.Parse(text)
 	if err != nil {
 		return nil, err
 	}
 	switch u.Kind {
-	case audit.SinkFile:
+	case sink.File:
 		return s.openAuditFile(c, u.Path)
-	case audit.SinkStdout:
-		return audit.OpenStdout()
+	case sink.Stdout:
+		return sink.OpenStdout()
 	}
-	o := audit.SyslogOptions{Node: s.node.cfg.Name, Timeout: c.Timeout, TLS: &tls.Config{}}
+	o := sink.SyslogOptions{Node: s.node.cfg.Name, Timeout: c.Timeout, TLS: &tls.Config{}}
 	if u.CAFile != "" {
 		if o.TLS.RootCAs, err = transport.LoadPool(u.CAFile); err != nil {
 			return nil, err
@@ -247,7 +248,7 @@ func (s *Server) openSink(c AuditConfig, text string) (audit.Sink, error) {
 		}
 		o.TLS.Certificates = []tls.Certificate{pair}
 	}
-	return audit.OpenSyslog(u, o), nil
+	return sink.OpenSyslog(u, o), nil
 }
 
 func (s *Server) openAuditFile(c AuditConfig, path string) (*audit.FileSink, error) {

@@ -1,4 +1,4 @@
-package audit
+package sink
 
 import (
 	"bufio"
@@ -22,8 +22,48 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lockstep-kms/lockstep/audit"
 	"github.com/lockstep-kms/lockstep/audit/verify"
 )
+
+func must(t testing.TB, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func waitFor(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !cond(); <-time.After(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
+
+// write writes lines as one batch.
+func write(s audit.Sink, lines ...string) error {
+	b := &audit.Batch{First: 1}
+	for _, line := range lines {
+		b.Lines = append(append(b.Lines, line...), '\n')
+		b.Ends = append(b.Ends, len(b.Lines))
+	}
+	return s.Write(b)
+}
+
+func call() *audit.Record {
+	return &audit.Record{Time: time.Now(), Source: "kms.amazonaws.com", Name: "Encrypt", Identity: audit.Identity{Type: "Root"}, Node: "node-a"}
+}
+
+// openLog starts a log with these sinks, of which one is required.
+func openLog(t testing.TB, sinks ...audit.Sink) *audit.Log {
+	t.Helper()
+	l, err := audit.New(audit.Options{Sinks: sinks, Node: "node-a"})
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	return l
+}
 
 // authority is a CA for tests.
 type authority struct {
@@ -211,7 +251,7 @@ func (c *steady) move(d time.Duration) {
 
 func openSyslog(t testing.TB, kind, addr string, o SyslogOptions) *SyslogSink {
 	t.Helper()
-	u, err := ParseSink(kind + "://" + addr)
+	u, err := Parse(kind + "://" + addr)
 	must(t, err)
 	o.Node = "node-a"
 	s := OpenSyslog(u, o)
@@ -232,9 +272,9 @@ func TestSyslogMessages(t *testing.T) {
 		network        string
 		server, client *tls.Config
 	}{
-		SinkSyslogTCP: {network: "tcp"},
-		SinkSyslogUDP: {network: "udp"},
-		SinkSyslogTLS: {network: "tcp", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()},
+		SyslogTCP: {network: "tcp"},
+		SyslogUDP: {network: "udp"},
+		SyslogTLS: {network: "tcp", server: &tls.Config{Certificates: []tls.Certificate{ca.issue(t)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: ca.pool()},
 			client: &tls.Config{RootCAs: ca.pool(), Certificates: []tls.Certificate{ca.issue(t)}}},
 	} {
 		t.Run(kind, func(t *testing.T) {
@@ -270,7 +310,7 @@ func TestSyslogCollectorGoes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := listen(t, "tcp", "127.0.0.1:0", nil)
 			clock := &steady{now: time.Now()}
-			s := openSyslog(t, SinkSyslogTCP, d.addr, SyslogOptions{Now: clock.read})
+			s := openSyslog(t, SyslogTCP, d.addr, SyslogOptions{Now: clock.read})
 			for range c.before {
 				must(t, write(s, aLine))
 			}
@@ -296,7 +336,7 @@ func TestSyslogCollectorGoes(t *testing.T) {
 func TestSyslogCollectorIsAway(t *testing.T) {
 	d := listen(t, "tcp", "127.0.0.1:0", nil)
 	clock := &steady{now: time.Now()}
-	s := openSyslog(t, SinkSyslogTCP, d.addr, SyslogOptions{Now: clock.read})
+	s := openSyslog(t, SyslogTCP, d.addr, SyslogOptions{Now: clock.read})
 	d.close()
 	dials := 0
 	for range 200 { // 20 s
@@ -327,7 +367,7 @@ func TestSyslogSlowCollector(t *testing.T) {
 	d.mu.Lock()
 	d.deaf = true
 	d.mu.Unlock()
-	s := openSyslog(t, SinkSyslogTCP, d.addr, SyslogOptions{Timeout: 20 * time.Millisecond})
+	s := openSyslog(t, SyslogTCP, d.addr, SyslogOptions{Timeout: 20 * time.Millisecond})
 	line := strings.Repeat("x", 1<<20)
 	var err error
 	for range 1000 {
@@ -363,7 +403,7 @@ func TestSyslogCertificates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := listen(t, "tcp", "127.0.0.1:0", c.server)
-			s := openSyslog(t, SinkSyslogTLS, d.addr, SyslogOptions{TLS: c.client})
+			s := openSyslog(t, SyslogTLS, d.addr, SyslogOptions{TLS: c.client})
 			var err error
 			waitFor(t, "a write is refused", func() bool { // TLS 1.3 tells a client late that its certificate is not taken
 				err = write(s, aLine)
@@ -394,7 +434,7 @@ func TestSyslogCollectorThatTakesNothing(t *testing.T) {
 		}
 	}()
 	clock := &steady{now: time.Now()}
-	s := openSyslog(t, SinkSyslogTCP, l.Addr().String(), SyslogOptions{Now: clock.read})
+	s := openSyslog(t, SyslogTCP, l.Addr().String(), SyslogOptions{Now: clock.read})
 	failures := 0
 	waitFor(t, "it waits as long as it may", func() bool {
 		if s.conn != nil {
@@ -413,7 +453,7 @@ func TestSyslogCollectorThatTakesNothing(t *testing.T) {
 
 func TestSyslogDatagrams(t *testing.T) {
 	d := listen(t, "udp", "127.0.0.1:0", nil)
-	s := openSyslog(t, SinkSyslogUDP, d.addr, SyslogOptions{})
+	s := openSyslog(t, SyslogUDP, d.addr, SyslogOptions{})
 	frame := len(aMessage) - len(aLine)
 	largest := aLine + strings.Repeat(" ", maxDatagram-frame-len(aLine))
 	must(t, write(s, largest))
@@ -434,14 +474,14 @@ func TestSyslogDatagrams(t *testing.T) {
 // What a collector has is the node's trail, and what it missed while it was away is explained to who verifies it.
 func TestSyslogTrailVerifies(t *testing.T) {
 	d := listen(t, "tcp", "127.0.0.1:0", nil)
-	sink := openSyslog(t, SinkSyslogTCP, d.addr, SyslogOptions{})
-	file, err := OpenFile(filepath.Join(t.TempDir(), "audit.jsonl"), FileOptions{})
+	sink := openSyslog(t, SyslogTCP, d.addr, SyslogOptions{})
+	file, err := audit.OpenFile(filepath.Join(t.TempDir(), "audit.jsonl"), audit.FileOptions{})
 	must(t, err)
-	l := newLog(t, 1, file, sink)
+	l := openLog(t, file, sink)
 	append3 := func() {
 		t.Helper()
 		for range 3 {
-			must(t, l.Append(sample()))
+			must(t, l.Append(call()))
 		}
 	}
 	append3()

@@ -1,23 +1,23 @@
-package audit
+package sink
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestParseSink(t *testing.T) {
-	for text, want := range map[string]SinkURL{
-		"file:/var/log/a.jsonl":                {Kind: SinkFile, Path: "/var/log/a.jsonl"},
-		"file:/var//log/./x/../100%25.jsonl":   {Kind: SinkFile, Path: "/var/log/100%25.jsonl"},
-		"stdout:":                              {Kind: SinkStdout},
-		"syslog+tcp://Collector.example:601":   {Kind: SinkSyslogTCP, Addr: "collector.example:601"},
-		"syslog+udp://192.0.2.7:514":           {Kind: SinkSyslogUDP, Addr: "192.0.2.7:514"},
-		"syslog+tls://[2001:db8::1]:6514":      {Kind: SinkSyslogTLS, Addr: "[2001:db8::1]:6514"},
-		"syslog+tls://c:6514?ca_file=%2Fa%20b": {Kind: SinkSyslogTLS, Addr: "c:6514", CAFile: "/a b"},
-		"syslog+tls://c:6514?cert_file=/c.pem&key_file=/k.pem&ca_file=ca.pem": {Kind: SinkSyslogTLS, Addr: "c:6514",
+func TestParse(t *testing.T) {
+	for text, want := range map[string]URL{
+		"file:/var/log/a.jsonl":                {Kind: File, Path: "/var/log/a.jsonl"},
+		"file:/var//log/./x/../100%25.jsonl":   {Kind: File, Path: "/var/log/100%25.jsonl"},
+		"stdout:":                              {Kind: Stdout},
+		"syslog+tcp://Collector.example:601":   {Kind: SyslogTCP, Addr: "collector.example:601"},
+		"syslog+udp://192.0.2.7:514":           {Kind: SyslogUDP, Addr: "192.0.2.7:514"},
+		"syslog+tls://[2001:db8::1]:6514":      {Kind: SyslogTLS, Addr: "[2001:db8::1]:6514"},
+		"syslog+tls://c:6514?ca_file=%2Fa%20b": {Kind: SyslogTLS, Addr: "c:6514", CAFile: "/a b"},
+		"syslog+tls://c:6514?cert_file=/c.pem&key_file=/k.pem&ca_file=ca.pem": {Kind: SyslogTLS, Addr: "c:6514",
 			CAFile: "ca.pem", CertFile: "/c.pem", KeyFile: "/k.pem"},
 	} {
-		got, err := ParseSink(text)
+		got, err := Parse(text)
 		if err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
@@ -61,22 +61,22 @@ func TestParseSink(t *testing.T) {
 		"syslog+tls://c:514?cert_file=a":          "go together",
 		"syslog+tls://c:514?key_file=a&ca_file=b": "go together",
 	} {
-		if got, err := ParseSink(text); err == nil || !strings.Contains(err.Error(), says) {
+		if got, err := Parse(text); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
 }
 
-func FuzzParseSink(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("file:/var/log/a.jsonl")
 	f.Add("stdout:")
 	f.Add("syslog+tls://[::1]:6514?ca_file=a&cert_file=b&key_file=c")
 	f.Fuzz(func(t *testing.T, text string) {
-		u, err := ParseSink(text)
+		u, err := Parse(text)
 		if err != nil {
 			return
 		}
-		again, err := ParseSink(u.String())
+		again, err := Parse(u.String())
 		u.CAFile, u.CertFile, u.KeyFile = "", "", ""
 		if err != nil || again != u {
 			t.Errorf("%q is %+v, and its name %q is %+v, %v", text, u, u.String(), again, err)

@@ -1,4 +1,4 @@
-package audit
+package sink
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/lockstep-kms/lockstep/audit"
 )
 
 // stream is a writer that fails as a test says.
@@ -60,13 +62,11 @@ func TestStreamEndsTornLines(t *testing.T) {
 func TestStreamThatHangs(t *testing.T) {
 	r, w, err := os.Pipe()
 	must(t, err)
-	quick := &memory{}
-	l, err := New(Options{Sinks: []Sink{newWriterSink("stdout:", w), quick}, Node: "node-a"})
-	must(t, err)
-	hangs := func() bool { st := l.Stats().Sinks[0]; return errors.Is(st.LastError, ErrHung) }
-	waitFor(t, "the pipe is full and its sink hangs", func() bool { must(t, l.Append(sample())); return hangs() })
+	l := openLog(t, newWriterSink("stdout:", w), newWriterSink("quick", &stream{take: -1}))
+	hangs := func() bool { st := l.Stats().Sinks[0]; return errors.Is(st.LastError, audit.ErrHung) }
+	waitFor(t, "the pipe is full and its sink hangs", func() bool { must(t, l.Append(call())); return hangs() })
 	go io.Copy(io.Discard, r)
-	waitFor(t, "the sink takes records again", func() bool { must(t, l.Append(sample())); return l.Stats().Sinks[0].Healthy })
+	waitFor(t, "the sink takes records again", func() bool { must(t, l.Append(call())); return l.Stats().Sinks[0].Healthy })
 	must(t, l.Close())
 }
 

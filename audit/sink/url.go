@@ -1,4 +1,9 @@
-package audit
+// Package sink holds the sinks of audit records that are not files of the node: collectors of syslog, and standard output. Files
+// are package audit's own.
+//
+// It promises that what a sink cannot know it does not say: see SyslogSink about what a collector acknowledges. The invariant that
+// would hurt: a batch of which a part is known not to have been taken is refused, so that the trail tells of it.
+package sink
 
 import (
 	"errors"
@@ -12,18 +17,18 @@ import (
 	"strings"
 )
 
-// Kinds of a SinkURL.
+// Kinds of a URL.
 const (
-	SinkFile      = "file"
-	SinkStdout    = "stdout"
-	SinkSyslogTCP = "syslog+tcp"
-	SinkSyslogTLS = "syslog+tls"
-	SinkSyslogUDP = "syslog+udp"
+	File      = "file"
+	Stdout    = "stdout"
+	SyslogTCP = "syslog+tcp"
+	SyslogTLS = "syslog+tls"
+	SyslogUDP = "syslog+udp"
 )
 
-const maxSinkURL = 4096 // bytes
+const maxURL = 4096 // bytes
 
-// SinkURL says where records go:
+// URL says where records go:
 //
 //	file:/var/log/lockstep/audit.jsonl
 //	stdout:
@@ -32,7 +37,7 @@ const maxSinkURL = 4096 // bytes
 //	syslog+udp://host:port
 //
 // Of the query everything may be left out. Values in it are escaped as in any URL; the path of a file is not.
-type SinkURL struct {
+type URL struct {
 	Kind string
 	Path string // of a file: absolute, cleaned
 	Addr string // of syslog: host:port
@@ -43,11 +48,11 @@ type SinkURL struct {
 }
 
 // String returns the name of the sink: the URL without what only connecting needs.
-func (u SinkURL) String() string {
+func (u URL) String() string {
 	switch u.Kind {
-	case SinkFile:
+	case File:
 		return "file:" + u.Path
-	case SinkStdout:
+	case Stdout:
 		return "stdout:"
 	default:
 		return u.Kind + "://" + u.Addr
@@ -56,37 +61,37 @@ func (u SinkURL) String() string {
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$`)
 
-// ParseSink reads the URL of a sink. A comma is refused: names are listed with commas between them.
-func ParseSink(text string) (SinkURL, error) {
-	if len(text) > maxSinkURL {
-		return SinkURL{}, fmt.Errorf("a URL of a sink has at most %d bytes", maxSinkURL)
+// Parse reads the URL of a sink. A comma is refused: names are listed with commas between them.
+func Parse(text string) (URL, error) {
+	if len(text) > maxURL {
+		return URL{}, fmt.Errorf("a URL of a sink has at most %d bytes", maxURL)
 	}
 	for _, r := range text {
 		if r <= ' ' || r == ',' || r == 0x7f || r == '\ufffd' {
-			return SinkURL{}, errors.New("the URL of a sink has no blank, comma or control character in it")
+			return URL{}, errors.New("the URL of a sink has no blank, comma or control character in it")
 		}
 	}
 	kind, rest, _ := strings.Cut(text, ":")
-	u := SinkURL{Kind: kind}
+	u := URL{Kind: kind}
 	switch kind {
-	case SinkFile:
+	case File:
 		u.Path = filepath.Clean(rest)
 		if !strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "//") || strings.HasSuffix(rest, "/") || u.Path == "/" {
-			return SinkURL{}, errors.New("a file is written as file:/absolute/path")
+			return URL{}, errors.New("a file is written as file:/absolute/path")
 		}
 		return u, nil
-	case SinkStdout:
+	case Stdout:
 		if text != "stdout:" {
-			return SinkURL{}, errors.New("standard output is written as stdout:")
+			return URL{}, errors.New("standard output is written as stdout:")
 		}
 		return u, nil
-	case SinkSyslogTCP, SinkSyslogTLS, SinkSyslogUDP:
+	case SyslogTCP, SyslogTLS, SyslogUDP:
 		return u, u.parseSyslog(text)
 	}
-	return SinkURL{}, errors.New("a sink is file:/path, stdout:, syslog+tcp://host:port, syslog+tls://host:port or syslog+udp://host:port")
+	return URL{}, errors.New("a sink is file:/path, stdout:, syslog+tcp://host:port, syslog+tls://host:port or syslog+udp://host:port")
 }
 
-func (u *SinkURL) parseSyslog(text string) error {
+func (u *URL) parseSyslog(text string) error {
 	parsed, err := url.Parse(text)
 	if err != nil {
 		return errors.New("it is not a URL")
@@ -110,7 +115,7 @@ func (u *SinkURL) parseSyslog(text string) error {
 	for name, values := range query {
 		to := map[string]*string{"ca_file": &u.CAFile, "cert_file": &u.CertFile, "key_file": &u.KeyFile}[name]
 		switch {
-		case u.Kind != SinkSyslogTLS:
+		case u.Kind != SyslogTLS:
 			return fmt.Errorf("%s has no certificates: nothing stands behind the port", u.Kind)
 		case to == nil:
 			return fmt.Errorf("%q is not one of ca_file, cert_file, key_file", name)

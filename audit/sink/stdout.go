@@ -1,14 +1,16 @@
-package audit
+package sink
 
 import (
 	"fmt"
 	"io"
 	"os"
 	"syscall"
+
+	"github.com/lockstep-kms/lockstep/audit"
 )
 
-// WriterSink is a Sink that writes to a stream, one write a batch. Whoever reads the stream decides about durability: Write
-// returns when the stream took the bytes. A pipe that nobody reads makes it hang, which the Log notices; one whose reader has
+// WriterSink is an audit.Sink that writes to a stream, one write a batch. Whoever reads the stream decides about durability: Write
+// returns when the stream took the bytes. A pipe that nobody reads makes it hang, which the audit.Log notices; one whose reader has
 // gone makes it fail.
 type WriterSink struct {
 	name string
@@ -35,11 +37,11 @@ func newWriterSink(name string, to io.WriteCloser) *WriterSink {
 	return &WriterSink{name: name, to: to}
 }
 
-// Name implements Sink.
+// Name implements audit.Sink.
 func (s *WriterSink) Name() string { return s.name }
 
-// Write implements Sink. What a failed write has torn is ended with a newline first.
-func (s *WriterSink) Write(b *Batch) error {
+// Write implements audit.Sink. What a failed write has torn is ended with a newline first.
+func (s *WriterSink) Write(b *audit.Batch) error {
 	if s.torn {
 		if _, err := s.to.Write([]byte{'\n'}); err != nil {
 			return err
@@ -54,5 +56,5 @@ func (s *WriterSink) Write(b *Batch) error {
 	return err
 }
 
-// Close implements Sink.
+// Close implements audit.Sink.
 func (s *WriterSink) Close() error { return s.to.Close() }

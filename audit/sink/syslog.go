@@ -1,4 +1,4 @@
-package audit
+package sink
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/lockstep-kms/lockstep/audit"
 )
 
 // SyslogOptions configures OpenSyslog.
@@ -30,12 +32,14 @@ const (
 	syslogUnacked   = 10 * time.Second // a connection on which nothing is acknowledged for so long is dead (RFC 5482)
 	maxDatagram     = 65507            // bytes of a datagram in IPv4 (RFC 768, RFC 791); IPv6 has 20 more
 	maxMsgID        = 32               // RFC 5424, section 6
+	defaultTimeout  = 2 * time.Second
+	keepBuffer      = 1 << 20 // bytes; a larger buffer is not kept for another batch
 )
 
 // syslogPRI is facility 13, log audit, and severity 6, informational, and the version of the protocol.
 const syslogPRI = "<110>1 "
 
-// SyslogSink is a Sink that sends each record as a message of RFC 5424, whose MSG is the line:
+// SyslogSink is an audit.Sink that sends each record as a message of RFC 5424, whose MSG is the line:
 //
 //	<110>1 EVENTTIME NODE lockstep - EVENTNAME - {"eventVersion":...}
 //
@@ -48,7 +52,7 @@ const syslogPRI = "<110>1 "
 // and one on which nothing is acknowledged for 10 s. It connects when there is something to write, so a collector that is
 // away when the node starts is a sink that fails, and comes back by itself.
 type SyslogSink struct {
-	url     SinkURL       // immutable
+	url     URL           // immutable
 	options SyslogOptions // immutable, with defaults filled in
 
 	// All below is owned by Write.
@@ -70,7 +74,7 @@ type collector struct {
 }
 
 // OpenSyslog makes a sink of one of the kinds syslog+tcp, syslog+tls and syslog+udp.
-func OpenSyslog(u SinkURL, o SyslogOptions) *SyslogSink {
+func OpenSyslog(u URL, o SyslogOptions) *SyslogSink {
 	if o.Timeout == 0 {
 		o.Timeout = defaultTimeout
 	}
@@ -88,11 +92,11 @@ func OpenSyslog(u SinkURL, o SyslogOptions) *SyslogSink {
 	return &SyslogSink{url: u, options: o}
 }
 
-// Name implements Sink.
+// Name implements audit.Sink.
 func (s *SyslogSink) Name() string { return s.url.String() }
 
-// Write implements Sink.
-func (s *SyslogSink) Write(b *Batch) error {
+// Write implements audit.Sink.
+func (s *SyslogSink) Write(b *audit.Batch) error {
 	if err := s.frame(b); err != nil {
 		return err
 	}
@@ -103,14 +107,14 @@ func (s *SyslogSink) Write(b *Batch) error {
 		s.drop()
 		return err
 	}
-	if cap(s.buf) > keepLines {
+	if cap(s.buf) > keepBuffer {
 		s.buf = nil
 	}
 	return nil
 }
 
 // frame puts the messages of b into buf.
-func (s *SyslogSink) frame(b *Batch) error {
+func (s *SyslogSink) frame(b *audit.Batch) error {
 	s.buf, s.ends = s.buf[:0], s.ends[:0]
 	start := 0
 	for i, end := range b.Ends {
@@ -119,7 +123,7 @@ func (s *SyslogSink) frame(b *Batch) error {
 		s.head = s.appendHeader(s.head[:0], line)
 		size := len(s.head) + len(line)
 		switch {
-		case s.url.Kind != SinkSyslogUDP:
+		case s.url.Kind != SyslogUDP:
 			s.buf = append(strconv.AppendInt(s.buf, int64(size), 10), ' ')
 		case size > maxDatagram:
 			return fmt.Errorf("record %d has %d bytes as a message, and a datagram at most %d", b.First+uint64(i), size, maxDatagram)
@@ -175,7 +179,7 @@ func (s *SyslogSink) connect() error {
 		return s.failed(err)
 	}
 	s.conn = &collector{Conn: conn}
-	if s.url.Kind != SinkSyslogUDP {
+	if s.url.Kind != SyslogUDP {
 		s.conn.ended = make(chan struct{})
 		go s.conn.watch()
 	}
@@ -192,11 +196,11 @@ func (s *SyslogSink) failed(err error) error {
 func (s *SyslogSink) dial() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.options.Timeout)
 	defer cancel()
-	if s.url.Kind == SinkSyslogUDP {
+	if s.url.Kind == SyslogUDP {
 		return (&net.Dialer{}).DialContext(ctx, "udp", s.url.Addr)
 	}
 	d := &net.Dialer{Control: boundUnacked, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
-	if s.url.Kind == SinkSyslogTLS {
+	if s.url.Kind == SyslogTLS {
 		return (&tls.Dialer{NetDialer: d, Config: s.options.TLS}).DialContext(ctx, "tcp", s.url.Addr)
 	}
 	return d.DialContext(ctx, "tcp", s.url.Addr)
@@ -237,7 +241,7 @@ func (s *SyslogSink) send() error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.options.Timeout)); err != nil {
 		return err
 	}
-	if s.url.Kind != SinkSyslogUDP {
+	if s.url.Kind != SyslogUDP {
 		_, err := s.conn.Write(s.buf)
 		return err
 	}
@@ -258,7 +262,7 @@ func (s *SyslogSink) drop() {
 	}
 }
 
-// Close implements Sink.
+// Close implements audit.Sink.
 func (s *SyslogSink) Close() error {
 	if s.conn == nil {
 		return nil
