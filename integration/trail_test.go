@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
+	"github.com/lockstep-kms/lockstep/audit/verify"
 	"github.com/lockstep-kms/lockstep/integration/cluster"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/server"
@@ -177,4 +179,81 @@ func TestLeaderThatCannotAuditHandsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Eventually(30*time.Second, "it serves again", func(ctx context.Context) error { return encrypt(ctx, leader) })
+}
+
+// TestTrailOfCrashes: a node that is killed again and again, sealed or not, leaves a trail that verifies.
+func TestTrailOfCrashes(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Processes: true})
+	n := c.Followers()[0]
+	key := createKey(t, n.Client(), "crashes")
+	encrypt := func(ctx context.Context) error {
+		_, err := n.Client().Encrypt(ctx, &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
+		return err
+	}
+	anchored := func(after uint64) (seq uint64) {
+		c.Eventually(30*time.Second, "the trail is anchored", func(ctx context.Context) error {
+			a, _, err := anchorOf(ctx, c, c.Leader(), n)
+			if seq = a.Seq; err == nil && seq <= after {
+				err = fmt.Errorf("at %d", seq)
+			}
+			return err
+		})
+		return seq
+	}
+	last := anchored(0)
+	for _, sealed := range []int{0, 2} { // how often it is killed before it is unsealed
+		for range sealed {
+			n.Kill()
+			n.Start()
+			c.Eventually(30*time.Second, "it is up", func(ctx context.Context) error {
+				h, err := n.Client().Health(ctx)
+				if err == nil && !h.Initialized {
+					err = errors.New("not initialized yet")
+				}
+				return err
+			})
+			if err := encrypt(background(t)); kms.CodeOf(err) != kms.CodeSealed {
+				t.Errorf("a sealed node: %v", err)
+			}
+		}
+		if sealed > 0 {
+			n.Unseal()
+			n.WaitServing()
+			last = anchored(last)
+		}
+		for range 3 {
+			if err := encrypt(background(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		verified(t, c, n)
+	}
+}
+
+// verified holds a node's trail against the cluster's checkpoint.
+func verified(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
+	t.Helper()
+	answer, err := c.Leader().Client().GetAuditCheckpoint(background(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := json.Marshal(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoint, err := verify.ParseCheckpoint(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := verify.File{Name: "audit.jsonl", Open: func() (io.ReadCloser, error) { return os.Open(filepath.Join(n.Dir, "audit.jsonl")) }}
+	report, err := verify.Files([]verify.File{file}, verify.Options{Checkpoint: checkpoint})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, node := range report.Nodes {
+		if node.Fault != nil {
+			t.Errorf("%+v", *node.Fault)
+		}
+	}
 }
