@@ -230,6 +230,8 @@ func (n *node) joins(r *record) bool {
 	follows := r.seq() == n.last.seq()+1 && r.link.Prev == n.last.hash
 	switch {
 	case follows:
+	case n.gap != nil && n.back == nil && r.seq() > n.last.seq()+1:
+		n.gap.to = r.seq() - 1 // a batch that failed too left its first records here, about other sinks; one explanation has to cover all
 	case n.held() && (n.gap != nil || n.back != nil || r.seq() <= n.last.seq()+1): // n.last is about another sink; it explains nothing
 		n.failHeld()
 	case r.link.Prev == n.last.hash:
