@@ -14,9 +14,9 @@ import (
 const (
 	colOffset = iota
 	colTime
-	colPrincipal // 4: arn, principalId, accessKeyId, session issuer's arn
+	colPrincipal // 2: arn, session issuer's arn
 	_
-	_
+	colPrincipalID // 2: principalId, accessKeyId
 	_
 	colAccount // 3: recipientAccountId, accountId of both resources
 	_
@@ -157,7 +157,7 @@ func (t *tail) add(f *fields, offset int64) {
 	}
 	row := [columns]uint32{
 		uint32(offset - t.start), uint32(int32(f.at - t.base)),
-		hashText(f.arn), hashText(f.principalID), hashText(f.accessKeyID), hashText(f.issuer),
+		hashText(f.arn), hashText(f.issuer), hashText(f.principalID), hashText(f.accessKeyID),
 		account, first, second,
 		hashText(f.resources[0].arn), hashText(f.resources[1].arn),
 		hashEvent(f.event, f.readOnly), hashText(f.source), hashText(f.errorCode), hashText(f.requestID), hashText(f.eventID),

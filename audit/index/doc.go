@@ -34,8 +34,8 @@
 //
 //	column  0   offset of the line from the chunk's file start
 //	        1   eventTime minus base time, signed
-//	        2   userIdentity.arn                  3  userIdentity.principalId
-//	        4   userIdentity.accessKeyId          5  userIdentity.sessionContext.sessionIssuer.arn
+//	        2   userIdentity.arn                  3  userIdentity.sessionContext.sessionIssuer.arn
+//	        4   userIdentity.principalId          5  userIdentity.accessKeyId
 //	        6   recipientAccountId                7, 8   resources[0] and [1].accountId; 0 for one that stands there already
 //	        9, 10   resources[0] and [1].ARN      11  eventName; its lowest bit is readOnly
 //	        12  sourceIPAddress                   13  errorCode

@@ -13,6 +13,7 @@ import (
 	"math/bits"
 	"os"
 	"slices"
+	"strings"
 )
 
 // noTime stands before every time.
@@ -21,7 +22,7 @@ const noTime = math.MinInt64
 // Query says which records are looked for. An empty field asks for nothing; of several, all are asked for.
 type Query struct {
 	From, To  int64  // eventTime, ms since 1970, both included; To 0: no end
-	Principal string // ARN, principal id or access key id of the caller, or ARN of the role of its session
+	Principal string // ARN of the caller or of the role of its session; what does not begin with "arn:", its principal id or access key id
 	Key       string // ARN of a resource
 	Event     string // eventName
 	Source    string // sourceIPAddress
@@ -32,8 +33,9 @@ type Query struct {
 	ReadOnly  *bool
 
 	// Visible is the account to whom a record has to belong in the sense of Account besides, and that is shown it; without one
-	// and without All nothing is found. All lets every record be found, those that belong to nobody too, and shows it whole. Of a refused call, resources of other accounts are neither shown nor found by Key or Account: that they are there is not told to
-	// who may not use them.
+	// and without All nothing is found. All lets every record be found, those that belong to nobody too, and shows it whole.
+	// Of a refused call, resources of other accounts are neither shown nor found by Key or Account: that they are there is not
+	// told to who may not use them.
 	Visible string
 	All     bool
 
@@ -103,9 +105,10 @@ type predicate struct {
 	asked, held   int // rows of which it was asked so far, and of which it was true
 }
 
-// cost is how many columns have to be read for each row that drops out.
+// cost is how many columns are read for making the rows fewer by a factor of e. A chunk is done with when no row is left, so
+// what comes to that by the fewest columns is asked first.
 func (p *predicate) cost() float64 {
-	return float64(p.count) * float64(p.asked+1) / float64(p.asked-p.held+1)
+	return float64(p.count) / -math.Log((float64(p.held)+0.5)/(float64(p.asked)+1))
 }
 
 // compile returns what is asked of the columns, what few records have first.
@@ -118,7 +121,11 @@ func (q *Query) compile() (all []predicate) {
 	add(colEventID, 1, q.EventID)
 	add(colRequestID, 1, q.RequestID)
 	add(colResource, 2, q.Key)
-	add(colPrincipal, 4, q.Principal)
+	if isARN(q.Principal) {
+		add(colPrincipal, 2, q.Principal)
+	} else {
+		add(colPrincipalID, 2, q.Principal)
+	}
 	add(colError, 1, q.Error)
 	add(colSource, 1, q.Source)
 	if q.Event != "" || q.ReadOnly != nil {
@@ -152,12 +159,18 @@ func (q *Query) matches(f *fields) bool {
 			r[i] = resource{}
 		}
 	}
+	principals := [][]byte{f.principalID, f.accessKeyID}
+	if isARN(q.Principal) {
+		principals = [][]byte{f.arn, f.issuer}
+	}
 	return f.timed && f.at >= q.From && (q.To == 0 || f.at <= q.To) &&
-		is(q.Principal, f.arn, f.principalID, f.accessKeyID, f.issuer) && is(q.Key, r[0].arn, r[1].arn) &&
+		is(q.Principal, principals...) && is(q.Key, r[0].arn, r[1].arn) &&
 		is(q.Event, f.event) && is(q.Source, f.source) && is(q.Error, f.errorCode) && is(q.RequestID, f.requestID) && is(q.EventID, f.eventID) &&
 		is(q.Account, f.account, r[0].account, r[1].account) && (q.All || q.Visible != "" && is(q.Visible, f.account, r[0].account, r[1].account)) &&
 		(q.ReadOnly == nil || *q.ReadOnly == f.readOnly)
 }
+
+func isARN(s string) bool { return strings.HasPrefix(s, "arn:") }
 
 // hides reports whether a resource of the record is not shown.
 func (q *Query) hides(f *fields, r *resource) bool {
@@ -308,7 +321,7 @@ func (s *search) chunk(c *chunk) error {
 		left = s.found.count()
 		p.held += left
 	}
-	// What drops most rows for the columns that it reads is asked first of the next chunk: the others are often not read at all.
+	// The next chunk is asked first for what narrowed this one for the fewest columns: the others are often not read at all.
 	slices.SortStableFunc(s.predicates, func(a, b predicate) int { return cmp.Compare(a.cost(), b.cost()) })
 	if left == 0 {
 		return nil

@@ -15,9 +15,10 @@ import (
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
 
-// The trail: 30 days of a cluster with these many of each. Principals use the keys whose number has the same remainder by 3.
+// The trail: 30 days of a cluster with these many of each. Principals use keys of their account, one call in 50 a key of another
+// one; and of the keys of their account only those whose number divided by 20 has the same remainder by 3 as theirs.
 const (
-	principals = 1000
+	principals = 1200
 	keys       = 5000
 	sources    = 2000
 	accounts   = 20
@@ -64,7 +65,10 @@ var operations = []struct {
 // record makes the i-th of n records.
 func record(r *rand.Rand, i, n int) audit.Record {
 	k := skewed(r, keys)
-	who := skewed(r, principals/3)*3 + k%3
+	who := 3*accounts*skewed(r, principals/(3*accounts)) + k%(3*accounts)
+	if r.IntN(50) == 0 {
+		who += accounts/2 - accounts*(k%accounts/(accounts/2))
+	}
 	op := operations[0]
 	for at := r.IntN(1000); ; {
 		for _, op = range operations {
