@@ -82,7 +82,7 @@ func Parse(text string) (URL, error) {
 		return u, nil
 	case Stdout:
 		if text != "stdout:" {
-			return URL{}, errors.New("standard output is written as stdout:")
+			return URL{}, errors.New("standard output is written as 'stdout:'")
 		}
 		return u, nil
 	case SyslogTCP, SyslogTLS, SyslogUDP:

@@ -69,14 +69,11 @@ func record(r *rand.Rand, i, n int) audit.Record {
 	if r.IntN(50) == 0 {
 		who += accounts/2 - accounts*(k%accounts/(accounts/2))
 	}
-	op := operations[0]
-	for at := r.IntN(1000); ; {
-		for _, op = range operations {
-			if at -= op.often; at < 0 {
-				break
-			}
+	op, at := operations[0], r.IntN(1000)
+	for _, op = range operations {
+		if at -= op.often; at < 0 {
+			break
 		}
-		break
 	}
 	rec := audit.Record{Time: epoch.Add(time.Duration(float64(i) / float64(n) * float64(30*24*time.Hour))), EventID: eventBytes(i), RequestID: requestID(i), Source: "kms.amazonaws.com",
 		Name: op.name, ReadOnly: op.readOnly, Region: "us-east-1", SourceIP: source(skewed(r, sources)), UserAgent: "aws-sdk-go-v2/1.47.7 ua/2.1 os/linux lang/go#1.26.8 md/GOOS#linux md/GOARCH#amd64 api/kms#1.38.0",
