@@ -100,6 +100,14 @@ func (r *rig) crash(more func(i int, text string) string) {
 	r.start()
 }
 
+// sound fails the test for each of the problems.
+func (r *rig) sound(t *testing.T) {
+	t.Helper()
+	for _, problem := range r.problems() {
+		t.Error(problem)
+	}
+}
+
 // problems says what is wrong with the files: an acknowledged record is in too few, or a gap is not explained.
 func (r *rig) problems() (found []string) {
 	in := map[string]int{}
@@ -220,9 +228,7 @@ func TestFaults(t *testing.T) {
 						}
 					}
 					must(t, r.log.Close())
-					for _, problem := range r.problems() {
-						t.Error(problem)
-					}
+					r.sound(t)
 				})
 			})
 		}
@@ -248,9 +254,7 @@ func TestRestartInTheMiddleOfABatch(t *testing.T) {
 			}
 		}
 		must(t, r.log.Close())
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -289,9 +293,7 @@ func TestPowerCut(t *testing.T) {
 						t.Errorf("%s: %v after %v", got, m, cut)
 					}
 				}
-				for _, problem := range r.problems() {
-					t.Error(problem)
-				}
+				r.sound(t)
 			})
 		})
 	}

@@ -90,9 +90,7 @@ func TestHungSink(t *testing.T) {
 						t.Errorf("sink %d has %s", i, got)
 					}
 				}
-				for _, problem := range r.problems() {
-					t.Error(problem)
-				}
+				r.sound(t)
 			})
 		})
 	}
@@ -121,9 +119,7 @@ func TestHungSinkFails(t *testing.T) {
 		if m := r.trail(0)[1]; m.number("fromSeq") != 2 || m.number("toSeq") != 6 || m.number("afterSeq") != 1 || m.details["error"] != syscall.EIO.Error() {
 			t.Errorf("the gap is explained as %v", m)
 		}
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -185,9 +181,7 @@ func TestSlowSinkMissesWhatDoesNotFit(t *testing.T) {
 			t.Errorf("afterwards: %+v", got)
 		}
 		must(t, r.log.Close())
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -251,9 +245,7 @@ func TestFailureWithRecordsBehind(t *testing.T) {
 		if got := fmt.Sprint(names(r.trail(1))); got != "[AuditStarted AuditRecordsMissed Call AuditStopped]" {
 			t.Errorf("it has %s", got)
 		}
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -285,9 +277,7 @@ func TestFailureWhileABatchIsMade(t *testing.T) {
 		if got := fmt.Sprint(names(r.trail(1))); got != "[AuditStarted AuditRecordsMissed Call AuditStopped]" {
 			t.Errorf("it has %s", got)
 		}
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -306,9 +296,7 @@ func TestFailingSinkIsTriedOnceASecond(t *testing.T) {
 			t.Errorf("it was opened again %d times in 3 seconds", n)
 		}
 		must(t, r.log.Close())
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -330,9 +318,7 @@ func TestSinksThatRecoverTogether(t *testing.T) {
 		if got := fmt.Sprint(names(r.trail(1))); got != "[AuditStarted Call Call AuditRecordsMissed AuditRecordsMissed Call AuditStopped]" {
 			t.Errorf("the sink that worked has %s", got)
 		}
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -450,9 +436,7 @@ func TestSlowSinkIsNeeded(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		must(t, r.call(), r.log.Close())
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
@@ -473,9 +457,7 @@ func TestSlowSinkBeginsLate(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.disks[1].set(func() { r.disks[1].slow = 0 })
 		must(t, r.call(), r.log.Close())
-		for _, problem := range r.problems() {
-			t.Error(problem)
-		}
+		r.sound(t)
 	})
 }
 
