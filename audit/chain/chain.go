@@ -33,12 +33,12 @@ type Hash [sha256.Size]byte
 // String returns the hash in base64url without padding.
 func (h Hash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
 
-// ParseHash reads what String returns.
+// ParseHash reads what String returns, and nothing else: the decoder would pass over line breaks within.
 func ParseHash(s string) (h Hash, err error) {
 	if len(s) != hashText {
 		return h, errHash
 	}
-	if _, err := base64.RawURLEncoding.Strict().Decode(h[:], []byte(s)); err != nil {
+	if n, err := base64.RawURLEncoding.Strict().Decode(h[:], []byte(s)); err != nil || n != len(h) {
 		return h, errHash
 	}
 	return h, nil

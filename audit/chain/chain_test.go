@@ -24,6 +24,7 @@ func FuzzReadLink(f *testing.F) {
 	f.Add(AppendLink([]byte(`{"a":{"b":1`), Link{Seq: 12, Prev: Of(nil)}))
 	f.Add([]byte(`"}}`))
 	f.Add([]byte(`,"seq":01,"prev":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}`))
+	f.Add([]byte("{\"b\":{\"b\":1,\"seq\":12,\"prev\":\"47DEQpj\nHBSaEQpjNH-5JCeuQeRkm5NMpJWZG3h7DEQ\"}}"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		l, err := ReadLink(line)
 		if err != nil {
