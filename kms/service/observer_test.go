@@ -1,8 +1,11 @@
 package service_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -145,5 +148,36 @@ func TestObserverOfScheduledWork(t *testing.T) {
 	run()
 	if got := o.take(); !slices.Equal(got, []string{`DeleteKey ""`}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// A call that panics is counted, has a record and holds nothing any longer; the panic goes on to the door.
+func TestPanic(t *testing.T) {
+	o := &observed{}
+	var log bytes.Buffer
+	c := servicetest.New(t)
+	n := c.Node(servicetest.Options{Observer: o, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	key := n.CreateKey(c.Root)
+	o.take()
+	n.Break(servicetest.Faults{Confirm: func() error { panic("in the middle") }})
+	call := servicetest.Call(c.Root, kms.OpDescribeKey, &kms.DescribeKeyRequest{KeyID: key})
+	func() {
+		defer func() {
+			if p := recover(); p != "in the middle" {
+				t.Errorf("the panic became %v", p)
+			}
+		}()
+		_, _ = n.Service.Do(t.Context(), call)
+	}()
+	if got := o.take(); !slices.Equal(got, []string{`DescribeKey test "internal"`}) {
+		t.Errorf("%q", got)
+	}
+	records := n.Records()
+	if last := records[len(records)-1]; last["requestID"] != call.RequestID || last["errorCode"] != string(kms.CodeInternal) {
+		t.Errorf("the last record is %v", last)
+	}
+	n.Catalog.Seal()
+	if strings.Contains(log.String(), "in vain") {
+		t.Errorf("sealing waited for the call that panicked: %s", &log)
 	}
 }

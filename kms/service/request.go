@@ -78,6 +78,20 @@ func (r *request) release() {
 	r.hold.Release()
 }
 
+// abandoned ends a call whose serving panicked: it holds nothing any longer, is counted, and is on record like every call.
+// What it did before is unknown to who called.
+func (r *request) abandoned() {
+	r.generated.Wipe()
+	if r.held {
+		r.release()
+	}
+	err := kms.AsError(errPanicked)
+	r.observe(err)
+	_ = r.audit(nil, err) // the answer says no more than that it failed, with or without a record
+}
+
+var errPanicked = errors.New("serving the call panicked")
+
 // run serves the call up to the audit record.
 func (r *request) run(ctx context.Context) (any, error) {
 	hold, err := r.Catalog.Hold()

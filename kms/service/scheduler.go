@@ -153,6 +153,8 @@ func (r *request) runStep(ctx context.Context, raw [16]byte) (done bool, err err
 	r.generated.Wipe()
 	if next.event != "" {
 		r.Observer.Scheduled(next.event, kms.CodeOf(err))
+	} else if err != nil && next.plan != nil { // a part of a deletion, which cannot go on
+		r.Observer.Scheduled(kms.EventDeleteKey, kms.CodeOf(err))
 	}
 	unknown := kms.CodeOf(err) == kms.CodeOutcomeUnknown
 	if next.event == "" || !done && !unknown {

@@ -167,7 +167,14 @@ func (s *Service) Do(ctx context.Context, c *Call) (*Result, error) {
 	if r.use == nil {
 		return nil, kms.Errorf(kms.CodeUnsupported, "The operation is not known to this release.")
 	}
+	ended := false
+	defer func() {
+		if !ended {
+			r.abandoned()
+		}
+	}()
 	result, err := s.do(ctx, r)
+	ended = true
 	r.observe(err)
 	return result, err
 }
