@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,6 +144,43 @@ func TestAuditAnchors(t *testing.T) {
 			return fmt.Errorf("told at %d, anchored %+v", told, now)
 		}
 		return nil
+	})
+}
+
+// TestRotationIsAnchored: the head that ends a rotated file is followed by one that is anchored at once, not at the next minute.
+func TestRotationIsAnchored(t *testing.T) {
+	t.Parallel()
+	c := cluster.Start(t, cluster.Options{Config: func(_ int, cfg *server.Config) { cfg.Audit.MaxSize = 1 << 20 }})
+	node, other := c.Followers()[0], c.Leader()
+	key := createKey(t, node.Client(), "rotated")
+	var before uint64
+	c.Eventually(30*time.Second, "the node is anchored", func(ctx context.Context) error {
+		a, _, err := anchorOf(ctx, c, other, node)
+		before = a.Seq
+		return err
+	})
+	rotated := func() int {
+		files, err := filepath.Glob(filepath.Join(node.Dir, "audit-*.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	long := map[string]string{"context": strings.Repeat("x", 1000), "more": strings.Repeat("y", 1000), "most": strings.Repeat("z", 1000)}
+	for calls := 0; rotated() == 0; calls++ {
+		if _, err := node.Client().Encrypt(t.Context(), &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x"), EncryptionContext: long}); err != nil {
+			t.Fatal(err)
+		}
+		if calls > 2000 {
+			t.Fatal("the file was not rotated")
+		}
+	}
+	c.Eventually(20*time.Second, "the head of the rotated file is anchored", func(ctx context.Context) error {
+		a, _, err := anchorOf(ctx, c, other, node)
+		if err == nil && a.Seq < before+100 {
+			err = fmt.Errorf("anchored up to %d, it was %d before", a.Seq, before)
+		}
+		return err
 	})
 }
 

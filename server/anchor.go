@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit"
@@ -28,6 +29,8 @@ type anchors struct {
 	node     *node
 	wakeUp   chan struct{} // buffered 1
 	compared bool          // owned by who runs anchor: what was found at the start was held against the anchor
+	signed   chain.Head    // owned by who runs anchor: the latest that is on the disk and not anchored yet; Seq 0: there is none
+	seen     atomic.Uint64 // up to where the trail was signed when anchor last looked
 
 	mu       sync.Mutex  // sealing waits for it: nothing is written under it
 	signer   *headSigner // guarded by mu; nil while sealed, and until the key is known
@@ -63,7 +66,8 @@ func (n *node) unfit() string {
 	return ""
 }
 
-// probe finds out, while records cannot be written, when they can again: nobody else may ask.
+// probe finds out, while records cannot be written, when they can again: nobody else may ask. And it has a head anchored that
+// was signed by another's doing, since a file was rotated or retention asked for it.
 func (a *anchors) probe(ctx context.Context) {
 	tick := time.NewTicker(probeEvery)
 	defer tick.Stop()
@@ -74,6 +78,9 @@ func (a *anchors) probe(ctx context.Context) {
 		case <-tick.C:
 			if a.node.audit.Blocked() {
 				_ = a.node.audit.Healthy()
+			}
+			if a.node.audit.Stats().HeadSeq > a.seen.Load() {
+				a.wake()
 			}
 		}
 	}
@@ -99,7 +106,7 @@ func (a *anchors) run(ctx context.Context) {
 	}
 }
 
-// wake has the head signed now: the node was unsealed.
+// wake has the head signed and anchored now.
 func (a *anchors) wake() {
 	select {
 	case a.wakeUp <- struct{}{}:
@@ -115,17 +122,30 @@ func (a *anchors) anchor(ctx context.Context) error {
 	if err := a.learn(ctx); err != nil {
 		return unlessSealed(err)
 	}
-	head, signed, err := a.node.audit.SignHead()
-	if err != nil || !signed {
+	if err := a.sign(); err != nil || a.signed.Seq == 0 {
 		return err
 	}
-	if err := a.node.service.AnchorAudit(ctx, head); err != nil {
+	if err := a.node.service.AnchorAudit(ctx, a.signed); err != nil {
 		return unlessSealed(err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.anchored = head
+	a.anchored, a.signed = a.signed, chain.Head{}
 	return nil
+}
+
+// sign has the head signed. One that could not be anchored is good for a minute: who tries again and again writes no record
+// for each time.
+func (a *anchors) sign() error {
+	if a.signed.Seq > 0 && time.Since(time.UnixMilli(a.signed.Time)).Abs() < anchorEvery {
+		return nil
+	}
+	head, signed, err := a.node.audit.SignHead()
+	a.seen.Store(a.node.audit.Stats().HeadSeq)
+	if err == nil && signed {
+		a.signed = head
+	}
+	return err
 }
 
 func unlessSealed(err error) error {
