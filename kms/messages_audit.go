@@ -34,7 +34,7 @@ type (
 	LookupEventsAnswer struct {
 		Events      []json.RawMessage `json:"events"`
 		NextMarker  string            `json:"next_marker,omitempty"`
-		SilentNodes int               `json:"silent_nodes,omitempty"` // members whose records are not among them: they did not answer
+		SilentNodes int               `json:"silent_nodes,omitempty"` // members of whose records some or all are not among them: they did not answer, or cannot read them
 	}
 
 	// AuditCheckpointAnswer holds the latest head of each node's audit trail that the cluster has in its state: what the

@@ -29,7 +29,7 @@
 //	header = rows 4 | skipped lines 4 | file start 8 | file end 8 | base time 8 | least time 8 | greatest time 8 |
 //	         greatest time before 8 | columns of zeros 4 | 0 8 | checksum of each column 16 x 4 | checksum of all before 4
 //
-// A chunk holds up to 4096 rows, one for each record of the file from start to end. It is written when it is full, or when
+// A chunk holds up to 4096 rows, one for each record of the file from start to end. It is written when there is more, or when
 // the file is rotated; until then its rows are in memory and are made again at a restart.
 //
 //	column  0   offset of the line from the chunk's file start

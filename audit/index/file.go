@@ -171,11 +171,6 @@ func (f *logFile) follow(ctx context.Context, buf []byte) error {
 		f.inode = inode{} // it was written anew under its name
 		return errMoved
 	}
-	if f.tail != nil && f.tail.rows == maxRows { // it could not be written
-		if err := f.flush(); err != nil {
-			return err
-		}
-	}
 	for ctx.Err() == nil {
 		n, err := file.ReadAt(buf, f.end)
 		if n == 0 || err != nil && err != io.EOF {
@@ -220,7 +215,7 @@ func (f *logFile) lines(b []byte) (read int, err error) {
 			f.renew()
 		}
 		known := !f.long && scan(line, &rec) && rec.timed
-		if known && !f.tail.fits(f.end, rec.at) {
+		if f.tail.rows == maxRows || known && !f.tail.fits(f.end, rec.at) {
 			if err := f.flush(); err != nil {
 				return read, err
 			}
@@ -238,11 +233,6 @@ func (f *logFile) lines(b []byte) (read int, err error) {
 		read += n + 1
 		f.end += int64(n) + 1
 		f.tail.end = f.end
-		if f.tail.rows == maxRows {
-			if err := f.flush(); err != nil {
-				return read, err
-			}
-		}
 	}
 }
 

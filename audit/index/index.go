@@ -46,6 +46,8 @@ type Index struct {
 	listed time.Time     // when that was
 	change time.Time     // modification time of the directory then
 	stale  bool          // it has to be listed again
+	unread error         // why something of the trail could not be read the last time; nil: all of it was
+	held   error         // why index files could not be written, whose rows are kept in memory, or removed; nil: they were
 	buf    []byte
 }
 
@@ -64,11 +66,18 @@ func Open(o Options) *Index {
 	return x
 }
 
-// Close ends the following. A search that is under way ends by itself.
+// Close ends the following. A search that is under way ends by itself, and so does the following when its file system
+// hangs: it is not waited for longer than 2 s.
 func (x *Index) Close() error {
 	x.cancel()
-	<-x.done
-	return nil
+	limit := time.NewTimer(settle)
+	defer limit.Stop()
+	select {
+	case <-x.done:
+		return nil
+	case <-limit.C:
+		return errors.New("audit index: the file system does not answer")
+	}
 }
 
 // run follows the files until ctx ends.
@@ -95,47 +104,67 @@ func (x *Index) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-// update brings the index up to what the files have now.
+// update brings the index up to what the files have now, as far as they can be read.
 func (x *Index) update(ctx context.Context) error {
-	_, err := x.snapshot(ctx, false)
-	return err
-}
-
-// snapshot brings the index up to what the files have now and returns copies of them, oldest first.
-func (x *Index) snapshot(ctx context.Context, wanted bool) ([]*logFile, error) {
 	select {
 	case x.turn <- struct{}{}:
 	case <-ctx.Done():
-		return nil, ErrBehind
+		return ErrBehind
 	}
 	defer func() { <-x.turn }()
 	err := x.catchUp(ctx)
-	for range 3 { // files may be moved while they are read
-		if !errors.Is(err, errMoved) && !errors.Is(err, fs.ErrNotExist) {
-			break
+	for _, trouble := range []error{x.unread, x.held} {
+		if err == nil {
+			err = trouble
 		}
-		err = x.catchUp(ctx)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("audit index: %w", err)
+	return err
+}
+
+// snapshot brings the index up to what the files have now and returns copies of them, oldest first. They are whole unless something
+// could not be read.
+func (x *Index) snapshot(ctx context.Context) (copies []*logFile, whole bool, err error) {
+	select {
+	case x.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false, ErrBehind
+	}
+	defer func() { <-x.turn }()
+	if err := x.catchUp(ctx); err != nil {
+		return nil, false, err
 	}
 	if ctx.Err() != nil {
-		return nil, ErrBehind
+		return nil, false, ErrBehind
 	}
-	if !wanted {
-		return nil, nil
-	}
-	copies := make([]*logFile, 0, len(x.files))
+	copies = make([]*logFile, 0, len(x.files))
 	for _, f := range x.files {
 		if f.first != noTime {
 			copies = append(copies, f.copy())
 		}
 	}
-	return copies, nil
+	return copies, x.unread == nil, nil
 }
 
-// catchUp lists the directory if it changed, and reads what was added to the files. The turn is held.
+// catchUp lists the directory if it changed, and reads what was added to the files, which may be moved meanwhile. The turn is held.
 func (x *Index) catchUp(ctx context.Context) error {
+	err := x.try(ctx)
+	for range 3 {
+		if !passing(err) {
+			break
+		}
+		err = x.try(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("audit index: %w", err)
+	}
+	return nil
+}
+
+// passing reports whether an error comes of files that were just moved or removed.
+func passing(err error) bool { return errors.Is(err, errMoved) || errors.Is(err, fs.ErrNotExist) }
+
+// try is one attempt of catchUp.
+func (x *Index) try(ctx context.Context) error {
 	info, err := os.Stat(x.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -155,30 +184,42 @@ func (x *Index) catchUp(ctx context.Context) error {
 		if active == nil || size == active.end {
 			return nil
 		}
-		err = active.follow(ctx, x.buf)
+		err = x.missing(active.follow(ctx, x.buf))
 	} else {
-		x.listed, x.change, x.active = time.Now(), dir.ModTime(), now
+		x.listed, x.change, x.active, x.unread, x.held = time.Now(), dir.ModTime(), now, nil, nil
 		if err = x.list(); err == nil {
 			err = x.readAll(ctx)
 		}
 	}
-	x.stale = err != nil || ctx.Err() != nil
+	x.stale = err != nil || x.unread != nil || x.held != nil || ctx.Err() != nil
 	slices.SortFunc(x.files, func(a, b *logFile) int {
 		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.seq, b.seq), cmp.Compare(a.id(), b.id()))
 	})
 	return err
 }
 
+// missing notes that something cannot be read, which keeps nobody from the rest of the trail. It returns the errors that pass.
+func (x *Index) missing(err error) error {
+	if err == nil || passing(err) {
+		return err
+	}
+	x.unread = err
+	return nil
+}
+
 // readAll reads what was added to the files. Of rotated ones, to which nothing will be added, it writes the last rows.
 func (x *Index) readAll(ctx context.Context) error {
 	for _, f := range x.files {
-		if err := f.follow(ctx, x.buf); err != nil {
-			return err
-		}
-		if f.inode != x.active && ctx.Err() == nil {
-			if err := f.flush(); err != nil {
+		err := f.follow(ctx, x.buf)
+		if err == nil && f.inode != x.active && ctx.Err() == nil {
+			if err := f.flush(); passing(err) {
 				return err
+			} else if err != nil {
+				x.held = err
 			}
+		}
+		if err := x.missing(err); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -213,7 +254,7 @@ func (x *Index) list() error {
 	seen := map[string]bool{}
 	for _, name := range names {
 		f, err := x.file(filepath.Join(filepath.Dir(x.path), name), known)
-		if err != nil {
+		if err := x.missing(err); err != nil {
 			return err
 		}
 		if f != nil && !seen[f.index] {
@@ -222,7 +263,11 @@ func (x *Index) list() error {
 		}
 	}
 	x.files = files
-	return x.sweep(seen)
+	if x.unread != nil {
+		return nil // whose index which file is, is not known
+	}
+	x.held = x.sweep(seen)
+	return nil
 }
 
 // file returns what stands at path: a file that is known already, or one whose index is loaded; nil when it is no trail.
@@ -296,7 +341,7 @@ type Stats struct {
 
 // Stats brings the index up to date and returns what it has.
 func (x *Index) Stats(ctx context.Context) (s Stats, err error) {
-	files, err := x.snapshot(ctx, true)
+	files, _, err := x.snapshot(ctx)
 	for _, f := range files {
 		s.Files++
 		s.Skipped += f.skipped

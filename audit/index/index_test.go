@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -145,25 +146,149 @@ func TestReplaced(t *testing.T) {
 	}
 }
 
-// TestUnreadable: a file of the trail that cannot be read is an error, not fewer records.
-func TestUnreadable(t *testing.T) {
-	m, x := filled(t, 10)
-	x.upToDate(t)
+// TestUnwritable: rows that cannot be written wait in memory, and are found there.
+func TestUnwritable(t *testing.T) {
+	m, before := filled(t, 10)
+	before.Close()
 	if err := os.RemoveAll(m.path + ".index"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(m.path+".index", nil, 0o600); err != nil { // in the way
 		t.Fatal(err)
 	}
+	x := Open(Options{Path: m.path, Every: time.Hour})
+	defer x.Close()
 	m.rotate("audit-2.jsonl")
-	if _, err := x.Search(context.Background(), everything); err == nil {
-		t.Error("no error though the index cannot be written")
+	for _, inTheWay := range []bool{true, false} {
+		if page, err := x.Search(t.Context(), everything); err != nil || page.Partial || len(page.Hits) != 20 {
+			t.Errorf("in the way %v: %d records, partial %v, %v", inTheWay, len(page.Hits), page.Partial, err)
+		}
+		if err := x.update(t.Context()); (err != nil) != inTheWay {
+			t.Errorf("in the way %v: the follower says %v", inTheWay, err)
+		}
+		if inTheWay {
+			if err := os.Remove(m.path + ".index"); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	if err := os.Remove(m.path + ".index"); err != nil {
+}
+
+// unprivileged lets the test go on as a user who may open only what is open to him.
+func unprivileged(t *testing.T, dir string) {
+	const nobody = 65534
+	if os.Geteuid() != 0 {
+		return
+	}
+	for _, path := range []string{filepath.Dir(dir), dir} {
+		if err := os.Chown(path, nobody, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if got := found(t, x, everything); len(got) != 20 {
-		t.Errorf("%d records afterwards, want 20", len(got))
+	for _, path := range files {
+		if err := os.Chown(path, nobody, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Seteuid(nobody); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Seteuid(0); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestUnreadable: a file that cannot be read keeps nobody from the others, and the page says that something is missing.
+func TestUnreadable(t *testing.T) {
+	m, x := filled(t, 10) // 10 in a rotated file, 10 in the active one
+	x.Close()
+	old := filepath.Join(m.dir, "audit-1.jsonl")
+	if err := os.RemoveAll(m.path + ".index"); err != nil {
+		t.Fatal(err)
+	}
+	unprivileged(t, m.dir)
+	look := func(x *Index, want int, partial bool) {
+		t.Helper()
+		page, err := x.Search(t.Context(), everything)
+		if err != nil || page.Partial != partial || len(page.Hits) != want {
+			t.Errorf("%d records, partial %v, %v; want %d, %v", len(page.Hits), page.Partial, err, want, partial)
+		}
+	}
+	mode := func(path string, mode os.FileMode) {
+		t.Helper()
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fresh := Open(Options{Path: m.path, Every: time.Hour})
+	defer fresh.Close()
+	look(fresh, 20, false)
+	mode(old, 0) // one that is known already
+	if err := fresh.catchUpAgain(t); err == nil {
+		t.Error("the follower says nothing")
+	}
+	look(fresh, 10, true)
+	mode(old, 0o600)
+	look(fresh, 20, false)
+
+	mode(old, 0)
+	again := Open(Options{Path: m.path, Every: time.Hour}) // one that is not
+	defer again.Close()
+	look(again, 10, true)
+	mode(old, 0o600)
+	look(again, 20, false)
+}
+
+// catchUpAgain lists the directory, whatever its time says: a change of a mode does not show there.
+func (x *Index) catchUpAgain(t *testing.T) error {
+	t.Helper()
+	x.turn <- struct{}{}
+	x.stale = true
+	<-x.turn
+	return x.update(t.Context())
+}
+
+// TestEndsWithin: a search whose time ends within a chunk goes on where it stopped, and neither repeats nor skips a record.
+func TestEndsWithin(t *testing.T) {
+	_, x := filled(t, 50)
+	var seen []int64
+	q := everything
+	q.Limit = 7
+	for pages := 0; ; pages++ {
+		left := 5 + pages%3
+		ctx := patience{t.Context(), &left}
+		files, _, err := x.snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &search{ctx: ctx, q: q}
+		if err := s.files(files); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range s.page.Hits {
+			seen = append(seen, h.At.Offset)
+		}
+		if s.page.More == nil {
+			break
+		}
+		if pages > 200 {
+			t.Fatal("it does not come to an end")
+		}
+		q.After = s.page.More
+	}
+	if len(seen) != 100 {
+		t.Errorf("%d records, want 100", len(seen))
+	}
+	for i := 1; i < len(seen); i++ {
+		if seen[i] >= seen[i-1] && i != 50 { // there the older file begins
+			t.Errorf("record %d stands at %d, the one before at %d", i, seen[i], seen[i-1])
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -63,20 +62,22 @@ type Page struct {
 	// More is where a search goes on that stopped for its limits or for the end of its context: everything that comes
 	// before it was looked at. Nil: there is nothing more.
 	More *Position
+	// Partial says that something of the trail could not be read, so that there may be records that were not found.
+	Partial bool
 }
 
 // Search looks for records. It first brings the index up to date. When ctx ends after that, the page has what was found until
-// then. The errors are ErrBehind, and those of the files.
+// then. What cannot be read is left out. The errors are ErrBehind, and those of the directory and of the index files.
 func (x *Index) Search(ctx context.Context, q Query) (Page, error) {
 	if q.Limit = max(q.Limit, 1); !q.All && q.Visible == "" {
 		return Page{}, nil
 	}
 	for attempt := 0; ; attempt++ {
-		files, err := x.snapshot(ctx, true)
+		files, whole, err := x.snapshot(ctx)
 		if err != nil {
 			return Page{}, err
 		}
-		s := &search{ctx: ctx, q: q, predicates: q.compile()}
+		s := &search{ctx: ctx, q: q, predicates: q.compile(), page: Page{Partial: !whole}}
 		err = s.files(files)
 		if err == nil {
 			return s.page, nil
@@ -89,7 +90,7 @@ func (x *Index) Search(ctx context.Context, q Query) (Page, error) {
 			if err := x.forget(ctx, s.log); err != nil {
 				return Page{}, err
 			}
-		case errors.Is(err, errMoved), errors.Is(err, fs.ErrNotExist): // rotated, or removed, since
+		case passing(err): // rotated, or removed, since
 		default:
 			return Page{}, err
 		}
@@ -217,6 +218,7 @@ type search struct {
 	w     window
 	found bitmap
 	any   bitmap
+	times []int64 // of the places of the rows of a chunk; empty until they are needed
 	line  []byte
 	rec   fields
 }
@@ -422,8 +424,22 @@ func (s *search) inTime(c *chunk) error {
 
 // rows reads the lines of the rows that were found, from the last one.
 func (s *search) rows(c *chunk) error {
-	for i := s.found.last(c.rows); i >= 0; i = s.found.last(i) {
-		line, offset, err := s.read(c, i)
+	s.times = s.times[:0]
+	first := s.found.last(c.rows)
+	for i := first; i >= 0; i = s.found.last(i) {
+		at, err := s.place(c, i)
+		if err != nil {
+			return err
+		}
+		if i < first && s.ctx.Err() != nil { // everything behind this row was looked at
+			s.page.More = &Position{Time: at.Time, File: at.File, Offset: at.Offset + 1}
+			return nil
+		}
+		line, err := s.read(c, i, at.Offset)
+		if errors.Is(err, errUnreadable) {
+			s.page.Partial = true
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -434,32 +450,35 @@ func (s *search) rows(c *chunk) error {
 		if shown == nil {
 			continue
 		}
-		at, err := s.place(c, i)
-		if err != nil {
-			return err
-		}
 		if n := len(s.page.Hits); n == s.q.Limit || n > 0 && s.bytes+len(shown) > s.q.Bytes {
 			last := s.page.Hits[n-1].At
 			s.page.More = &last
 			return nil
 		}
 		s.bytes += len(shown)
-		s.page.Hits = append(s.page.Hits, Hit{shown, s.rec.at, Position{Time: at, File: s.log.id(), Offset: offset}})
+		s.page.Hits = append(s.page.Hits, Hit{shown, s.rec.at, at})
 	}
 	return nil
 }
 
-// place returns the time of a row's place.
-func (s *search) place(c *chunk, row int) (int64, error) {
-	times, err := s.w.column(colTime)
+// place returns the place of a row.
+func (s *search) place(c *chunk, row int) (Position, error) {
+	offsets, err := s.w.column(colOffset)
 	if err != nil {
-		return 0, err
+		return Position{}, err
 	}
-	at := max(s.floor, c.before)
-	for i := range row + 1 {
-		at = max(at, c.base+int64(int32(value(times, i))))
+	if len(s.times) == 0 {
+		times, err := s.w.column(colTime)
+		if err != nil {
+			return Position{}, err
+		}
+		at := max(s.floor, c.before)
+		for i := range row + 1 {
+			at = max(at, c.base+int64(int32(value(times, i))))
+			s.times = append(s.times, at)
+		}
 	}
-	return at, nil
+	return Position{Time: s.times[row], File: s.log.id(), Offset: c.start + int64(value(offsets, row))}, nil
 }
 
 // open turns the window to a chunk.
@@ -481,38 +500,42 @@ func (s *search) open(c *chunk) error {
 	return nil
 }
 
-// read returns the line of a row.
-func (s *search) read(c *chunk, row int) (line []byte, offset int64, err error) {
+// errUnreadable says that a line is where it was, and cannot be read.
+var errUnreadable = errors.New("the audit file cannot be read")
+
+// read returns the line of a row, which stands at offset.
+func (s *search) read(c *chunk, row int, offset int64) ([]byte, error) {
 	offsets, err := s.w.column(colOffset)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	offset = c.start + int64(value(offsets, row))
 	end := c.end
 	if row+1 < c.rows {
 		end = c.start + int64(value(offsets, row+1))
 	}
 	if offset >= end || end > s.log.end {
-		return nil, 0, errDamaged
+		return nil, errDamaged
 	}
 	if s.file == nil {
-		if s.file, err = os.Open(s.log.path); err != nil {
-			return nil, 0, err
+		if s.file, err = os.Open(s.log.path); errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		} else if err != nil {
+			return nil, errUnreadable
 		}
 		if info, err := s.file.Stat(); err != nil || inodeOf(info) != s.log.inode {
-			return nil, 0, errMoved
+			return nil, errMoved
 		}
 	}
 	n := int(min(end-offset, maxLine+1)) // lines that are no records may stand behind it
 	s.line = slices.Grow(s.line[:0], n)[:n]
-	if _, err := s.file.ReadAt(s.line, offset); err != nil {
-		if errors.Is(err, io.EOF) {
-			err = errMoved // it became shorter
-		}
-		return nil, 0, fmt.Errorf("audit index: %w", err)
+	switch _, err := s.file.ReadAt(s.line, offset); {
+	case errors.Is(err, io.EOF):
+		return nil, errMoved // it became shorter
+	case err != nil:
+		return nil, errUnreadable
 	}
 	if n := bytes.IndexByte(s.line, '\n'); n >= 0 {
-		return s.line[:n], offset, nil
+		return s.line[:n], nil
 	}
-	return nil, offset, nil
+	return nil, nil
 }

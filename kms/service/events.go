@@ -205,7 +205,8 @@ func (r *request) eventKey(all bool) (string, error) {
 	return kms.ARN(r.Partition, s, "key/"+id), nil
 }
 
-// findEvents looks in this node's file while the others look in theirs.
+// findEvents looks in this node's file while the others look in theirs. A node that cannot read all of its trail counts as silent,
+// and what it found is shown.
 func (r *request) findEvents(q *eventsQuestion) (found []eventsAnswer, silent int, err error) {
 	type own struct {
 		answer eventsAnswer
@@ -218,13 +219,16 @@ func (r *request) findEvents(q *eventsQuestion) (found []eventsAnswer, silent in
 	}()
 	silent, err = askMembers(r, question{Events: q}, func(a eventsAnswer) bool {
 		known := slices.ContainsFunc(found, func(b eventsAnswer) bool { return a.Node == b.Node })
-		if !known && a.Node != "" && a.Node != r.Node {
-			found = append(found, a)
-			return true
+		if known || a.Node == "" || a.Node == r.Node {
+			return false
 		}
-		return false
+		found = append(found, a)
+		return !a.Page.Partial
 	})
 	o := <-ownPart
+	if o.answer.Page.Partial {
+		silent++
+	}
 	if err == nil {
 		err = o.err
 	}

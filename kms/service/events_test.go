@@ -134,6 +134,12 @@ func TestLookupEventsRefuses(t *testing.T) {
 	if _, a := lookUp(t, w.Node, w.alice, kms.LookupEventsRequest{}); a.SilentNodes != 1 {
 		t.Errorf("%d silent nodes, one cannot search", a.SilentNodes)
 	}
+	none.Trail = partial{}
+	for _, n := range []*servicetest.Node{w.Node, none} {
+		if _, a := lookUp(t, n, w.alice, kms.LookupEventsRequest{}); a.SilentNodes != 1 {
+			t.Errorf("%s: %d silent nodes, one cannot read a file", n.Name, a.SilentNodes)
+		}
+	}
 	none.Trail = nil
 	_, err = none.Do(w.alice, kms.OpLookupEvents, &kms.LookupEventsRequest{})
 	want(t, "no file", err, kms.CodeUnsupported)
@@ -144,6 +150,13 @@ type broken struct{}
 
 func (broken) Search(context.Context, index.Query) (index.Page, error) {
 	return index.Page{}, errors.New("broken")
+}
+
+// partial is a trail of which a file cannot be read.
+type partial struct{}
+
+func (partial) Search(context.Context, index.Query) (index.Page, error) {
+	return index.Page{Partial: true}, nil
 }
 
 // A tenant sees what belongs to its account. What another one did with its keys belongs to both, but a refused call

@@ -164,7 +164,7 @@ func eachPage(ctx context.Context, c *client.Client, q kms.LookupEventsRequest, 
 // tellSilent says on w that records may be missing.
 func tellSilent(w io.Writer, silent int) {
 	if silent > 0 {
-		fmt.Fprintf(w, "lockstep: %d of the nodes did not answer: records of theirs are not among these\n", silent)
+		fmt.Fprintf(w, "lockstep: %d of the nodes did not answer or cannot read all of their audit files: records of theirs are not among these\n", silent)
 	}
 }
 
