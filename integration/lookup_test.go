@@ -42,6 +42,14 @@ func lookUp(t *testing.T, n *cluster.Node, q kms.LookupEventsRequest) (all []fou
 func TestEventsFromEveryNode(t *testing.T) {
 	t.Parallel()
 	c := cluster.Start(t, cluster.Options{})
+	for _, name := range []string{"NodeStarted", "SubmitUnsealShare"} { // they belong to no account, the operator's not either
+		of := c.Nodes[0].Config.OperatorAccountID
+		all, _, _ := lookUp(t, c.Nodes[0], kms.LookupEventsRequest{EventName: name})
+		own, _, _ := lookUp(t, c.Nodes[0], kms.LookupEventsRequest{EventName: name, AccountID: of})
+		if len(all) == 0 || len(own) != 0 {
+			t.Errorf("%s: %d records, %d of them of account %s", name, len(all), len(own), of)
+		}
+	}
 	key := createKey(t, c.Nodes[0].Client(), "looked for")
 	for i, n := range c.Nodes {
 		if err := encrypts(background(t), n.Client(), key); err != nil {

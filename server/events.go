@@ -120,7 +120,7 @@ func (n *node) tell(name string, details ...audit.Pair) {
 // event begins the record of an event.
 func (n *node) event(name string) *audit.Record {
 	rec := &audit.Record{Time: time.Now(), Source: kms.OpSeal.Source, Name: name, Region: n.cfg.Regions[0], SourceIP: "lockstep", UserAgent: "lockstep",
-		Identity: audit.Identity{Type: "Service", PrincipalID: n.cfg.Name}, Recipient: n.cfg.OperatorAccountID, Node: n.cfg.Name, Service: true}
+		Identity: audit.Identity{Type: "Service", PrincipalID: n.cfg.Name}, Node: n.cfg.Name, Service: true}
 	if n.fsm != nil {
 		v := n.fsm.View()
 		rec.Epoch, rec.Index = v.Epoch(), v.Index()

@@ -22,7 +22,7 @@ const (
 // or an attempt's id.
 func (n *node) called(ctx context.Context, who sys.Caller, name string, parameters ...audit.Pair) *audit.Record {
 	return &audit.Record{Time: time.Now(), RequestID: who.RequestID, Source: kms.OpSeal.Source, Name: name, Region: n.cfg.Regions[0],
-		SourceIP: who.Addr, UserAgent: who.UserAgent, Parameters: parameters, Recipient: n.cfg.OperatorAccountID, TLS: audit.TLSOf(who.TLS, who.Host), Node: n.cfg.Name, Door: "sys",
+		SourceIP: who.Addr, UserAgent: who.UserAgent, Parameters: parameters, TLS: audit.TLSOf(who.TLS, who.Host), Node: n.cfg.Name, Door: "sys",
 		TraceID: trace.From(ctx).Trace.String()}
 }
 
