@@ -104,6 +104,7 @@ func TestChainGoesOnFromTheFileBefore(t *testing.T) {
 		{"a torn line", map[string]string{"audit.jsonl": "{\"torn", "audit-20260102T000000.000Z.jsonl": chained(2, 0)}, 2},
 		{"logrotate", map[string]string{"audit.jsonl.1": chained(3, 0), "audit.jsonl.2": chained(2, 0)}, 3},
 		{"logrotate with dates", map[string]string{"audit.jsonl-20261126": chained(3, 0), "audit.jsonl-20261125": chained(2, 0)}, 3},
+		{"logrotate that keeps the extension", map[string]string{"audit.1.jsonl": chained(3, 0), "audit-20261125.jsonl": chained(2, 0)}, 3},
 		{"a copy of an older one is newer", map[string]string{"audit.jsonl.1": chained(2, 0), "audit-20000101T000000.000Z.jsonl": chained(3, 0)}, 3},
 		{"others", map[string]string{"audit-x.jsonl": chained(3, 0), "other.jsonl": chained(2, 0), "audit.jsonl.1.gz": chained(4, 0), "audit-20260102T000000.jsonl": chained(5, 0)}, 0},
 		{"the file itself comes first", map[string]string{"audit.jsonl": chained(3, 0), "audit.jsonl.1": chained(2, 0)}, 3},

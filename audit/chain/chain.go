@@ -1,5 +1,5 @@
 // Package chain is the form of an audit trail that makes it tamper-evident: how a record names the one before it, how a head
-// is signed, and what a checkpoint says.
+// is signed, what a checkpoint says, and how the files are named.
 //
 // The records of a node form one hash chain across restarts. A line of the trail ends with its place in the chain, inside
 // the last member of the record, additionalEventData:
