@@ -86,7 +86,7 @@ func lastRecord(f io.ReaderAt, size int64) (Found, error) {
 			if link, err := chain.ReadLink(line[whole+1:]); err == nil {
 				end := len(line) + len("\n")
 				line = line[whole+1:]
-				return Found{Seq: link.Seq, Hash: chain.Of(line), Clean: end == len(text) && bytes.Contains(line, stoppedMark)}, nil
+				return Found{Seq: link.Seq, Hash: link.Hash, Clean: end == len(text) && bytes.Contains(line, stoppedMark)}, nil
 			}
 		}
 		if look >= min(size, searchable) {

@@ -14,7 +14,13 @@ import (
 
 // chained is a line of record seq, n bytes long at least, with its newline.
 func chained(seq uint64, n int) string {
-	return string(chain.AppendLink([]byte(`{"x":"`+strings.Repeat("x", n)+`","a":{"node":"n"`), chain.Link{Seq: seq})) + "\n"
+	return linked(`{"x":"`+strings.Repeat("x", n)+`","a":{"node":"n"`, seq)
+}
+
+// linked is a line that begins with record.
+func linked(record string, seq uint64) string {
+	line, _ := chain.AppendLink([]byte(record), 0, seq, chain.Hash{})
+	return string(line) + "\n"
 }
 
 func TestLastRecord(t *testing.T) {
@@ -61,7 +67,7 @@ func everyLine(text []byte) (first uint64, last Found) {
 			if first == 0 {
 				first = link.Seq
 			}
-			last = Found{Seq: link.Seq, Hash: chain.Of(line), Clean: bytes.Contains(line, stoppedMark)}
+			last = Found{Seq: link.Seq, Hash: link.Hash, Clean: bytes.Contains(line, stoppedMark)}
 		} else {
 			last.Clean = false
 		}
@@ -162,7 +168,7 @@ func TestChainGoesOnFromTheHighestRecord(t *testing.T) {
 
 // stopped is AuditStopped as a line of a file.
 func stopped(seq uint64) string {
-	return string(chain.AppendLink([]byte(`{"x":"y"`+string(stoppedMark)+`"a":{"node":"n"`), chain.Link{Seq: seq})) + "\n"
+	return linked(`{"x":"y"`+string(stoppedMark)+`"a":{"node":"n"`, seq)
 }
 
 // A stop was orderly only when nothing came behind AuditStopped.

@@ -227,10 +227,9 @@ func TestRetention(t *testing.T) {
 			path := filepath.Join(dir, "audit.jsonl")
 			now := time.Now()
 			for i, age := range ages { // a chained line in each, and what is not of the chain
-				line := chain.AppendLink([]byte(`{"additionalEventData":{"node":"node-a"`), chain.Link{Seq: uint64(len(ages) - i)})
-				text := append(line, "\n"...)
-				text = append(text, strings.Repeat("x", size-len(text)-1)+"\n"...)
-				must(t, os.WriteFile(chain.RotatedName(path, now.Add(-age)), text, 0o600))
+				text := chained(uint64(len(ages)-i), 0)
+				text += strings.Repeat("x", size-len(text)-1) + "\n"
+				must(t, os.WriteFile(chain.RotatedName(path, now.Add(-age)), []byte(text), 0o600))
 			}
 			others := []string{"audit-20000101T000000.000Z.jsonl.gz", "audit-20000101T000000Z.jsonl", "audit.jsonl.1", "other-20000101T000000.000Z.jsonl", "audit-x-20000101T000000.000Z.jsonl"}
 			for _, name := range others {
