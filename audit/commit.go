@@ -231,8 +231,7 @@ func (l *Log) chain(b *batch, record []byte) {
 	start := len(b.Lines)
 	b.Lines = append(b.Lines, record...)
 	l.seq++
-	b.Lines = chain.AppendLink(b.Lines, chain.Link{Seq: l.seq, Prev: l.hash})
-	l.hash = chain.Of(b.Lines[start:])
+	b.Lines, l.hash = chain.AppendLink(b.Lines, start, l.seq, l.hash)
 	b.Lines = append(b.Lines, '\n')
 	b.Ends = append(b.Ends, len(b.Lines))
 }

@@ -246,10 +246,10 @@ func TestRestartInTheMiddleOfABatch(t *testing.T) {
 			must(t, r.call())
 			all := r.trail(0)
 			start := all[len(all)-2]
-			if start.name != eventStarted || start.Prev != last.hash || start.number("previousSeq") != last.Seq || start.details["previousHash"] != last.hash.String() || start.details["clean"] != false {
+			if start.name != eventStarted || start.Prev != last.Hash || start.number("previousSeq") != last.Seq || start.details["previousHash"] != last.Hash.String() || start.details["clean"] != false {
 				t.Errorf("after the end %.30q, the node began with %v", torn, start)
 			}
-			if f := r.log.Found(); f.Seq != last.Seq || f.Hash != last.hash || f.Clean {
+			if f := r.log.Found(); f.Seq != last.Seq || f.Hash != last.Hash || f.Clean {
 				t.Errorf("found %+v", f)
 			}
 		}
@@ -282,14 +282,14 @@ func TestPowerCut(t *testing.T) {
 				got := fmt.Sprint(names(all))
 				if sinks == 1 {
 					r.lost["request-2"], r.lost["request-3"] = true, true
-					if got != "[AuditStarted Call AuditStarted Call AuditStopped]" || all[2].Prev != cut.hash || all[2].details["clean"] != false {
+					if got != "[AuditStarted Call AuditStarted Call AuditStopped]" || all[2].Prev != cut.Hash || all[2].details["clean"] != false {
 						t.Errorf("%s: %v after %v", got, all[2], cut)
 					}
 				} else {
 					r.require = 1 // what was cut is in the other
 					m := all[2]
-					if got != "[AuditStarted Call AuditRecordsMissed AuditStarted Call AuditStopped]" || m.Prev != before[3].hash || m.number("afterSeq") != 2 ||
-						m.details["afterHash"] != cut.hash.String() || m.number("fromSeq") != 3 || m.number("toSeq") != 4 || m.details["sink"] != r.sinks[0].Name() {
+					if got != "[AuditStarted Call AuditRecordsMissed AuditStarted Call AuditStopped]" || m.Prev != before[3].Hash || m.number("afterSeq") != 2 ||
+						m.details["afterHash"] != cut.Hash.String() || m.number("fromSeq") != 3 || m.number("toSeq") != 4 || m.details["sink"] != r.sinks[0].Name() {
 						t.Errorf("%s: %v after %v", got, m, cut)
 					}
 				}

@@ -233,10 +233,10 @@ func TestHeads(t *testing.T) {
 	head, signed, err := l.SignHead()
 	all := entries(t, m.bytes())
 	e := all[len(all)-1]
-	if !signed || err != nil || e.name != eventHead || head.Seq != 2 || head.Hash != all[1].hash || head.Node != "node-a" {
+	if !signed || err != nil || e.name != eventHead || head.Seq != 2 || head.Hash != all[1].Hash || head.Node != "node-a" {
 		t.Fatalf("%+v, %v, %v: %v", head, signed, err, all)
 	}
-	want := map[string]any{"clusterId": "c0", "headSeq": 2.0, "headHash": all[1].hash.String(), "headTime": float64(head.Time)}
+	want := map[string]any{"clusterId": "c0", "headSeq": 2.0, "headHash": all[1].Hash.String(), "headTime": float64(head.Time)}
 	for key, value := range want {
 		if e.details[key] != value {
 			t.Errorf("%s is %v, want %v", key, e.details[key], value)
@@ -272,7 +272,7 @@ func TestStartIsRecordedOnceItCanBe(t *testing.T) {
 	m.set(nil)
 	must(t, l.Healthy())
 	all := entries(t, m.bytes())
-	if got := fmt.Sprint(names(all)); got != "[AuditRecordsMissed AuditStarted AuditResumed]" || all[1].number("previousSeq") != all[0].Seq || all[1].details["previousHash"] != all[0].hash.String() || all[1].details["clean"] != false {
+	if got := fmt.Sprint(names(all)); got != "[AuditRecordsMissed AuditStarted AuditResumed]" || all[1].number("previousSeq") != all[0].Seq || all[1].details["previousHash"] != all[0].Hash.String() || all[1].details["clean"] != false {
 		t.Errorf("the trail has %v", all)
 	}
 	must(t, l.Append(record("Call")))

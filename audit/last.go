@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"regexp"
-	"slices"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
@@ -35,11 +32,11 @@ func (s *FileSink) find() (Found, error) {
 	if err != nil || found.Seq != 0 {
 		return found, err
 	}
-	older, err := s.olderFiles()
+	older, err := s.rotatedFiles()
 	if err != nil {
 		return Found{}, err
 	}
-	for _, f := range older[:min(len(older), olderFiles)] { // their times may be those of copies
+	for _, f := range older[max(0, len(older)-olderFiles):] { // their times may be those of copies
 		_, last, err := rangeOf(f.path)
 		if err != nil {
 			return Found{}, err
@@ -50,28 +47,6 @@ func (s *FileSink) find() (Found, error) {
 	}
 	found.Clean = found.Clean && info.Size() == 0 // else what the file has came behind AuditStopped
 	return found, nil
-}
-
-// olderFiles lists what the file was rotated to, by this sink or as logrotate(8) names it, newest first.
-func (s *FileSink) olderFiles() ([]old, error) {
-	entries, err := s.options.files.list(filepath.Dir(s.path))
-	if err != nil {
-		return nil, err
-	}
-	logrotate := regexp.MustCompile("^" + regexp.QuoteMeta(filepath.Base(s.path)) + "[.-][0-9-]+$")
-	var all []old
-	for _, e := range entries {
-		at, ours := s.rotatedAt(e.Name())
-		if !e.Type().IsRegular() || !ours && !logrotate.MatchString(e.Name()) {
-			continue
-		}
-		if info, err := e.Info(); err == nil && !ours {
-			at = info.ModTime()
-		}
-		all = append(all, old{path: filepath.Join(filepath.Dir(s.path), e.Name()), at: at})
-	}
-	slices.SortStableFunc(all, func(a, b old) int { return b.at.Compare(a.at) })
-	return all, nil
 }
 
 // rangeOf returns the first and the last place in the chain that a file has; 0 and the zero Found when it has none.
@@ -111,7 +86,7 @@ func lastRecord(f io.ReaderAt, size int64) (Found, error) {
 			if link, err := chain.ReadLink(line[whole+1:]); err == nil {
 				end := len(line) + len("\n")
 				line = line[whole+1:]
-				return Found{Seq: link.Seq, Hash: chain.Of(line), Clean: end == len(text) && bytes.Contains(line, stoppedMark)}, nil
+				return Found{Seq: link.Seq, Hash: link.Hash, Clean: end == len(text) && bytes.Contains(line, stoppedMark)}, nil
 			}
 		}
 		if look >= min(size, searchable) {

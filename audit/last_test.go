@@ -14,7 +14,13 @@ import (
 
 // chained is a line of record seq, n bytes long at least, with its newline.
 func chained(seq uint64, n int) string {
-	return string(chain.AppendLink([]byte(`{"x":"`+strings.Repeat("x", n)+`","a":{"node":"n"`), chain.Link{Seq: seq})) + "\n"
+	return linked(`{"x":"`+strings.Repeat("x", n)+`","a":{"node":"n"`, seq)
+}
+
+// linked is a line that begins with record.
+func linked(record string, seq uint64) string {
+	line, _ := chain.AppendLink([]byte(record), 0, seq, chain.Hash{})
+	return string(line) + "\n"
 }
 
 func TestLastRecord(t *testing.T) {
@@ -61,7 +67,7 @@ func everyLine(text []byte) (first uint64, last Found) {
 			if first == 0 {
 				first = link.Seq
 			}
-			last = Found{Seq: link.Seq, Hash: chain.Of(line), Clean: bytes.Contains(line, stoppedMark)}
+			last = Found{Seq: link.Seq, Hash: link.Hash, Clean: bytes.Contains(line, stoppedMark)}
 		} else {
 			last.Clean = false
 		}
@@ -104,6 +110,7 @@ func TestChainGoesOnFromTheFileBefore(t *testing.T) {
 		{"a torn line", map[string]string{"audit.jsonl": "{\"torn", "audit-20260102T000000.000Z.jsonl": chained(2, 0)}, 2},
 		{"logrotate", map[string]string{"audit.jsonl.1": chained(3, 0), "audit.jsonl.2": chained(2, 0)}, 3},
 		{"logrotate with dates", map[string]string{"audit.jsonl-20261126": chained(3, 0), "audit.jsonl-20261125": chained(2, 0)}, 3},
+		{"logrotate that keeps the extension", map[string]string{"audit.1.jsonl": chained(3, 0), "audit-20261125.jsonl": chained(2, 0)}, 3},
 		{"a copy of an older one is newer", map[string]string{"audit.jsonl.1": chained(2, 0), "audit-20000101T000000.000Z.jsonl": chained(3, 0)}, 3},
 		{"others", map[string]string{"audit-x.jsonl": chained(3, 0), "other.jsonl": chained(2, 0), "audit.jsonl.1.gz": chained(4, 0), "audit-20260102T000000.jsonl": chained(5, 0)}, 0},
 		{"the file itself comes first", map[string]string{"audit.jsonl": chained(3, 0), "audit.jsonl.1": chained(2, 0)}, 3},
@@ -161,7 +168,7 @@ func TestChainGoesOnFromTheHighestRecord(t *testing.T) {
 
 // stopped is AuditStopped as a line of a file.
 func stopped(seq uint64) string {
-	return string(chain.AppendLink([]byte(`{"x":"y"`+string(stoppedMark)+`"a":{"node":"n"`), chain.Link{Seq: seq})) + "\n"
+	return linked(`{"x":"y"`+string(stoppedMark)+`"a":{"node":"n"`, seq)
 }
 
 // A stop was orderly only when nothing came behind AuditStopped.

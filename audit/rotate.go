@@ -5,13 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
+
+	"github.com/lockstep-kms/lockstep/audit/chain"
 )
 
 const (
-	rotatedTime  = "20060102T150405.000Z" // in the name of a rotated file: when it was rotated, UTC
-	rotateAgain  = time.Minute            // a rotation that failed is tried again after this
+	rotateAgain  = time.Minute // a rotation that failed is tried again after this
 	sweepEvery   = time.Hour
 	sweepAgain   = time.Minute // after a sweep, when writes fail
 	nameAttempts = 1000        // ms that a name may be later than the rotation, when there is a file of that name
@@ -78,7 +78,7 @@ func (s *FileSink) retainSoon() {
 func (s *FileSink) rotate(now time.Time) error {
 	var err error
 	for i := range nameAttempts {
-		err = s.options.files.move(s.path, s.rotated(now.Add(time.Duration(i)*time.Millisecond)))
+		err = s.options.files.move(s.path, chain.RotatedName(s.path, now.Add(time.Duration(i)*time.Millisecond)))
 		if !errors.Is(err, os.ErrExist) {
 			break
 		}
@@ -95,39 +95,15 @@ func (s *FileSink) rotate(now time.Time) error {
 	return nil
 }
 
-// rotated returns the name of the file when it is rotated at t: audit.jsonl becomes audit-20261126T205313.123Z.jsonl.
-func (s *FileSink) rotated(t time.Time) string {
-	stem, ext := s.stem()
-	return stem + "-" + t.UTC().Format(rotatedTime) + ext
-}
-
-func (s *FileSink) stem() (stem, ext string) {
-	ext = filepath.Ext(s.path)
-	return strings.TrimSuffix(s.path, ext), ext
-}
-
-// rotatedAt reads the time from the name of a rotated file of this sink; false when name is none.
-func (s *FileSink) rotatedAt(name string) (time.Time, bool) {
-	stem, ext := s.stem()
-	text, ok := strings.CutPrefix(name, filepath.Base(stem)+"-")
-	if ok {
-		text, ok = strings.CutSuffix(text, ext)
-	}
-	if !ok || len(text) != len(rotatedTime) {
-		return time.Time{}, false
-	}
-	t, err := time.Parse(rotatedTime, text)
-	return t, err == nil
-}
-
 // old is a rotated file.
 type old struct {
 	path string
-	at   time.Time
+	ours bool      // rotated by this sink, not by logrotate(8)
+	at   time.Time // when it was rotated, as its name says, else when it was written last
 	size int64
 }
 
-// rotatedFiles lists the rotated files, oldest first.
+// rotatedFiles lists what the file was rotated to, oldest first.
 func (s *FileSink) rotatedFiles() ([]old, error) {
 	entries, err := s.options.files.list(filepath.Dir(s.path))
 	if err != nil {
@@ -135,7 +111,7 @@ func (s *FileSink) rotatedFiles() ([]old, error) {
 	}
 	var all []old
 	for _, e := range entries {
-		at, ok := s.rotatedAt(e.Name())
+		at, ours, ok := chain.Rotated(s.path, e.Name())
 		if !ok || !e.Type().IsRegular() {
 			continue
 		}
@@ -143,9 +119,12 @@ func (s *FileSink) rotatedFiles() ([]old, error) {
 		if err != nil {
 			continue // it has gone
 		}
-		all = append(all, old{filepath.Join(filepath.Dir(s.path), e.Name()), at, info.Size()})
+		if !ours {
+			at = info.ModTime()
+		}
+		all = append(all, old{filepath.Join(filepath.Dir(s.path), e.Name()), ours, at, info.Size()})
 	}
-	slices.SortFunc(all, func(a, b old) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(all, func(a, b old) int { return a.at.Compare(b.at) })
 	return all, nil
 }
 
@@ -158,6 +137,7 @@ func (s *FileSink) sweep(now time.Time) {
 		s.report("old audit files cannot be listed", err)
 		return
 	}
+	all = slices.DeleteFunc(all, func(f old) bool { return !f.ours })
 	total := s.size.Load()
 	for _, f := range all {
 		total += f.size

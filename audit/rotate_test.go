@@ -227,10 +227,9 @@ func TestRetention(t *testing.T) {
 			path := filepath.Join(dir, "audit.jsonl")
 			now := time.Now()
 			for i, age := range ages { // a chained line in each, and what is not of the chain
-				line := chain.AppendLink([]byte(`{"additionalEventData":{"node":"node-a"`), chain.Link{Seq: uint64(len(ages) - i)})
-				text := append(line, "\n"...)
-				text = append(text, strings.Repeat("x", size-len(text)-1)+"\n"...)
-				must(t, os.WriteFile(filepath.Join(dir, "audit-"+now.Add(-age).UTC().Format(rotatedTime)+".jsonl"), text, 0o600))
+				text := chained(uint64(len(ages)-i), 0)
+				text += strings.Repeat("x", size-len(text)-1) + "\n"
+				must(t, os.WriteFile(chain.RotatedName(path, now.Add(-age)), []byte(text), 0o600))
 			}
 			others := []string{"audit-20000101T000000.000Z.jsonl.gz", "audit-20000101T000000Z.jsonl", "audit.jsonl.1", "other-20000101T000000.000Z.jsonl", "audit-x-20000101T000000.000Z.jsonl"}
 			for _, name := range others {
@@ -256,7 +255,7 @@ func TestRetention(t *testing.T) {
 				t.Fatalf("%d removals are recorded, want %d", len(removed), gone)
 			}
 			for i, e := range removed { // oldest first
-				file := fmt.Sprintf("audit-%s.jsonl", now.Add(-ages[len(ages)-1-i]).UTC().Format(rotatedTime))
+				file := filepath.Base(chain.RotatedName(path, now.Add(-ages[len(ages)-1-i])))
 				if e.details["sink"] != "file:"+path || e.details["file"] != file || e.number("firstSeq") != uint64(i+1) || e.number("lastSeq") != uint64(i+1) || len(fmt.Sprint(e.details["lastHash"])) != 43 {
 					t.Errorf("removal %d is recorded as %v", i, e)
 				}

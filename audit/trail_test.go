@@ -13,7 +13,6 @@ import (
 // entry is a line of a trail.
 type entry struct {
 	chain.Link
-	hash    chain.Hash
 	name    string
 	id      string         // eventID
 	request string         // requestID
@@ -38,6 +37,9 @@ func entries(t testing.TB, text []byte) (all []entry) {
 		if !whole || err != nil {
 			continue
 		}
+		if !link.Fits(line) {
+			t.Errorf("%s has the hash of another line", line)
+		}
 		var r struct {
 			EventName, EventID, RequestID, SourceIPAddress string
 			ServiceEventDetails, RequestParameters         map[string]any
@@ -45,7 +47,7 @@ func entries(t testing.TB, text []byte) (all []entry) {
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		all = append(all, entry{Link: link, hash: chain.Of(line), name: r.EventName, id: r.EventID, request: r.RequestID, ip: r.SourceIPAddress,
+		all = append(all, entry{Link: link, name: r.EventName, id: r.EventID, request: r.RequestID, ip: r.SourceIPAddress,
 			details: r.ServiceEventDetails, asked: r.RequestParameters})
 	}
 	return all
@@ -93,7 +95,7 @@ func checkTrail(t testing.TB, sink string, all []entry) {
 func faults(sink string, all []entry) (found []string) {
 	for i := 1; i < len(all); i++ {
 		before, e := all[i-1], all[i]
-		if e.Seq == before.Seq+1 && e.Prev == before.hash {
+		if e.Seq == before.Seq+1 && e.Prev == before.Hash {
 			continue
 		}
 		if e.Seq <= before.Seq || !explained(sink, all, i) {
@@ -112,7 +114,7 @@ func explained(sink string, all []entry, i int) bool {
 		}
 		after := e.number("afterSeq")
 		for _, a := range all[:i] {
-			if a.Seq == after && a.hash.String() != e.details["afterHash"] {
+			if a.Seq == after && a.Hash.String() != e.details["afterHash"] {
 				return false
 			}
 		}

@@ -32,7 +32,6 @@ type trailLine struct {
 		PublicKey, Signature        []byte
 	} `json:"serviceEventDetails"`
 	link chain.Link
-	hash chain.Hash
 }
 
 func readTrail(t *testing.T, n *cluster.Node) (all []trailLine) {
@@ -50,7 +49,6 @@ func readTrail(t *testing.T, n *cluster.Node) (all []trailLine) {
 		if l.link, err = chain.ReadLink(line); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		l.hash = chain.Of(line)
 		all = append(all, l)
 	}
 	return all
@@ -100,10 +98,10 @@ func TestAuditAnchors(t *testing.T) {
 	lines := readTrail(t, node)
 	var found bool
 	for i, l := range lines {
-		if i > 0 && (l.link.Seq != lines[i-1].link.Seq+1 || l.link.Prev != lines[i-1].hash) {
+		if i > 0 && (l.link.Seq != lines[i-1].link.Seq+1 || l.link.Prev != lines[i-1].link.Hash) {
 			t.Errorf("line %d does not follow", i+1)
 		}
-		found = found || l.link.Seq == anchor.Seq && l.hash.String() == anchor.Hash
+		found = found || l.link.Seq == anchor.Seq && l.link.Hash.String() == anchor.Hash
 		if l.Name == "AuditHead" {
 			head := chain.Head{Cluster: clusterID, Node: node.Name, Seq: l.Details.HeadSeq, Hash: l.link.Prev, Time: l.Details.HeadTime}
 			if l.Details.HeadSeq+1 != l.link.Seq || !head.Verify(ed25519.PublicKey(anchor.PublicKey), l.Details.Signature) {

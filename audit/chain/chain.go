@@ -1,17 +1,18 @@
 // Package chain is the form of an audit trail that makes it tamper-evident: how a record names the one before it, how a head
-// is signed, and what a checkpoint says.
+// is signed, what a checkpoint says, and how the files are named.
 //
 // The records of a node form one hash chain across restarts. A line of the trail ends with its place in the chain, inside
 // the last member of the record, additionalEventData:
 //
-//	... ,"seq":77,"prev":"<43 characters>"}}
+//	... ,"seq":77,"prev":"<43 characters>","hash":"<43 characters>"}}
 //
 //	seq   position of the record in the node's chain, from 1; each record has the one before it plus 1
-//	prev  SHA-256 of the line before, without its newline, in base64url without padding (RFC 4648); 32 zero bytes for
-//	      the first record of all
+//	prev  hash of the line before; 32 zero bytes for the first record of all
+//	hash  SHA-256 of every byte of the line before ,"hash":" in base64url without padding (RFC 4648), as is prev
 //
-// So the hash of a line vouches for every line before it, and a signature of a hash, a head, for all of them. It promises that
-// a line has one reading: what ReadLink accepts, AppendLink writes byte for byte.
+// So a line vouches for its own bytes: what hash does not cover has one form. Its hash vouches for every line before it too, and a
+// signature of a hash, a head, for all of them. It promises that a line has one reading: what ReadLink accepts, and Fits its line,
+// AppendLink writes byte for byte.
 //
 // The invariant that would hurt: a line is hashed as it is written, so nothing may touch it afterwards.
 package chain
@@ -27,7 +28,7 @@ import (
 	"time"
 )
 
-// Hash is the SHA-256 of a line. The zero value stands before the first record.
+// Hash is that of a line. The zero value stands before the first record.
 type Hash [sha256.Size]byte
 
 // String returns the hash in base64url without padding.
@@ -46,59 +47,84 @@ func ParseHash(s string) (h Hash, err error) {
 
 var errHash = errors.New("a hash is 43 characters of base64url")
 
-// Of returns the hash of a line, which is given without its newline.
-func Of(line []byte) Hash { return sha256.Sum256(line) }
-
-// Link is a record's place in the chain.
+// Link is a record's place in the chain, as its line says.
 type Link struct {
 	Seq  uint64
-	Prev Hash
+	Prev Hash // of the line before
+	Hash Hash // of the line
 }
 
 const (
 	hashText = 43 // characters of a hash
-	prevKey  = `,"prev":"`
 	seqKey   = `,"seq":`
-	end      = `"}}`
+	prevKey  = `,"prev":"`
+	hashKey  = `,"hash":"`
+	end      = `}}`
+
+	unhashed = len(hashKey) + hashText + len(`"`) + len(end) // bytes at the end of a line that its hash does not cover
 )
 
-// LinkSize is the most bytes that AppendLink appends.
-const LinkSize = len(seqKey) + 20 + len(prevKey) + hashText + len(end)
-
-// AppendLink ends a record whose last object, additionalEventData, is open and has a member already.
-func AppendLink(b []byte, l Link) []byte {
+// AppendLink ends the record that begins at b[start], whose last object, additionalEventData, is open and has a member already. It
+// returns the hash of the line.
+func AppendLink(b []byte, start int, seq uint64, prev Hash) ([]byte, Hash) {
 	b = append(b, seqKey...)
-	b = strconv.AppendUint(b, l.Seq, 10)
-	b = append(b, prevKey...)
-	b = base64.RawURLEncoding.AppendEncode(b, l.Prev[:])
-	return append(b, end...)
+	b = strconv.AppendUint(b, seq, 10)
+	b = appendHash(b, prevKey, prev)
+	hash := Hash(sha256.Sum256(b[start:]))
+	b = appendHash(b, hashKey, hash)
+	return append(b, end...), hash
+}
+
+func appendHash(b []byte, key string, h Hash) []byte {
+	b = append(b, key...)
+	b = base64.RawURLEncoding.AppendEncode(b, h[:])
+	return append(b, '"')
 }
 
 // ErrNoLink says that a line does not end with a place in a chain.
 var ErrNoLink = errors.New("the line does not end with its place in the chain")
 
-// ReadLink reads the end of a line, which is given without its newline.
+// ReadLink reads the end of a line, which is given without its newline. Whether the hash is the line's own, Fits tells.
 func ReadLink(line []byte) (l Link, err error) {
 	rest, ok := bytes.CutSuffix(line, []byte(end))
-	if !ok || len(rest) < hashText {
-		return l, ErrNoLink
+	if rest, l.Hash, err = cutHash(rest, hashKey); !ok || err != nil {
+		return Link{}, ErrNoLink
 	}
-	if l.Prev, err = ParseHash(string(rest[len(rest)-hashText:])); err != nil {
-		return l, ErrNoLink
-	}
-	rest, ok = bytes.CutSuffix(rest[:len(rest)-hashText], []byte(prevKey))
-	if !ok {
-		return l, ErrNoLink
+	if rest, l.Prev, err = cutHash(rest, prevKey); err != nil {
+		return Link{}, ErrNoLink
 	}
 	digits := rest[len(rest)-countDigits(rest):]
 	if !bytes.HasSuffix(rest[:len(rest)-len(digits)], []byte(seqKey)) {
-		return l, ErrNoLink
+		return Link{}, ErrNoLink
 	}
 	l.Seq, err = strconv.ParseUint(string(digits), 10, 64)
 	if err != nil || digits[0] == '0' {
-		return l, ErrNoLink
+		return Link{}, ErrNoLink
 	}
 	return l, nil
+}
+
+// Fits reports whether the line that l was read from is the one that was hashed.
+func (l Link) Fits(line []byte) bool { return sha256.Sum256(line[:len(line)-unhashed]) == l.Hash }
+
+// Ended reports whether a line that cannot be read has its end all the same: no write was torn within it.
+func Ended(line []byte) bool {
+	return len(line) >= unhashed && bytes.HasPrefix(line[len(line)-unhashed:], []byte(hashKey)) && bytes.HasSuffix(line, []byte(end))
+}
+
+// cutHash takes what appendHash wrote off the end of b.
+func cutHash(b []byte, key string) (rest []byte, h Hash, err error) {
+	b, ok := bytes.CutSuffix(b, []byte{'"'})
+	if !ok || len(b) < hashText {
+		return b, h, errHash
+	}
+	if h, err = ParseHash(string(b[len(b)-hashText:])); err != nil {
+		return b, h, err
+	}
+	if rest, ok = bytes.CutSuffix(b[:len(b)-hashText], []byte(key)); !ok {
+		return b, h, errHash
+	}
+	return rest, h, nil
 }
 
 // countDigits counts the digits at the end of b, 21 at most.
@@ -114,7 +140,7 @@ type Head struct {
 	Cluster string // the cluster's id, hexadecimal
 	Node    string
 	Seq     uint64
-	Hash    Hash  // of the line of record Seq
+	Hash    Hash  // of record Seq
 	Time    int64 // ms since 1970, when it was signed
 }
 

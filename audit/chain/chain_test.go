@@ -4,35 +4,70 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"math"
+	"strings"
 	"testing"
 )
 
-func TestLinkReadsBack(t *testing.T) {
-	for _, l := range []Link{{Seq: 1}, {Seq: 77, Prev: Of([]byte("line"))}, {Seq: math.MaxUint64, Prev: Hash{0xff}}} {
-		b := AppendLink([]byte(`{"additionalEventData":{"node":"n1"`), l)
-		got, err := ReadLink(b)
-		if err != nil || got != l {
-			t.Errorf("%+v read back as %+v, %v", l, got, err)
+// golden is a line whose hash another program computed.
+const golden = `{"additionalEventData":{"node":"n1","seq":77,"prev":"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8","hash":"HKyw6A41TlpkxSKyxINfV4uc4RZSWQiToPikHgWI-tg"}}`
+
+func TestGoldenLine(t *testing.T) {
+	var prev Hash
+	for i := range prev {
+		prev[i] = byte(i)
+	}
+	body, _, _ := strings.Cut(golden, `,"seq"`)
+	b, hash := AppendLink([]byte("before"+body), len("before"), 77, prev)
+	if string(b) != "before"+golden {
+		t.Errorf("%s", b)
+	}
+	l, err := ReadLink([]byte(golden))
+	if err != nil || l != (Link{77, prev, hash}) || !l.Fits([]byte(golden)) {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+// No bit of a line may be another one.
+func TestEveryBitOfALine(t *testing.T) {
+	for i := range golden {
+		for bit := range 8 {
+			changed := []byte(golden)
+			changed[i] ^= 1 << bit
+			if l, err := ReadLink(changed); err == nil && l.Fits(changed) {
+				t.Errorf("%s is taken", changed)
+			}
 		}
-		if n := len(b) - len(`{"additionalEventData":{"node":"n1"`); n > LinkSize {
-			t.Errorf("%d bytes, at most %d are promised", n, LinkSize)
+	}
+}
+
+func TestLinkReadsBack(t *testing.T) {
+	for _, want := range []Link{{Seq: 1}, {Seq: math.MaxUint64, Prev: Hash{0xff}}} {
+		b, hash := AppendLink([]byte(`{"additionalEventData":{"node":"n1"`), 0, want.Seq, want.Prev)
+		want.Hash = hash
+		if got, err := ReadLink(b); err != nil || got != want || !got.Fits(b) {
+			t.Errorf("%+v read back as %+v, %v", want, got, err)
 		}
 	}
 }
 
 func FuzzReadLink(f *testing.F) {
-	f.Add(AppendLink([]byte(`{"a":{"b":1`), Link{Seq: 12, Prev: Of(nil)}))
+	f.Add([]byte(golden))
+	f.Add([]byte(golden[:len(golden)-5] + `A"}}`)) // of another line
 	f.Add([]byte(`"}}`))
-	f.Add([]byte(`,"seq":01,"prev":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}`))
-	f.Add([]byte("{\"b\":{\"b\":1,\"seq\":12,\"prev\":\"47DEQpj\nHBSaEQpjNH-5JCeuQeRkm5NMpJWZG3h7DEQ\"}}"))
+	f.Add([]byte(`,"seq":01,"prev":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","hash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}}`))
+	f.Add([]byte(strings.Replace(golden, "AAECAw", "AA\nCAw", 1)))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		l, err := ReadLink(line)
 		if err != nil {
 			return
 		}
-		suffix := AppendLink(nil, l)
-		if !bytes.HasSuffix(line, suffix) {
-			t.Errorf("%q was read as %+v, which is written %q", line, l, suffix)
+		suffix, _ := AppendLink(nil, 0, l.Seq, l.Prev)
+		again, hash := AppendLink(bytes.Clone(line[:len(line)-len(suffix)]), 0, l.Seq, l.Prev)
+		if fits := l.Fits(line); fits != bytes.Equal(again, line) || fits != (hash == l.Hash) {
+			t.Errorf("%q was read as %+v, fits %v, and is written %q", line, l, fits, again)
+		}
+		if body := len(line) - unhashed; !bytes.Equal(again[:body], line[:body]) {
+			t.Errorf("%q was read as %+v, which is written %q", line, l, again)
 		}
 	})
 }
@@ -42,7 +77,7 @@ func TestHeadSignature(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head := Head{Cluster: "c1", Node: "n1", Seq: 9, Hash: Of([]byte("x")), Time: 1234}
+	head := Head{Cluster: "c1", Node: "n1", Seq: 9, Hash: Hash{7}, Time: 1234}
 	sig := head.Sign(private)
 	if !head.Verify(public, sig) {
 		t.Fatal("its own signature is refused")

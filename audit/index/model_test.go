@@ -95,7 +95,8 @@ func (m *trail) record(pick func(n int) int) string {
 		fmt.Sprintf(`,"readOnly":%v,"userIdentity":{"type":"x"%s%s%s,"sessionContext":{"sessionIssuer":{"type":"Role"%s}}}`, pick(2) == 0, part("arn", "p", 9), part("principalId", "p", 9), part("accessKeyId", "AK", 9), part("arn", "p", 9)) +
 		fmt.Sprintf(`,"resources":[{"type":"k"%s%s},{"type":"k"%s%s}]`, part("ARN", "k", 20), part("accountId", "a", 4), part("ARN", "k", 20), part("accountId", "a", 4)) +
 		`,"additionalEventData":{"node":"n1","index":"1.2"`)
-	return string(chain.AppendLink(b, chain.Link{Seq: m.seq}))
+	b, _ = chain.AppendLink(b, 0, m.seq, chain.Hash{})
+	return string(b)
 }
 
 // rotate moves the active file away.

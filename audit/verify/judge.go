@@ -11,9 +11,9 @@ import (
 
 // accept judges what a record says of the trail, once it stands where it belongs. unreadable says that it cannot be read.
 func (n *node) accept(r *record, unreadable error) {
-	n.recent.add(r.seq(), r.hash)
+	n.recent.add(r.seq(), r.link.Hash)
 	if a := n.anchor; a != nil && a.seq == r.seq() {
-		if r.hash == a.hash {
+		if r.link.Hash == a.hash {
 			n.found.Anchored = true
 		} else {
 			n.altered = r

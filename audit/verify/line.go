@@ -24,7 +24,7 @@ var (
 // line is what is read of a record.
 type line struct {
 	link    chain.Link
-	hash    chain.Hash
+	altered bool // it is not the line that was hashed
 	node    string
 	id      string // eventID
 	name    string // eventName
@@ -37,7 +37,7 @@ type line struct {
 func parse(b []byte) (l line, err error) {
 	if !json.Valid(b) {
 		var object json.RawMessage
-		if bytes.HasPrefix(b, []byte{'{'}) && json.NewDecoder(bytes.NewReader(b)).Decode(&object) == io.ErrUnexpectedEOF {
+		if bytes.HasPrefix(b, []byte{'{'}) && !chain.Ended(b) && json.NewDecoder(bytes.NewReader(b)).Decode(&object) == io.ErrUnexpectedEOF {
 			return l, errTorn
 		}
 		return l, errNoObject
@@ -82,28 +82,23 @@ func parse(b []byte) (l line, err error) {
 	if l.link, err = chain.ReadLink(b); err != nil {
 		return l, errUnchained
 	}
-	l.hash = chain.Of(b)
+	l.altered = !l.link.Fits(b)
 	if source == "lockstep" && kind == "AwsServiceEvent" {
 		l.service, l.details = true, bytes.Clone(details)
 	}
 	return l, nil
 }
 
-// readPlace reads additionalEventData: the node, and seq and prev as the last two members or neither of them.
+// readPlace reads the node from additionalEventData.
 func (l *line) readPlace(object []byte) error {
-	var before, last []byte
 	ok := members(object, func(key, value []byte) bool {
 		if string(key) == "node" {
 			l.node = text(value)
 		}
-		before, last = last, key
 		return true
 	})
 	if !ok || !plain(l.node, maxNode) {
 		return errMembers
-	}
-	if string(before) != "seq" || string(last) != "prev" {
-		return errUnchained
 	}
 	return nil
 }

@@ -198,6 +198,9 @@ func (n *node) oldLine(at place, before *badLines) {
 // add takes the node's next record.
 func (n *node) add(r *record) {
 	n.inFile(r.file)
+	if r.altered && r.link.Prev == n.next().Prev {
+		r.link.Seq = n.next().Seq // the number may be what was altered
+	}
 	f := &n.found
 	if f.Records == 0 {
 		f.FirstSeq, f.FirstTime = r.seq(), r.time
@@ -205,13 +208,17 @@ func (n *node) add(r *record) {
 	f.Records++
 	f.LastSeq, f.LastTime = r.seq(), r.time
 	event, err := r.line.event()
-	if e, ok := event.(*removed); ok && err == nil && n.endsBefore(e) {
+	if e, ok := event.(*removed); ok && err == nil && !r.altered && n.endsBefore(e) {
 		n.explainPrefix(r, e.Sink, "retention deleted the file before, %q", clip(e.File)) // also when a fault came first
 	}
 	switch {
 	case f.Fault != nil:
 	case n.suspect != nil:
 		n.decide(r)
+	case r.altered && n.bad != nil && n.bad.whole:
+		n.failBad(n.next().Seq)
+	case r.altered:
+		n.failAt(r, "it was altered: its hash is not that of the line")
 	default:
 		if err == nil {
 			r.event = event
@@ -222,19 +229,27 @@ func (n *node) add(r *record) {
 	}
 }
 
+// next returns the place of the record that follows, but for its hash.
+func (n *node) next() chain.Link {
+	if n.last == nil {
+		return chain.Link{Seq: 1}
+	}
+	return chain.Link{Seq: n.last.seq() + 1, Prev: n.last.link.Hash}
+}
+
 // joins decides whether r may stand after what was read before.
 func (n *node) joins(r *record) bool {
 	if n.last == nil {
 		return n.begins(r)
 	}
-	follows := r.seq() == n.last.seq()+1 && r.link.Prev == n.last.hash
+	follows := r.seq() == n.next().Seq && r.link.Prev == n.next().Prev
 	switch {
 	case follows:
 	case n.gap != nil && n.back == nil && r.seq() > n.last.seq()+1:
 		n.gap.to = r.seq() - 1 // a batch that failed too left its first records here, about other sinks; one explanation has to cover all
 	case n.held() && (n.gap != nil || n.back != nil || r.seq() <= n.last.seq()+1): // n.last is about another sink; it explains nothing
 		n.failHeld()
-	case r.link.Prev == n.last.hash:
+	case r.link.Prev == n.last.link.Hash:
 		n.fail(r.place, n.last.seq()+1, r.id, "it names the record before it, but its own number is %d", r.seq())
 	case r.seq() == n.last.seq()+1 && n.bad != nil && !unclean(r):
 		n.failBad(r.seq())
@@ -279,7 +294,7 @@ func (n *node) begins(r *record) bool {
 	if !first {
 		n.prefix = r
 	}
-	n.first = r.hash
+	n.first = r.link.Hash
 	n.recent.add(r.seq()-1, r.link.Prev)
 	return true
 }
@@ -291,7 +306,7 @@ func (n *node) goesBack(r *record) {
 	hash, known := n.recent.of(r.seq() - 1)
 	moved := fmt.Sprintf("it stands after record %d: a record or a file is here twice, or was moved", n.last.seq())
 	switch {
-	case start && r.seq() == 1 && r.hash != n.first:
+	case start && r.seq() == 1 && r.link.Hash != n.first:
 		n.failAt(r, "the node began a new chain: when it started, the file with record %d was not where it writes", n.last.seq())
 	case known && hash == r.link.Prev && n.found.SignedSeq >= r.seq():
 		n.failAt(r, "%s; records up to %d, which it would leave behind, are signed", moved, n.found.SignedSeq)
@@ -444,14 +459,14 @@ func clip(s string) string { return s[:min(len(s), maxNode)] }
 func (n *node) decide(next *record) {
 	before, r := n.last, n.suspect
 	h, isHead := r.event.(*head)
-	intact := next != nil && next.seq() == r.seq()+1 && next.link.Prev == r.hash
+	intact := next != nil && next.seq() == r.seq()+1 && next.link.Prev == r.link.Hash
 	switch {
 	case isHead && h.Hash != hash(r.link.Prev):
 		intact = false
 	case isHead && n.checkHead(r, h) == "":
 		intact = true
 	case next == nil && n.anchor != nil && n.anchor.seq == before.seq():
-		intact = n.anchor.hash != before.hash
+		intact = n.anchor.hash != before.link.Hash
 	case next == nil:
 		n.failAt(before, "it is not the record that record %d names: one of the two was altered", r.seq())
 		return

@@ -42,8 +42,7 @@ func (t *trail) write(name, kind, source, details string) *trail {
 	t.now = t.now.Add(time.Second)
 	b := fmt.Appendf(nil, `{"eventTime":"%s","eventID":"e-%d","eventSource":"%s","eventName":"%s","eventType":"%s"%s,"additionalEventData":{"node":"%s","index":"1.9"`,
 		t.now.Format(time.RFC3339), t.seq, source, name, kind, details, t.node)
-	b = chain.AppendLink(b, chain.Link{Seq: t.seq, Prev: t.prev})
-	t.prev = chain.Of(b)
+	b, t.prev = chain.AppendLink(b, 0, t.seq, t.prev)
 	t.lines = append(t.lines, string(b))
 	return t
 }
@@ -95,9 +94,29 @@ func (t *trail) found(seq uint64, hash chain.Hash, missing uint64) *trail {
 // hash is that of record seq.
 func (t *trail) hash(seq uint64) (h chain.Hash) {
 	if seq > 0 {
-		h = chain.Of([]byte(t.lines[seq-1]))
+		l, err := chain.ReadLink([]byte(t.lines[seq-1]))
+		if err != nil {
+			panic(err)
+		}
+		h = l.Hash
 	}
 	return h
+}
+
+// again is a line as somebody wrote it who changed old into new and computed the hash of that.
+func again(line, old, new string) string {
+	l, err := chain.ReadLink([]byte(line))
+	if err != nil || !strings.Contains(line, old) {
+		panic(old)
+	}
+	return relink(strings.Replace(line, old, new, 1), l.Seq, l.Prev)
+}
+
+// relink is a line with another place in the chain, and its own hash.
+func relink(line string, seq uint64, prev chain.Hash) string {
+	body, _, _ := strings.Cut(line, `,"seq"`)
+	b, _ := chain.AppendLink([]byte(body), 0, seq, prev)
+	return string(b)
 }
 
 // fork is the trail as it was at record seq: what is written to it is not in t.

@@ -5,10 +5,9 @@
 // file that retention deleted, an unclean stop) is a remark, not a fault, once what it says agrees with what is found. Memory
 // is bounded however long the files are.
 //
-// It does not promise anything about the records after the last signed head but that they form a chain: who can write the files can
-// replace them, and the last one of all has no hash anywhere. Without a checkpoint nothing tells a trail from one that ended earlier,
-// and the node's key is the one that the trail itself names. A record that stands although its sink failed is not vouched for
-// when the one after it is missing.
+// Every changed bit of a whole line is found, since a line has its own hash. It does not promise more about the records after the last
+// signed head, and about one that stands although its sink failed and before a gap: who can write the files can replace those, with new
+// hashes. Without a checkpoint nothing tells a trail from one that ended earlier, and the node's key is the one that the trail itself names.
 //
 // The invariant that would hurt: an explanation that reaches back over signed records (a deleted file, a sink that failed)
 // counts only when a later head signs it, for whoever can cut a file can also append to it, and over a record that the cluster
@@ -251,7 +250,7 @@ func begins(f File) (start, error) {
 			continue
 		}
 		for _, before := range seen {
-			if before.node == got.node && before.link.Seq+1 == got.link.Seq && before.hash == got.link.Prev {
+			if before.node == got.node && before.link.Seq+1 == got.link.Seq && before.link.Hash == got.link.Prev {
 				s.node, s.seq, s.time = before.node, before.link.Seq, before.time
 				return s, nil
 			}
@@ -328,6 +327,9 @@ func (v *verifier) file(f start) (err error) {
 		got, bad := parse(raw.text)
 		if raw.long {
 			bad = errLong
+		}
+		if got.altered && current != nil && v.nodes[got.node] == nil {
+			got.node = current.found.Name // the name may be what was altered
 		}
 		if bad == nil || bad == errUnchained && current == nil {
 			n, err := v.node(got.node)

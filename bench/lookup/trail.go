@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit"
@@ -116,8 +115,7 @@ func writeTrail(ctx context.Context, path string, n int, fileSize int64) (files 
 		}
 		rec := record(random, i, n)
 		line = bytes.TrimSuffix(rec.AppendJSON(line[:0]), []byte("}}")) // the object that has the link is open
-		line = chain.AppendLink(line, chain.Link{Seq: uint64(i + 1), Prev: prev})
-		prev = chain.Of(line)
+		line, prev = chain.AppendLink(line, 0, uint64(i+1), prev)
 		line = append(line, '\n')
 		if _, err := out.Write(line); err != nil {
 			return 0, 0, err
@@ -128,7 +126,7 @@ func writeTrail(ctx context.Context, path string, n int, fileSize int64) (files 
 				return 0, 0, err
 			}
 			file = nil
-			name := strings.TrimSuffix(path, ".jsonl") + "-" + rec.Time.Format("20060102T150405.000Z") + ".jsonl"
+			name := chain.RotatedName(path, rec.Time)
 			if err := os.Rename(path, name); err != nil {
 				return 0, 0, err
 			}
