@@ -63,7 +63,7 @@ func (n *node) recorded(ctx context.Context, rec *audit.Record, err error) error
 		rec.ErrorCode, rec.ErrorMessage, rec.Response = string(e.Code), e.Message, nil
 	}
 	if blocked := n.audit.Append(rec); blocked != nil {
-		n.log.WarnContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", err)
+		n.log.WarnContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", blocked)
 		return blocked
 	}
 	return err
