@@ -33,6 +33,7 @@ type batch struct {
 	last    mark
 	about   []notice // what it begins with
 	notices int      // how many of the log's notices that has
+	block   *block   // what it ends when enough sinks have it; nil: nothing
 	at      time.Time
 	due     time.Time  // when callers have waited long enough
 	signer  Signer     // nil: none
@@ -147,6 +148,9 @@ func (l *Log) commit() {
 				l.pump(l.members[0])
 			}
 			<-g.settled
+			if g.err == nil && b.block != nil {
+				l.logger.Info("audit records are written again", "blocked_since", b.block.since)
+			}
 			l.reuse(g, b)
 		}
 	}
@@ -197,7 +201,7 @@ func (l *Log) newBatch(g *group, now time.Time) *batch {
 			b.Rotate = true
 		}
 	}
-	b.notices = len(l.notices)
+	b.notices, b.block = len(l.notices), l.blocked.Load()
 	b.about = append(b.about, l.notices...)
 	return b
 }
@@ -246,6 +250,7 @@ func (l *Log) settle(b *batch) {
 	case b.taken >= l.options.Require || len(b.Ends) == 0:
 		if len(b.Ends) > 0 { // else earlier records, which may have failed, are the last
 			l.acked = b.last.seq
+			l.blocked.CompareAndSwap(b.block, nil)
 		}
 		l.notices = l.notices[b.notices:]
 		if len(l.notices) == 0 {

@@ -101,7 +101,7 @@ type Log struct {
 	run      uint64        // random, immutable: the first half of event ids
 	count    atomic.Uint64 // of event ids
 	lines    sync.Pool     // of *[]byte
-	blocked  atomic.Pointer[block]
+	blocked  atomic.Pointer[block] // changes under mu
 	securing atomic.Bool // see secure
 	fold     fold
 
@@ -211,15 +211,23 @@ func (l *Log) append(r *Record) error {
 	if err != nil {
 		return l.block(err)
 	}
-	if b := l.blocked.Load(); b != nil && l.blocked.CompareAndSwap(b, nil) {
-		l.logger.Info("audit records are written again", "blocked_since", b.since)
-	}
 	return nil
 }
 
-// block notes that a record could not be written, because of err, and returns what to answer.
+// block notes that a record could not be written, because of err, and returns what to answer. The notice that records are
+// written again waits from now on: so the batch that ends this time, whoever it is for, tells of it before anything else.
 func (l *Log) block(err error) error {
-	if l.blocked.CompareAndSwap(nil, &block{since: l.options.Now()}) {
+	l.mu.Lock()
+	first := l.blocked.Load() == nil
+	if first {
+		b := &block{since: l.options.Now()}
+		l.blocked.Store(b)
+		l.notices = append(l.notices, func(uint64, chain.Hash) Record {
+			return l.own(eventResumed, Pair{Key: "blockedSince", Value: string(appendTime(nil, b.since))})
+		})
+	}
+	l.mu.Unlock()
+	if first {
 		l.logger.Error("audit records cannot be written; everything is refused until they can", "error", err)
 	}
 	return refusal(err)
@@ -234,15 +242,16 @@ func refusal(cause error) error {
 // Blocked reports whether records were refused when the last one was appended.
 func (l *Log) Blocked() bool { return l.blocked.Load() != nil }
 
-// Healthy returns nil when a record could be taken now, else what Append would return. While
-// records are refused it finds out by appending one, named AuditResumed, which tells a reader of
-// the log from when on nothing was answered.
+// Healthy returns nil when a record could be taken now, else what Append would return. While records are refused it finds
+// out by having the notices written that wait, AuditResumed among them.
 func (l *Log) Healthy() error {
-	b := l.blocked.Load()
-	if b == nil {
+	if l.blocked.Load() == nil {
 		return nil
 	}
-	return l.Event(eventResumed, Pair{Key: "blockedSince", Value: string(appendTime(nil, b.since))})
+	if err := l.note(); err != nil {
+		return l.block(err)
+	}
+	return nil
 }
 
 // Event appends a record of the node itself: an AwsServiceEvent of source "lockstep" with these details.
