@@ -97,12 +97,12 @@ type Options struct {
 type Log struct {
 	options  Options // immutable, with defaults filled in
 	logger   *slog.Logger
-	found    Found         // immutable: where the chain goes on from
-	run      uint64        // random, immutable: the first half of event ids
-	count    atomic.Uint64 // of event ids
-	lines    sync.Pool     // of *[]byte
+	found    Found                 // immutable: where the chain goes on from
+	run      uint64                // random, immutable: the first half of event ids
+	count    atomic.Uint64         // of event ids
+	lines    sync.Pool             // of *[]byte
 	blocked  atomic.Pointer[block] // changes under mu
-	securing atomic.Bool // see secure
+	securing atomic.Bool           // see secure
 	fold     fold
 
 	seq  uint64     // owned by the committer: of the last record
@@ -117,7 +117,8 @@ type Log struct {
 	members  []*member // the slice is immutable
 	pending  *group    // guarded by mu: gathers records, not nil
 	waiting  int       // guarded by mu: bytes in pending
-	notices  []notice  // guarded by mu: what the trail says of itself next
+	notices  []notice  // guarded by mu: what the trail says of itself next, and records that are late
+	dropped  int64     // guarded by mu: late records that could not be kept, until enough sinks have been told
 	spare    []*[]byte // guarded by mu: a slice for the next pending
 	batches  []*batch  // guarded by mu: to be reused
 	busy     bool      // guarded by mu: the committer has a batch under way

@@ -388,7 +388,7 @@ func (s sink) take(line []byte) error {
 	return nil
 }
 
-var itself = regexp.MustCompile(`"eventSource":"lockstep","eventName":"Audit(Started|Stopped|RecordsMissed|Resumed)"`)
+var itself = regexp.MustCompile(`"eventSource":"lockstep","eventName":"Audit(Started|Stopped|RecordsMissed|RecordsDropped|Resumed)"`)
 
 func (s sink) Close() error { return nil }
 
