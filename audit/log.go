@@ -95,15 +95,14 @@ type Options struct {
 // Log numbers and chains records, hands them to its sinks and requires some of them to take each. It is safe for concurrent
 // use.
 type Log struct {
-	options  Options // immutable, with defaults filled in
-	logger   *slog.Logger
-	found    Found                 // immutable: where the chain goes on from
-	run      uint64                // random, immutable: the first half of event ids
-	count    atomic.Uint64         // of event ids
-	lines    sync.Pool             // of *[]byte
-	blocked  atomic.Pointer[block] // changes under mu
-	securing atomic.Bool           // see secure
-	fold     fold
+	options Options // immutable, with defaults filled in
+	logger  *slog.Logger
+	found   Found                 // immutable: where the chain goes on from
+	run     uint64                // random, immutable: the first half of event ids
+	count   atomic.Uint64         // of event ids
+	lines   sync.Pool             // of *[]byte
+	blocked atomic.Pointer[block] // changes under mu
+	fold    fold
 
 	seq  uint64     // owned by the committer: of the last record
 	hash chain.Hash // owned by the committer: of its line
@@ -285,7 +284,7 @@ func (l *Log) SignHead() (chain.Head, bool, error) {
 	case g.signed == nil:
 		return chain.Head{}, false, nil
 	}
-	if err := l.secure(); err != nil { // the record is written: nothing is refused for this
+	if err := l.secure(g.signed.Seq); err != nil { // the record is written: nothing is refused for this
 		return chain.Head{}, false, err
 	}
 	return *g.signed, true, nil
