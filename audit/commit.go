@@ -33,6 +33,8 @@ type batch struct {
 	last    mark
 	about   []notice // what it begins with
 	notices int      // how many of the log's notices that has
+	block   *block   // what it ends when enough sinks have it; nil: nothing
+	dropped int64    // how many of the log's dropped records it tells of
 	at      time.Time
 	due     time.Time  // when callers have waited long enough
 	signer  Signer     // nil: none
@@ -147,6 +149,9 @@ func (l *Log) commit() {
 				l.pump(l.members[0])
 			}
 			<-g.settled
+			if g.err == nil && b.block != nil {
+				l.logger.Info("audit records are written again", "blocked_since", b.block.since)
+			}
 			l.reuse(g, b)
 		}
 	}
@@ -197,8 +202,11 @@ func (l *Log) newBatch(g *group, now time.Time) *batch {
 			b.Rotate = true
 		}
 	}
-	b.notices = len(l.notices)
+	b.notices, b.block = len(l.notices), l.blocked.Load()
 	b.about = append(b.about, l.notices...)
+	if b.dropped = l.dropped; b.dropped > 0 {
+		b.about = append(b.about, l.lost(b.dropped))
+	}
 	return b
 }
 
@@ -221,7 +229,9 @@ func (l *Log) compose(g *group, b *batch) {
 
 func (l *Log) tell(b *batch, n notice) {
 	r := n(l.seq+1, l.hash)
-	r.EventID = l.nextID()
+	if r.EventID == ([16]byte{}) {
+		r.EventID = l.nextID()
+	}
 	l.text = r.appendOpen(l.text[:0])
 	l.chain(b, l.text)
 }
@@ -245,8 +255,10 @@ func (l *Log) settle(b *batch) {
 	case b.taken >= l.options.Require || len(b.Ends) == 0:
 		if len(b.Ends) > 0 { // else earlier records, which may have failed, are the last
 			l.acked = b.last.seq
+			l.blocked.CompareAndSwap(b.block, nil)
 		}
 		l.notices = l.notices[b.notices:]
+		l.dropped -= b.dropped
 		if len(l.notices) == 0 {
 			l.notices = nil
 		}

@@ -8,7 +8,7 @@
 // itself once it works.
 //
 // It does not promise the opposite direction: a record whose Append failed may be in a sink all the
-// same, and may stand there for an answer that never left. What a sink holds is readable by design.
+// same, and may stand there for an answer that never left. Of what was done in spite of it, Later writes the record once it can. What a sink holds is readable by design.
 // Which parameters of an operation are recorded is decided by kms/service; plaintext, ciphertext,
 // secrets and shares never are.
 //
@@ -21,7 +21,7 @@
 //	the hung write ends well           all                     (the error has left already)
 //	write is slow                      all, later              nil, as late as the write
 //	rotation or removal fails          all, the same one       nil; told in Stats, tried again later
-//	process dies                       a prefix, a torn line   the answer has not left; counts of a second are lost
+//	process dies                       a prefix, a torn line   the answer has not left; counts of a second, and what Later keeps, are lost
 //	power fails, durability write      a prefix                records of answers that left may be lost
 //	file moved, deleted or replaced    all, in the new one     nil; error while the path cannot be opened
 //

@@ -60,6 +60,7 @@ type FileSink struct {
 	patience atomic.Int64 // no rotation before this, ns since 1970
 	sweeping atomic.Bool
 	trouble  atomic.Pointer[error] // with rotation or removal; nil: none
+	doubted  atomic.Pointer[error] // see doubt; nil: nothing
 
 	mu   sync.Mutex
 	left []file // guarded by mu: files that were left, with what may not be on the disk yet
@@ -183,8 +184,11 @@ func endTornLine(f file, info os.FileInfo) error {
 // Reopen makes the next batch open the path again, whatever it names (log rotation by somebody else).
 func (s *FileSink) Reopen() { s.reopen.Store(true) }
 
-// Trouble returns what keeps the sink from rotating or removing files; nil: nothing.
+// Trouble returns what keeps the sink from syncing, rotating or removing files; nil: nothing.
 func (s *FileSink) Trouble() error {
+	if err := s.doubted.Load(); err != nil {
+		return *err
+	}
 	if err := s.trouble.Load(); err != nil {
 		return *err
 	}
@@ -215,7 +219,7 @@ type files interface {
 	remove(path string) error
 	list(dir string) ([]os.DirEntry, error)
 	syncDir(dir string) error
-	syncFile(path string) error
+	read(path string) (file, error) // for reading and syncing
 }
 
 type osFiles struct{}
@@ -229,6 +233,14 @@ func (osFiles) open(path string) (file, error) {
 		f.Close()
 	}
 	return nil, err // not a typed nil
+}
+
+func (osFiles) read(path string) (file, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err // not a typed nil
+	}
+	return f, nil
 }
 
 // closeToOthers takes from a regular file what others than its owner may do with it.

@@ -28,7 +28,9 @@ type disk struct {
 
 	writes int      // guarded by mu
 	opens  int      // guarded by mu
-	synced []string // guarded by mu: paths given to syncFile
+	synced []string // guarded by mu: files that were synced
+
+	stuck chan struct{} // guarded by mu: syncs wait until it is closed
 }
 
 var errDisk = errors.New("the test's disk fails")
@@ -47,6 +49,14 @@ func (d *disk) open(path string) (file, error) {
 		return nil, d.fail
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &diskFile{f, d}, nil
+}
+
+func (d *disk) read(path string) (file, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +115,14 @@ func (f *diskFile) Write(b []byte) (int, error) {
 
 func (f *diskFile) Sync() error {
 	f.disk.mu.Lock()
+	stuck := f.disk.stuck
+	f.disk.mu.Unlock()
+	if stuck != nil {
+		<-stuck
+	}
+	f.disk.mu.Lock()
 	defer f.disk.mu.Unlock()
+	f.disk.synced = append(f.disk.synced, f.Name())
 	if f.disk.noSync != nil {
 		return f.disk.noSync
 	}

@@ -95,15 +95,14 @@ type Options struct {
 // Log numbers and chains records, hands them to its sinks and requires some of them to take each. It is safe for concurrent
 // use.
 type Log struct {
-	options  Options // immutable, with defaults filled in
-	logger   *slog.Logger
-	found    Found         // immutable: where the chain goes on from
-	run      uint64        // random, immutable: the first half of event ids
-	count    atomic.Uint64 // of event ids
-	lines    sync.Pool     // of *[]byte
-	blocked  atomic.Pointer[block]
-	securing atomic.Bool // see secure
-	fold     fold
+	options Options // immutable, with defaults filled in
+	logger  *slog.Logger
+	found   Found                 // immutable: where the chain goes on from
+	run     uint64                // random, immutable: the first half of event ids
+	count   atomic.Uint64         // of event ids
+	lines   sync.Pool             // of *[]byte
+	blocked atomic.Pointer[block] // changes under mu
+	fold    fold
 
 	seq  uint64     // owned by the committer: of the last record
 	hash chain.Hash // owned by the committer: of its line
@@ -117,7 +116,8 @@ type Log struct {
 	members  []*member // the slice is immutable
 	pending  *group    // guarded by mu: gathers records, not nil
 	waiting  int       // guarded by mu: bytes in pending
-	notices  []notice  // guarded by mu: what the trail says of itself next
+	notices  []notice  // guarded by mu: what the trail says of itself next, and records that are late
+	dropped  int64     // guarded by mu: late records that could not be kept, until enough sinks have been told
 	spare    []*[]byte // guarded by mu: a slice for the next pending
 	batches  []*batch  // guarded by mu: to be reused
 	busy     bool      // guarded by mu: the committer has a batch under way
@@ -211,15 +211,23 @@ func (l *Log) append(r *Record) error {
 	if err != nil {
 		return l.block(err)
 	}
-	if b := l.blocked.Load(); b != nil && l.blocked.CompareAndSwap(b, nil) {
-		l.logger.Info("audit records are written again", "blocked_since", b.since)
-	}
 	return nil
 }
 
-// block notes that a record could not be written, because of err, and returns what to answer.
+// block notes that a record could not be written, because of err, and returns what to answer. The notice that records are
+// written again waits from now on: so the batch that ends this time, whoever it is for, tells of it before anything else.
 func (l *Log) block(err error) error {
-	if l.blocked.CompareAndSwap(nil, &block{since: l.options.Now()}) {
+	l.mu.Lock()
+	first := l.blocked.Load() == nil
+	if first {
+		b := &block{since: l.options.Now()}
+		l.blocked.Store(b)
+		l.notices = append(l.notices, func(uint64, chain.Hash) Record {
+			return l.own(eventResumed, Pair{Key: "blockedSince", Value: string(appendTime(nil, b.since))})
+		})
+	}
+	l.mu.Unlock()
+	if first {
 		l.logger.Error("audit records cannot be written; everything is refused until they can", "error", err)
 	}
 	return refusal(err)
@@ -234,15 +242,16 @@ func refusal(cause error) error {
 // Blocked reports whether records were refused when the last one was appended.
 func (l *Log) Blocked() bool { return l.blocked.Load() != nil }
 
-// Healthy returns nil when a record could be taken now, else what Append would return. While
-// records are refused it finds out by appending one, named AuditResumed, which tells a reader of
-// the log from when on nothing was answered.
+// Healthy returns nil when a record could be taken now, else what Append would return. While records are refused it finds
+// out by having the notices written that wait, AuditResumed among them.
 func (l *Log) Healthy() error {
-	b := l.blocked.Load()
-	if b == nil {
+	if l.blocked.Load() == nil {
 		return nil
 	}
-	return l.Event(eventResumed, Pair{Key: "blockedSince", Value: string(appendTime(nil, b.since))})
+	if err := l.note(); err != nil {
+		return l.block(err)
+	}
+	return nil
 }
 
 // Event appends a record of the node itself: an AwsServiceEvent of source "lockstep" with these details.
@@ -275,7 +284,7 @@ func (l *Log) SignHead() (chain.Head, bool, error) {
 	case g.signed == nil:
 		return chain.Head{}, false, nil
 	}
-	if err := l.secure(); err != nil { // the record is written: nothing is refused for this
+	if err := l.secure(g.signed.Seq); err != nil { // the record is written: nothing is refused for this
 		return chain.Head{}, false, err
 	}
 	return *g.signed, true, nil

@@ -139,6 +139,60 @@ func TestHealthyRecoversByItself(t *testing.T) {
 	}
 }
 
+// Whoever writes the first record again, callers or several who ask, the trail says so once, before that record.
+func TestResumedIsToldOnce(t *testing.T) {
+	calls := func(l *Log, n int, do func() error) {
+		var all sync.WaitGroup
+		for range n {
+			all.Go(func() { _ = do() })
+		}
+		all.Wait()
+	}
+	for name, resume := range map[string]func(*Log) error{
+		"a caller": func(l *Log) error { return l.Append(record("Call")) },
+		"callers":  func(l *Log) error { calls(l, 8, func() error { return l.Append(record("Call")) }); return nil },
+		"probers":  func(l *Log) error { calls(l, 8, l.Healthy); return nil },
+		"a head":   func(l *Log) error { l.SetSigner(newKey()); _, _, err := l.SignHead(); return err },
+		"a stop":   (*Log).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &memory{}
+			l := newLog(t, 1, m)
+			for range 2 { // each time of its own
+				m.set(errors.New("full"))
+				calls(l, 4, func() error { return l.Append(record("Lost")) })
+				if !l.Blocked() {
+					t.Error("not blocked")
+				}
+				m.set(nil)
+				must(t, resume(l))
+				if name == "a stop" {
+					break
+				}
+				if l.Blocked() {
+					t.Error("blocked still")
+				}
+			}
+			must(t, l.Close())
+			told := 0
+			all := entries(t, m.bytes())
+			for i, e := range all {
+				if e.name != eventResumed {
+					continue
+				}
+				told++
+				if all[i-1].name != eventMissed || e.details["blockedSince"] == nil {
+					t.Errorf("%v behind %v", e, all[i-1])
+				}
+			}
+			if want := min(2, strings.Count(fmt.Sprint(names(all)), eventMissed)); told != want || told == 0 {
+				t.Errorf("told %d times: %v", told, names(all))
+			}
+			checkTrail(t, m.Name(), all)
+		})
+	}
+}
+
 func TestEventIDs(t *testing.T) {
 	m := &memory{}
 	l := newLog(t, 1, m)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type member struct {
 	name  string     // immutable
 	ready *sync.Cond // on Log.mu: there is something in the queue, or the log is closed
 
+	syncing atomic.Bool // somebody syncs the sink, or waits to
+
 	// All below is guarded by Log.mu.
 	queue   []*batch
 	queued  int    // bytes
@@ -30,6 +33,7 @@ type member struct {
 	taken   mark   // the last record that the sink acknowledged
 	gap     uint64 // the first record that it missed; 0: none
 	why     error  // it missed that
+	lacked  uint64 // the last record of the last gap that was told; 0: none
 	telling *batch // begins with AuditRecordsMissed about the gap
 	later   uint64 // the first record of another gap, which began behind telling; 0: none
 	retry   time.Time
@@ -37,6 +41,9 @@ type member struct {
 	records uint64 // acknowledged
 	misses  uint64 // records missed
 	last    error  // of the last write; nil: it went well
+
+	awaited uint64        // the record that somebody waits for until the sink has it
+	arrived chan struct{} // closed then; nil: nobody waits
 }
 
 // join makes the members, and finds where the chain goes on: at the highest record that one of them has, the first of them
@@ -241,8 +248,9 @@ func (l *Log) wrote(m *member, b *batch, err error) {
 		m.taken = b.last
 		m.records += uint64(len(b.Ends))
 		if m.telling == b {
-			m.telling, m.gap, m.later = nil, m.later, 0
+			m.telling, m.gap, m.later, m.lacked = nil, m.later, 0, b.First-1
 		}
+		m.arrive()
 		if m.gap == 0 {
 			m.why = nil
 		}
@@ -276,7 +284,13 @@ func (l *Log) failed(m *member, b *batch, why error) {
 	l.settle(b)
 }
 
-func (m *member) named(err error) error { return fmt.Errorf("%s: %w", m.name, err) }
+// named says whose error it is; nil stays nil.
+func (m *member) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", m.name, err)
+}
 
 // flush makes the sink miss what is in its queue from place i on; mu is held.
 func (l *Log) flush(m *member, i int, why error) {

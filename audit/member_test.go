@@ -86,7 +86,7 @@ func TestHungSink(t *testing.T) {
 				synctest.Wait()
 				must(t, r.log.Append(record("After")), r.log.Close())
 				for i := range sinks {
-					if got := fmt.Sprint(names(r.trail(i))); got != "[AuditStarted Hung After AuditStopped]" {
+					if got := fmt.Sprint(names(r.trail(i))); got != "[AuditStarted Hung AuditResumed After AuditStopped]" {
 						t.Errorf("sink %d has %s", i, got)
 					}
 				}

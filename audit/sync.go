@@ -1,11 +1,11 @@
 package audit
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // syncer is a Sink that can bring what it has taken to where loss of power does not reach it.
@@ -14,46 +14,71 @@ type syncer interface{ Sync() error }
 // maxLeft is how many files that were left wait for a Sync; of more, the oldest are given up.
 const maxLeft = 8
 
-// secure returns nil when a sink that can has everything it has taken on its disk: a head is anchored after that, so that no
-// anchor tells of a record which loss of power may take. It waits for the timeout at most, and for one call at a time.
-func (l *Log) secure() error {
-	if !l.securing.CompareAndSwap(false, true) {
-		return ErrHung
-	}
-	done := make(chan error, 1)
-	go func() {
-		defer l.securing.Store(false)
-		done <- l.sync()
-	}()
-	wait := time.NewTimer(l.options.Timeout)
-	defer wait.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-wait.C:
-		return ErrHung
-	}
-}
+var errLacks = errors.New("the sink does not have the record yet")
 
-func (l *Log) sync() error {
-	var failures error
-	secured, able := 0, 0
-	for _, s := range l.options.Sinks {
-		y, ok := s.(syncer)
+// secure returns nil as soon as a sink that can has record seq, and everything that it took before, on its disk: a head is
+// anchored after that, so that no anchor tells of a record which loss of power may take. Each sink is on its own: one that hangs
+// keeps no other from it. It waits for the timeout at most.
+func (l *Log) secure(seq uint64) error {
+	late, cancel := context.WithTimeout(context.Background(), l.options.Timeout)
+	defer cancel()
+	results := make(chan error, len(l.members))
+	able := 0
+	for _, m := range l.members {
+		y, ok := m.sink.(syncer)
 		if !ok {
 			continue
 		}
 		able++
-		if err := y.Sync(); err != nil {
-			failures = errors.Join(failures, fmt.Errorf("%s: %w", s.Name(), err))
-		} else {
-			secured++
+		if !m.syncing.CompareAndSwap(false, true) {
+			results <- m.named(ErrHung)
+			continue
+		}
+		go func() {
+			err := errLacks
+			select {
+			case <-l.arrival(m, seq):
+				err = y.Sync()
+			case <-late.Done():
+			}
+			m.syncing.Store(false)
+			results <- m.named(err)
+		}()
+	}
+	if able == 0 {
+		return nil
+	}
+	var failures error
+	for range able {
+		select {
+		case err := <-results:
+			if err == nil {
+				return nil
+			}
+			failures = errors.Join(failures, err)
+		case <-late.Done():
+			return errors.Join(failures, ErrHung)
 		}
 	}
-	if able > 0 && secured == 0 {
-		return failures
+	return failures
+}
+
+// arrival returns what is closed once the sink has record seq, if ever: what it missed it never has. One caller at a time.
+func (l *Log) arrival(m *member, seq uint64) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.awaited, m.arrived = seq, make(chan struct{})
+	arrived := m.arrived
+	m.arrive()
+	return arrived
+}
+
+// arrive tells who waits for a record that the sink has it; Log.mu is held.
+func (m *member) arrive() {
+	if m.arrived != nil && m.lacked < m.awaited && m.awaited <= m.taken.seq {
+		close(m.arrived)
+		m.arrived = nil
 	}
-	return nil
 }
 
 // leave lets go of the open file, whatever the path names now. What it holds may not be on the disk yet: Sync sees to that.
@@ -68,12 +93,26 @@ func (s *FileSink) leave() {
 	defer s.mu.Unlock()
 	s.left = append(s.left, f)
 	if len(s.left) > maxLeft {
+		s.doubt(errGivenUp)
 		s.left[0].Close()
 		s.left = s.left[1:]
 	}
 }
 
-// Sync brings everything that was written before to the disk. It may be called beside Write; one call at a time.
+var errGivenUp = errors.New("too many files were moved away without being synced in between")
+
+// doubt notes that what was written may not be on the disk, and never come there: after an fsync that failed, Linux takes the pages
+// for written, and another fsync succeeds without them. The chain of later records goes through those, so nothing that this run of
+// the node does makes the sink one to vouch for a head again.
+func (s *FileSink) doubt(err error) {
+	err = fmt.Errorf("what was written may not be on the disk, so no head is anchored by this sink until the node is started again: %w", err)
+	if s.doubted.CompareAndSwap(nil, &err) {
+		s.options.Logger.Error("the audit file cannot be synced", "file", s.path, "error", err)
+	}
+}
+
+// Sync brings everything that was written before to the disk; with an error that is not so, see doubt. It may be called beside
+// Write; one call at a time.
 func (s *FileSink) Sync() error {
 	if s.options.Fsync {
 		return nil
@@ -82,22 +121,32 @@ func (s *FileSink) Sync() error {
 	left := s.left
 	s.left = nil
 	s.mu.Unlock()
-	var errs error
 	for _, f := range left {
-		errs = errors.Join(errs, f.Sync(), f.Close())
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			s.doubt(err)
+		}
 	}
-	return errors.Join(errs, s.options.files.syncFile(s.path))
-}
-
-// syncFile syncs the file at path and the directory that names it. What is no regular file has nothing to sync.
-func (o osFiles) syncFile(path string) error {
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+	if err := s.syncCurrent(); err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	if err := s.doubted.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// syncCurrent syncs the file at the path and the directory that names it. What is no regular file has nothing to sync.
+func (s *FileSink) syncCurrent() error {
+	if info, err := os.Stat(s.path); err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	f, err := s.options.files.read(s.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return errors.Join(f.Sync(), o.syncDir(filepath.Dir(path)))
+	if err := errors.Join(f.Sync(), s.options.files.syncDir(filepath.Dir(s.path))); err != nil {
+		s.doubt(err)
+	}
+	return nil
 }

@@ -1,23 +1,17 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/lockstep-kms/lockstep/kms"
 )
-
-func (d *disk) syncFile(path string) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.synced = append(d.synced, path)
-	if d.noSync != nil {
-		return d.noSync
-	}
-	return d.osFiles.syncFile(path)
-}
 
 // A head is given out once what it covers is on a disk, in the files that were left too; until then nothing is refused.
 func TestHeadsAreSecured(t *testing.T) {
@@ -31,32 +25,152 @@ func TestHeadsAreSecured(t *testing.T) {
 			must(t, l.Append(record("Before")))
 			must(t, os.Rename(path, filepath.Join(filepath.Dir(path), "moved")))
 			must(t, l.Append(record("After")))
-			left, synced := 1, 1
+			left, synced := 1, 2
 			if fsync { // each batch is on the disk already
 				left, synced = 0, 0
 			}
 			if len(s.left) != left {
 				t.Errorf("%d files were left", len(s.left))
 			}
-			if _, signed, err := l.SignHead(); !signed || err != nil || len(s.left) != 0 || len(d.synced) != synced {
+			d.set(func() { d.synced = nil })
+			if _, signed, err := l.SignHead(); !signed || err != nil || len(s.left) != 0 || !fsync && len(d.synced) != synced {
 				t.Errorf("%v, %v: %d files are left still, synced were %q", signed, err, len(s.left), d.synced)
-			}
-			if fsync {
-				must(t, l.Close())
-				return
-			}
-			d.set(func() { d.noSync = errDisk })
-			if _, signed, err := l.SignHead(); signed || err == nil || kms.CodeOf(err) == kms.CodeAuditBlocked {
-				t.Errorf("what is on no disk is given out: %v, %v", signed, err)
-			}
-			must(t, l.Append(record("Meanwhile")))
-			d.set(func() { d.noSync = nil })
-			if _, signed, err := l.SignHead(); !signed || err != nil {
-				t.Errorf("once it can be synced: %v, %v", signed, err)
 			}
 			must(t, l.Close())
 		})
 	}
+}
+
+// What an fsync that failed has not brought to the disk, a later one that succeeds has not either. So the sink is not vouched for
+// any more, whatever file it is about, until the node is started again; and it goes on to take records.
+func TestAFailedSyncIsNotForgotten(t *testing.T) {
+	fail := func(d *disk, l *Log) {
+		d.set(func() { d.noSync = errDisk })
+		if _, signed, err := l.SignHead(); signed || !errors.Is(err, errDisk) || kms.CodeOf(err) == kms.CodeAuditBlocked {
+			t.Errorf("what is on no disk is given out: %v, %v", signed, err)
+		}
+		d.set(func() { d.noSync = nil })
+	}
+	away := func(path string) { must(t, os.Rename(path, filepath.Join(filepath.Dir(path), "moved"))) }
+	for name, happen := range map[string]func(d *disk, l *Log, path string){
+		"the file": func(d *disk, l *Log, _ string) { fail(d, l) },
+		"the file, which is rotated then": func(d *disk, l *Log, path string) {
+			fail(d, l)
+			away(path)
+		},
+		"a file that was left": func(d *disk, l *Log, path string) {
+			away(path)
+			must(t, l.Append(record("After")))
+			fail(d, l)
+		},
+		"a file that was given up": func(_ *disk, l *Log, path string) {
+			for range maxLeft + 1 {
+				away(path)
+				must(t, l.Append(record("After")))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &disk{}
+			s, path := openSink(t, d, FileOptions{})
+			l := newLog(t, 1, s)
+			l.SetSigner(newKey())
+			happen(d, l, path)
+			for range 3 {
+				must(t, l.Append(record("Meanwhile")))
+				if _, signed, err := l.SignHead(); signed || err == nil || kms.CodeOf(err) == kms.CodeAuditBlocked {
+					t.Errorf("afterwards: %v, %v", signed, err)
+				}
+			}
+			if st := l.Stats(); st.Blocked || st.Sinks[0].LastError == nil || s.Trouble() == nil {
+				t.Errorf("%+v", st)
+			}
+			must(t, l.Close())
+			again, err := OpenFile(path, FileOptions{files: d})
+			must(t, err)
+			l = newLog(t, 1, again)
+			l.SetSigner(newKey())
+			if _, signed, err := l.SignHead(); !signed || err != nil || again.Trouble() != nil {
+				t.Errorf("after a restart: %v, %v", signed, err)
+			}
+		})
+	}
+}
+
+// A disk that hangs keeps no other sink from being synced, however often a head is asked for.
+func TestAHungSyncHoldsNobodyUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 2, FileOptions{})
+		r.log.SetSigner(newKey())
+		stuck := make(chan struct{})
+		r.disks[0].set(func() { r.disks[0].stuck = stuck })
+		for range 3 {
+			if d := spent(func() {
+				if _, signed, err := r.log.SignHead(); !signed || err != nil {
+					t.Errorf("%v, %v", signed, err)
+				}
+			}); d != 0 {
+				t.Errorf("it took %v", d)
+			}
+		}
+		r.disks[1].set(func() { r.disks[1].stuck = stuck })
+		if _, signed, err := r.log.SignHead(); signed || !errors.Is(err, ErrHung) {
+			t.Errorf("with both: %v, %v", signed, err)
+		}
+		close(stuck)
+		synctest.Wait()
+		if _, signed, err := r.log.SignHead(); !signed || err != nil {
+			t.Errorf("afterwards: %v, %v", signed, err)
+		}
+		must(t, r.log.Close())
+	})
+}
+
+// Only a sink that has the head's record vouches for it: one that is behind does once it has that, one that missed it never.
+func TestHeadsAreOnTheDiskThatIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{name: "syslog"}
+		d := &disk{}
+		s, _ := openSink(t, d, FileOptions{})
+		l, err := New(Options{Sinks: []Sink{s, m}, Node: "node-a"})
+		must(t, err)
+		l.SetSigner(newKey())
+		synctest.Wait()
+		sign := func() (bool, error) { // what the head covers is as new as the head
+			must(t, l.Append(record("Call")))
+			_, signed, err := l.SignHead()
+			return signed, err
+		}
+		d.set(func() { d.slow = time.Second })
+		if signed, err := sign(); !signed || err != nil {
+			t.Errorf("while the file is behind: %v, %v", signed, err)
+		}
+		d.set(func() { d.slow = 0 })
+		hang := make(chan struct{})
+		d.set(func() { d.hang = hang })
+		if signed, err := sign(); signed || err == nil {
+			t.Errorf("while the file hangs: %v, %v", signed, err)
+		}
+		d.set(func() { d.hang = nil })
+		close(hang)
+		synctest.Wait()
+		d.set(func() { d.fail = errDisk })
+		var all sync.WaitGroup
+		all.Go(func() {
+			if signed, err := sign(); signed || !errors.Is(err, errLacks) && !errors.Is(err, ErrHung) {
+				t.Errorf("the file missed it: %v, %v", signed, err)
+			}
+		})
+		synctest.Wait()
+		d.set(func() { d.fail = nil })
+		time.Sleep(retryAfter)
+		must(t, l.Append(record("After"))) // the file has records again, behind the head
+		all.Wait()
+		if signed, err := sign(); !signed || err != nil {
+			t.Errorf("afterwards: %v, %v", signed, err)
+		}
+		must(t, l.Close())
+	})
 }
 
 // Of many files that nobody syncs only the last are kept open.

@@ -16,6 +16,7 @@ const (
 	eventMissed  = "AuditRecordsMissed"
 	eventRemoved = "AuditFileRemoved"
 	eventResumed = "AuditResumed"
+	eventDropped = "AuditRecordsDropped"
 	eventFold    = "UnauthenticatedRefusals"
 
 	sourceOwn = "lockstep" // eventSource

@@ -234,7 +234,7 @@ func (n *node) initialize(ctx context.Context, who sys.Caller, r *sys.InitReques
 	}
 	m.first = first
 	rec.Parameters = append(rec.Parameters, audit.Pair{Key: "phase", Value: "begin"})
-	if err := n.recorded(ctx, &rec, nil); err != nil {
+	if err := n.write(ctx, &rec, nil); err != nil {
 		return m, err
 	}
 	out, err := n.replica.Propose(ctx, txn)

@@ -54,19 +54,31 @@ func noteSeal(rec *audit.Record, s sys.SealStatus) {
 }
 
 // recorded writes the record of a call that ends with err, and returns what to answer: err, or
-// kms.CodeAuditBlocked if the record could not be written.
+// kms.CodeAuditBlocked if the record could not be written. That of what was done, or may have been, is written later then.
 func (n *node) recorded(ctx context.Context, rec *audit.Record, err error) error {
+	blocked := n.write(ctx, rec, err)
+	if blocked == nil {
+		return err
+	}
+	if !rec.ReadOnly && (err == nil || kms.CodeOf(err) == kms.CodeOutcomeUnknown) {
+		n.audit.Later(*rec)
+	}
+	return blocked
+}
+
+// write writes the record of a call that ends with err; with an error it is not written.
+func (n *node) write(ctx context.Context, rec *audit.Record, err error) error {
 	v := n.fsm.View()
 	rec.Epoch, rec.Index = v.Epoch(), v.Index()
 	if err != nil {
 		e := kms.AsError(err)
 		rec.ErrorCode, rec.ErrorMessage, rec.Response = string(e.Code), e.Message, nil
 	}
-	if blocked := n.audit.Append(rec); blocked != nil {
-		n.log.WarnContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", err)
-		return blocked
+	blocked := n.audit.Append(rec)
+	if blocked != nil {
+		n.log.WarnContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", blocked)
 	}
-	return err
+	return blocked
 }
 
 // noted writes the record of a call of another node, which is answered in any case.

@@ -28,7 +28,8 @@
 //     | audit, before anything was proposed     | unchanged   | audit_blocked                 |
 //     | the proposal, surely                    | unchanged   | no_quorum, throttled, ...     |
 //     | the proposal, perhaps                   | either      | outcome_unknown               |
-//     | audit, after the change was applied     | changed     | audit_blocked, which says so  |
+//     | audit, after the change was applied     | changed     | audit_blocked, which says so; |
+//     |                                         |             | the record is written later   |
 //     | the node was sealed after the change    | changed     | outcome_unknown               |
 //     | the lease, after a crypto operation     | (no state)  | no_lease; the result is wiped |
 //     | members, while a revocation was awaited | changed     | the answer, and who is awaited |

@@ -13,7 +13,8 @@ import (
 	"github.com/lockstep-kms/lockstep/kms"
 )
 
-// audit writes the record of the call as it ends with answer or err.
+// audit writes the record of the call as it ends with answer or err. One of what was done, or may have been, is written later if
+// it cannot be now.
 func (r *request) audit(answer any, err error) error {
 	rec := audit.Record{
 		Time:      r.started,
@@ -45,9 +46,12 @@ func (r *request) audit(answer any, err error) error {
 	} else {
 		rec.Response = r.elements(answer)
 	}
-	err = r.Audit.Append(&rec)
+	blocked := r.Audit.Append(&rec)
+	if blocked != nil && (r.applied || kms.CodeOf(err) == kms.CodeOutcomeUnknown) {
+		r.Audit.Later(rec)
+	}
 	r.eventID = rec.EventID
-	return err
+	return blocked
 }
 
 // identityOf is a principal as CloudTrail has it. A session that a client certificate has is one of this call.

@@ -79,12 +79,13 @@ func (r *request) release() {
 }
 
 // abandoned ends a call whose serving panicked: it holds nothing any longer, is counted, and is on record like every call.
-// What it did before is unknown to who called.
+// What it did before is unknown to who called, and counts as done.
 func (r *request) abandoned() {
 	r.generated.Wipe()
 	if r.held {
 		r.release()
 	}
+	r.applied = r.op.Mutates
 	err := kms.AsError(errPanicked)
 	r.observe(err)
 	_ = r.audit(nil, err) // the answer says no more than that it failed, with or without a record

@@ -54,7 +54,7 @@ func (r *request) commit(ctx context.Context, plan func() (*change, error)) (don
 	return false, errContended()
 }
 
-// auditEvent writes the record of what the cluster did by itself.
+// auditEvent writes the record of what the cluster did, or may have done, by itself: later if it cannot be now.
 func (r *request) auditEvent(name string, s kms.Scope, arn string, err error) error {
 	rec := audit.Record{
 		Time: r.Now(), RequestID: r.call.RequestID, Source: "kms.amazonaws.com", Name: name, Region: s.Region, SourceIP: systemSource, UserAgent: systemSource,
@@ -70,7 +70,11 @@ func (r *request) auditEvent(name string, s kms.Scope, arn string, err error) er
 		e := kms.AsError(err)
 		rec.ErrorCode, rec.ErrorMessage = string(e.Code), e.Message
 	}
-	return r.Audit.Append(&rec)
+	blocked := r.Audit.Append(&rec)
+	if blocked != nil {
+		r.Audit.Later(rec)
+	}
+	return blocked
 }
 
 // RunDue does what is due. The leader calls it again and again; a node that does not lead does nothing. It

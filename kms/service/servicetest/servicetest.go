@@ -359,7 +359,7 @@ func (n *Node) note(count func(*Counts)) Faults {
 	return n.faults
 }
 
-// sink keeps audit records in memory, but what the audit trail says of itself at the start and about records that it lacks.
+// sink keeps audit records in memory, but what the audit trail says of itself at the start and about records that it lacks or could not take.
 type sink struct{ node *Node }
 
 func (s sink) Name() string { return "memory" }
@@ -388,7 +388,7 @@ func (s sink) take(line []byte) error {
 	return nil
 }
 
-var itself = regexp.MustCompile(`"eventSource":"lockstep","eventName":"Audit(Started|Stopped|RecordsMissed)"`)
+var itself = regexp.MustCompile(`"eventSource":"lockstep","eventName":"Audit(Started|Stopped|RecordsMissed|RecordsDropped|Resumed)"`)
 
 func (s sink) Close() error { return nil }
 
