@@ -88,6 +88,25 @@ func TestRequestLabels(t *testing.T) {
 	}
 }
 
+// The counters of failures are there from the first call of an operation at a door on: Prometheus sees no increase in a series that
+// begins with its value.
+func TestFailuresBeginAtZero(t *testing.T) {
+	m := node(State{})
+	m.Request(kms.OpSign, "rest", kms.CodeAccessDenied, time.Millisecond)
+	got := gathered(t, m)
+	for _, outcome := range []string{"internal", "unavailable", "outcome_unknown"} {
+		if v, ok := value(got["lockstep_requests_total"], "operation=Sign", "door=rest", "outcome="+outcome); !ok || v != 0 {
+			t.Errorf("%s: %v %v", outcome, v, ok)
+		}
+	}
+	if n := len(got["lockstep_requests_total"].GetMetric()); n != 4 {
+		t.Errorf("%d series of one operation at one door", n)
+	}
+	if n := len(got["lockstep_request_duration_seconds"].GetMetric()); n != 1 {
+		t.Errorf("%d histograms of one call", n)
+	}
+}
+
 func TestUses(t *testing.T) {
 	m := node(State{})
 	m.Used(kms.OpSign, kms.RSA4096, "k1")
