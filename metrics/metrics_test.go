@@ -176,7 +176,7 @@ func TestUnknownIsLeftOut(t *testing.T) {
 func TestTable(t *testing.T) {
 	now := time.Now()
 	s := State{Queues: []Queue{{"q", 1, 2, 3}}, Scheduler: []Due{{"RotateKey", 1, time.Hour}}, Keys: []KeyCount{{"RSA_2048", "Enabled", 2}},
-		Audit:        Audit{Sinks: []Sink{{"stdout", true, 1, 2, 3}}, Head: now.Add(-time.Minute), Anchor: now.Add(time.Minute)},
+		Audit:        Audit{Sinks: []Sink{{"stdout", true, 1, 2, 3, true}}, Head: now.Add(-time.Minute), Anchor: now.Add(time.Minute)},
 		Certificates: []Certificate{{"api", now}}, Disks: []Disk{{"data", 1, 2}}, Raft: Raft{State: "Leader"}}
 	got := gathered(t, node(s))
 	for i := range table {
@@ -187,6 +187,9 @@ func TestTable(t *testing.T) {
 	}
 	if v, _ := value(got["lockstep_raft_state"], "state=Leader"); v != 1 {
 		t.Errorf("Raft leads: %v", v)
+	}
+	if v, _ := value(got["lockstep_audit_sink_trouble"], "sink=stdout"); v != 1 {
+		t.Errorf("a sink in trouble has %v", v)
 	}
 	if v, _ := value(got["lockstep_scheduler_overdue_seconds"], "event=RotateKey"); v != 3600 {
 		t.Errorf("overdue by %v", v)
