@@ -17,7 +17,8 @@ import (
 //
 // A counter must never fall, so no count moves from one series to another. A use is counted where its key is at that time; a
 // key that comes to be shown begins at 0, and the series of one that is no longer shown ends. So increases are right, those of
-// all series together too, and absolute values mean little, as with every counter that a restart sets back.
+// all series together too but for what a key that gives way was used for since the last scrape, and absolute values mean little, as
+// with every counter that a restart sets back.
 //
 // Which keys are shown changes seldom, since every change begins a series in Prometheus. While there is room, a key is shown at
 // its first use. After that, one in sampled uses is noted in a space-saving sketch (Metwally et al., 2005), and once a rebalance
@@ -232,6 +233,10 @@ type pendingUses struct {
 	mu   sync.Mutex
 	last map[string]time.Time // guarded by mu
 }
+
+// pendingShown is how many keys that are to be deleted are named: callers of other keys should not push out the one that somebody
+// needs, and few such keys are ever asked for.
+const pendingShown = 1000
 
 func newPendingUses(limit int) *pendingUses {
 	return &pendingUses{limit: limit, last: map[string]time.Time{}}

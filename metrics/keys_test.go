@@ -200,6 +200,22 @@ func TestNoPendingKeyIsNamed(t *testing.T) {
 	}
 }
 
+// However few keys are shown for their use, one that somebody needs and that is to be deleted stays named.
+func TestManyPendingKeysAreNamed(t *testing.T) {
+	m := node(State{})
+	for i := range pendingShown {
+		m.PendingDeletion(fmt.Sprint("key", i))
+	}
+	if n := len(gathered(t, m)["lockstep_key_pending_deletion_last_request_timestamp_seconds"].GetMetric()); n != pendingShown {
+		t.Errorf("%d of %d keys are named", n, pendingShown)
+	}
+	m = New(Options{State: func() State { return State{} }})
+	m.PendingDeletion("key")
+	if f := gathered(t, m)["lockstep_key_pending_deletion_last_request_timestamp_seconds"]; f != nil {
+		t.Errorf("with no keys named: %v", f)
+	}
+}
+
 func TestPendingUsesKeepTheLast(t *testing.T) {
 	p := newPendingUses(2)
 	for i, key := range []string{"a", "b", "a", "c"} {

@@ -51,8 +51,9 @@ var (
 	diskBuckets    = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .5, 2.5}
 )
 
-// histogram returns the options of a histogram that is served in both forms. A native one begins anew, at most hourly, rather
-// than have more than 100 buckets.
+// histogram returns the options of a histogram that is served in both forms. A native one that would have more than 100 buckets
+// begins anew, its classic form with it, if it has not for an hour; otherwise its buckets become twice as wide until that hour
+// ends, and it begins anew then.
 func histogram(name, help string, buckets []float64) prometheus.HistogramOpts {
 	return prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets,
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour}
@@ -65,7 +66,7 @@ func New(o Options) *Metrics {
 	}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), now: o.Now,
-		requests: newRequests(o.Doors), crypto: newCryptography(), uses: newKeyUses(o.Keys, o.Now), pending: newPendingUses(o.Keys),
+		requests: newRequests(o.Doors), crypto: newCryptography(), uses: newKeyUses(o.Keys, o.Now), pending: newPendingUses(min(o.Keys, 1) * pendingShown),
 		scheduled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lockstep_scheduler_done_total",
 			Help: "Scheduled work on keys that this node did as leader, by event (CloudTrail's name) and by how it ended (ok or error)."}, []string{"event", "outcome"}),
 		appendTook: prometheus.NewHistogram(histogram("lockstep_log_append_duration_seconds",

@@ -88,6 +88,25 @@ func TestRequestLabels(t *testing.T) {
 	}
 }
 
+// The counters of failures are there from the first call of an operation at a door on: Prometheus sees no increase in a series that
+// begins with its value.
+func TestFailuresBeginAtZero(t *testing.T) {
+	m := node(State{})
+	m.Request(kms.OpSign, "rest", kms.CodeAccessDenied, time.Millisecond)
+	got := gathered(t, m)
+	for _, outcome := range []string{"internal", "unavailable", "outcome_unknown"} {
+		if v, ok := value(got["lockstep_requests_total"], "operation=Sign", "door=rest", "outcome="+outcome); !ok || v != 0 {
+			t.Errorf("%s: %v %v", outcome, v, ok)
+		}
+	}
+	if n := len(got["lockstep_requests_total"].GetMetric()); n != 4 {
+		t.Errorf("%d series of one operation at one door", n)
+	}
+	if n := len(got["lockstep_request_duration_seconds"].GetMetric()); n != 1 {
+		t.Errorf("%d histograms of one call", n)
+	}
+}
+
 func TestUses(t *testing.T) {
 	m := node(State{})
 	m.Used(kms.OpSign, kms.RSA4096, "k1")
@@ -157,7 +176,7 @@ func TestUnknownIsLeftOut(t *testing.T) {
 func TestTable(t *testing.T) {
 	now := time.Now()
 	s := State{Queues: []Queue{{"q", 1, 2, 3}}, Scheduler: []Due{{"RotateKey", 1, time.Hour}}, Keys: []KeyCount{{"RSA_2048", "Enabled", 2}},
-		Audit:        Audit{Sinks: []Sink{{"stdout", true, 1, 2, 3}}, Head: now.Add(-time.Minute), Anchor: now.Add(time.Minute)},
+		Audit:        Audit{Sinks: []Sink{{"stdout", true, 1, 2, 3, true}}, Head: now.Add(-time.Minute), Anchor: now.Add(time.Minute)},
 		Certificates: []Certificate{{"api", now}}, Disks: []Disk{{"data", 1, 2}}, Raft: Raft{State: "Leader"}}
 	got := gathered(t, node(s))
 	for i := range table {
@@ -168,6 +187,9 @@ func TestTable(t *testing.T) {
 	}
 	if v, _ := value(got["lockstep_raft_state"], "state=Leader"); v != 1 {
 		t.Errorf("Raft leads: %v", v)
+	}
+	if v, _ := value(got["lockstep_audit_sink_trouble"], "sink=stdout"); v != 1 {
+		t.Errorf("a sink in trouble has %v", v)
 	}
 	if v, _ := value(got["lockstep_scheduler_overdue_seconds"], "event=RotateKey"); v != 3600 {
 		t.Errorf("overdue by %v", v)

@@ -31,6 +31,9 @@ var outcomes = [...]string{
 	kms.ClassUnknown:         "outcome_unknown",
 }
 
+// failures are the classes of errors that are the cluster's.
+var failures = [...]kms.Class{kms.ClassInternal, kms.ClassUnavailable, kms.ClassUnknown}
+
 func outcomeOf(code kms.Code) int {
 	if code == "" {
 		return 0
@@ -39,7 +42,8 @@ func outcomeOf(code kms.Code) int {
 }
 
 // requests counts calls by operation, door and outcome. There are over 10,000 combinations, of which a cluster meets some
-// dozens, so a series is made when its combination is first met, and found again with three look-ups and without a lock.
+// dozens, so a series is made when its combination is first met, and the counters of failures beside the first of their operation
+// and door. It is found again with three look-ups and without a lock.
 type requests struct {
 	operations positions[*kms.Operation]
 	doors      positions[string]
@@ -96,6 +100,9 @@ func (r *requests) cell(op *kms.Operation, door string, code kms.Code) *cell {
 	}
 	labels := []string{r.operations.names[o], r.doors.names[d], outcomes[c]}
 	place.CompareAndSwap(nil, &cell{count: r.total.WithLabelValues(labels...), took: r.took.WithLabelValues(labels...)})
+	for _, class := range failures { // there from the first call on, so that the first failure is an increase
+		r.total.WithLabelValues(labels[0], labels[1], outcomes[class])
+	}
 	return place.Load()
 }
 

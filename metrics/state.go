@@ -116,6 +116,7 @@ type Sink struct {
 	Records uint64 // taken since the start
 	Missed  uint64 // not taken since the start
 	Queue   int    // records that wait
+	Trouble bool   // its last write failed, or its files cannot be rotated or removed
 }
 
 // Certificate is a certificate that this node uses.
@@ -126,7 +127,7 @@ type Certificate struct {
 
 // Disk is a file system that this node writes to.
 type Disk struct {
-	Directory string // what is in it: data or audit
+	Directory string // what is in it: data, audit, or audit: and the path of a further directory with records
 	Free      uint64 // bytes that the node may take
 	Size      uint64
 }

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -361,6 +362,9 @@ func (c *Config) validateAudit(bad func(string, ...any)) {
 		bad("audit.file: name the file that takes the audit records; nothing is answered unaudited")
 	} else if c.DataDir != "" && inside(c.DataDir, a.File) {
 		bad("audit.file: audit records are readable and may not be kept in data_dir, which holds ciphertext only")
+	}
+	if !utf8.ValidString(a.File) {
+		bad("audit.file: %q is not UTF-8", a.File)
 	}
 	oneOf(bad, "audit.durability", a.Durability, "write", "fsync")
 	if a.Timeout < 10*time.Millisecond || a.Timeout > time.Minute {

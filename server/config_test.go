@@ -162,6 +162,16 @@ func TestAuditSinks(t *testing.T) {
 	}
 }
 
+// The path of the audit file is a label of metrics, where only UTF-8 can stand.
+func TestAuditFileIsUTF8(t *testing.T) {
+	for name, says := range map[string]string{"/mnt/\xff.jsonl": "audit.file", "/mnt/ä.jsonl": ""} {
+		_, err := LoadConfig(writeConfig(t, goodConfig), noEnv, map[string]string{"audit-file": name})
+		if (err != nil) != (says != "") || err != nil && !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
 // TestAuditFileStaysOutOfTheData tries every way to write a path that leads into the data directory,
 // and those that only look so.
 func TestAuditFileStaysOutOfTheData(t *testing.T) {

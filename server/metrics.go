@@ -18,6 +18,7 @@ import (
 
 	"github.com/lockstep-kms/lockstep/api/door"
 	"github.com/lockstep-kms/lockstep/api/wire"
+	"github.com/lockstep-kms/lockstep/audit/sink"
 	"github.com/lockstep-kms/lockstep/kms"
 	"github.com/lockstep-kms/lockstep/metrics"
 	"github.com/lockstep-kms/lockstep/secret"
@@ -32,11 +33,7 @@ const (
 // newMetrics returns the metrics of the node, which may still be put together: it is asked how it is at the first scrape.
 func (n *node) newMetrics() *metrics.Metrics {
 	logSize := &look[int64]{read: func() (int64, error) { return storage.LogSize(n.cfg.DataDir) }}
-	spaces := []*look[metrics.Disk]{spaceOf("data", n.cfg.DataDir)}
-	if file := n.cfg.Audit.File; file != "" {
-		spaces = append(spaces, spaceOf("audit", filepath.Dir(file)))
-	}
-	certificates, started := certificatesOf(n.cfg), time.Now()
+	spaces, certificates, started := spacesOf(n.cfg), certificatesOf(n.cfg), time.Now()
 	return metrics.New(metrics.Options{
 		Node: n.cfg.Name, Version: n.version, Commit: commit(), FIPS: fips140.Enabled(), Keys: n.cfg.MetricsKeys,
 		Doors: []string{"rest", "awskms", "sts", "iam", "xks"},
@@ -70,11 +67,11 @@ func commit() string {
 
 // state is how the node is now, as metrics have it.
 func (n *node) state() metrics.State {
-	health, seals, st, stats := n.Health(), n.SealStatus(), n.replica.Status(), n.replica.Stats()
-	log := stats.Log
+	st, seals, stats := n.replica.Status(), n.SealStatus(), n.replica.Stats()
+	health, log := n.health(st), stats.Log
 	s := metrics.State{
 		Initialized: health.Initialized, Sealed: health.Sealed, UnsealProgress: seals.Progress, UnsealThreshold: seals.Threshold,
-		CanServeCrypto: health.CanServeCrypto, CanWrite: health.CanWrite, AuditBlocked: n.audit.Stats().Blocked,
+		CanServeCrypto: health.CanServeCrypto, CanWrite: health.CanWrite, AuditBlocked: n.audit.Blocked(),
 		Quarantined: st.Quarantined != "", DigestSplit: st.Split, LogTrouble: st.DiskTrouble != "", ClockOK: st.ClockOK, ClockOffset: st.ClockOffset,
 		LeaseLeft: st.Lease, RevocationBound: n.bound(), Lag: st.Lag, Applied: st.Applied, Opened: st.Opened, Unreadable: -1,
 		Cluster: metrics.Cluster{Leader: st.Leader, LeaderKnown: st.LeaderName != "", Members: stats.Members, Voters: stats.Voters,
@@ -112,7 +109,7 @@ func (n *node) trail(started time.Time) metrics.Audit {
 		a.Anchor = time.UnixMilli(head.Time)
 	}
 	for _, k := range stats.Sinks {
-		a.Sinks = append(a.Sinks, metrics.Sink{Name: k.Name, Healthy: k.Healthy, Records: k.Records, Missed: k.Missed, Queue: k.Queue})
+		a.Sinks = append(a.Sinks, metrics.Sink{Name: k.Name, Healthy: k.Healthy, Records: k.Records, Missed: k.Missed, Queue: k.Queue, Trouble: k.LastError != nil})
 	}
 	return a
 }
@@ -205,6 +202,27 @@ func (l *look[T]) now() *T {
 	}
 }
 
+// spacesOf looks at the directories that cfg has the node write to, each once: data, audit with audit.file in it, and those of further
+// files of records.
+func spacesOf(cfg Config) []*look[metrics.Disk] {
+	spaces, seen := []*look[metrics.Disk]{spaceOf("data", cfg.DataDir)}, map[string]bool{}
+	add := func(name, file string) {
+		if dir := filepath.Dir(file); !seen[dir] {
+			seen[dir] = true
+			spaces = append(spaces, spaceOf(name, dir))
+		}
+	}
+	if cfg.Audit.File != "" {
+		add("audit", filepath.Clean(cfg.Audit.File))
+	}
+	for _, text := range cfg.Audit.Sinks {
+		if u, err := sink.Parse(text); err == nil && u.Kind == sink.File {
+			add("audit:"+filepath.Dir(u.Path), u.Path)
+		}
+	}
+	return spaces
+}
+
 // spaceOf looks at the room on the file system of a directory.
 func spaceOf(name, path string) *look[metrics.Disk] {
 	return &look[metrics.Disk]{read: func() (metrics.Disk, error) {
@@ -213,35 +231,41 @@ func spaceOf(name, path string) *look[metrics.Disk] {
 	}}
 }
 
-// certificatesOf says when the certificates end that cfg names. What cannot be read is left out: whoever opens it for use says why.
+// certificatesOf says when the certificates end that cfg names; of several for one use, the first that does. What cannot be read is
+// left out: whoever opens it for use says why.
 func certificatesOf(cfg Config) (all []metrics.Certificate) {
-	for name, files := range map[string]TLSFiles{"api": cfg.APITLS, "peer": cfg.PeerTLS} {
-		if files.CertFile != "" {
-			if pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); err == nil {
-				all = append(all, ends(name, pair.Certificate)...)
-			}
+	chains := map[string][][]byte{}
+	add := func(name string, files TLSFiles) {
+		if pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); files.CertFile != "" && err == nil {
+			chains[name] = append(chains[name], pair.Certificate...)
 		}
 		if raw, err := os.ReadFile(files.CAFile); files.CAFile != "" && err == nil {
-			var chain [][]byte
 			for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {
-				chain = append(chain, block.Bytes)
+				chains[name+"_ca"] = append(chains[name+"_ca"], block.Bytes)
 			}
-			all = append(all, ends(name+"_ca", chain)...)
+		}
+	}
+	add("api", cfg.APITLS)
+	add("peer", cfg.PeerTLS)
+	for _, text := range cfg.Audit.Sinks {
+		if u, err := sink.Parse(text); err == nil {
+			add("audit", TLSFiles{CertFile: u.CertFile, KeyFile: u.KeyFile, CAFile: u.CAFile})
+		}
+	}
+	for name, chain := range chains {
+		if first := firstEnd(chain); !first.IsZero() {
+			all = append(all, metrics.Certificate{Name: name, NotAfter: first})
 		}
 	}
 	return all
 }
 
-// ends says when the first of some certificates ends.
-func ends(name string, chain [][]byte) []metrics.Certificate {
-	var first time.Time
+// firstEnd says when the first of some certificates ends; zero when none is one.
+func firstEnd(chain [][]byte) (first time.Time) {
 	for _, der := range chain {
 		if c, err := x509.ParseCertificate(der); err == nil && (first.IsZero() || c.NotAfter.Before(first)) {
 			first = c.NotAfter
 		}
 	}
-	if first.IsZero() {
-		return nil
-	}
-	return []metrics.Certificate{{Name: name, NotAfter: first}}
+	return first
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -60,9 +61,44 @@ func TestCertificatesOf(t *testing.T) {
 	if err := os.WriteFile(file, both, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got := certificatesOf(Config{PeerTLS: TLSFiles{CAFile: file, CertFile: "nowhere", KeyFile: "nowhere"}, APITLS: TLSFiles{CAFile: "nowhere"}})
-	if len(got) != 1 || got[0].Name != "peer_ca" || !got[0].NotAfter.Equal(now.Add(24*time.Hour)) {
-		t.Errorf("%+v", got)
+	late := filepath.Join(dir, "late", transport.CACertFile)
+	pair := "&cert_file=" + late + "&key_file=" + filepath.Join(dir, "late", transport.CAKeyFile)
+	cfg := Config{PeerTLS: TLSFiles{CAFile: file, CertFile: "nowhere", KeyFile: "nowhere"}, APITLS: TLSFiles{CAFile: "nowhere"}, Audit: AuditConfig{Sinks: []string{
+		"stdout:", "syslog+tls://a:1?ca_file=" + late, "syslog+tls://b:1?ca_file=" + file + pair, "syslog+tls://c:1?ca_file=nowhere"}}}
+	got := map[string]time.Time{}
+	for _, c := range certificatesOf(cfg) {
+		if _, twice := got[c.Name]; twice {
+			t.Errorf("%s is told twice", c.Name)
+		}
+		got[c.Name] = c.NotAfter
+	}
+	want := map[string]time.Duration{"peer_ca": 24 * time.Hour, "audit": 48 * time.Hour, "audit_ca": 24 * time.Hour}
+	for name, in := range want {
+		if !got[name].Equal(now.Add(in)) {
+			t.Errorf("%s ends %s", name, got[name])
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%v", got)
+	}
+}
+
+// Every directory with records has its space told, once.
+func TestSpacesOf(t *testing.T) {
+	dir := t.TempDir()
+	other := t.TempDir()
+	cfg := Config{DataDir: dir, Audit: AuditConfig{File: filepath.Join(dir, "audit.jsonl"), Sinks: []string{
+		"stdout:", "file:" + dir + "/second.jsonl", "file:" + other + "/third.jsonl", "file:" + other + "/fourth.jsonl"}}}
+	var got []string
+	for _, one := range spacesOf(cfg) {
+		d := one.now()
+		if d == nil || d.Size == 0 {
+			t.Fatalf("%+v", d)
+		}
+		got = append(got, d.Directory)
+	}
+	if want := []string{"data", "audit", "audit:" + other}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

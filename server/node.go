@@ -111,8 +111,10 @@ func (n *node) bindDirectory(ctx context.Context) {
 }
 
 // Health implements sys.Node.
-func (n *node) Health() sys.Health {
-	st := n.replica.Status()
+func (n *node) Health() sys.Health { return n.health(n.replica.Status()) }
+
+// health is Health by what the replica says.
+func (n *node) health(st replica.Status) sys.Health {
 	_, revision, configErr := n.sealConfig()
 	h := sys.Health{Name: n.cfg.Name, Version: n.version, Initialized: n.initialized(revision), Sealed: n.catalog.Sealed(),
 		Leader: st.Leader, LeaderName: st.LeaderName, CanWrite: st.CanWrite, AppliedIndex: st.Applied, LagSeconds: st.Lag.Seconds(), FIPS: fips140.Enabled()}

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/gorilla/mux"
 	_ "golang.org/x/crypto/x509roots/fallback" // root certificates where the image has none
 
 	"github.com/lockstep-kms/lockstep/api/aws"
@@ -278,12 +279,8 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	scrapes := s.node.metrics.Handler(s.logs.of("api"))
 	system := sys.New(sys.Config{Node: s.node, Door: d, Metrics: scrapes, MayScrape: s.node.mayScrape})
 	system.Mount(router)
-	operations := rest.New(rest.Config{Service: svc, Door: d, Version: seams.Version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes})
-	operations.Mount(router)
+	operations := mount(router, d, cfg, seams.Version, svc)
 	s.node.gates = map[string]*door.Gate{"serving": d.Serving, "waiting": operations.Waiting(), "system": system.Gate()}
-	edge := aws.New(aws.Config{Service: svc, Door: d})
-	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions))}))
-	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: seams.Version}).Mount(router)
 	s.http = door.Server(d.Handler(router), s.logs.of("api"))
 
 	s.api = seams.APIListener
@@ -311,6 +308,16 @@ func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	}
 	s.api = tls.NewListener(s.api, conf)
 	return nil
+}
+
+// mount adds the doors for operations to a router.
+func mount(router *mux.Router, d *door.Door, cfg Config, version string, svc rest.Service) *rest.Door {
+	operations := rest.New(rest.Config{Service: svc, Door: d, Version: version, MaxPlaintext: cfg.Limits.MaxPlaintextBytes})
+	operations.Mount(router)
+	edge := aws.New(aws.Config{Service: svc, Door: d})
+	router.MatcherFunc(door.Path("/")).Handler(d.Methods(map[string]http.HandlerFunc{http.MethodPost: forAWS(awskms.New(edge), awsquery.New(edge, cfg.Regions))}))
+	xks.New(xks.Config{Edge: edge, Regions: cfg.Regions, Version: version}).Mount(router)
+	return operations
 }
 
 // forAWS is POST /, where AWS's clients look for every service: AWS JSON names the operation in a header, the query

@@ -78,7 +78,8 @@ func TestCallBothWays(t *testing.T) {
 func TestCallErrors(t *testing.T) {
 	n := newNetwork(t)
 	cfg := n.config("b")
-	cfg.Logger = (&lines{}).logger()
+	log := &lines{}
+	cfg.Logger = log.logger()
 	b := n.start(cfg)
 	a := n.node("a")
 	b.Handle("coded", func(context.Context, Peer, []byte) ([]byte, error) {
@@ -111,6 +112,9 @@ func TestCallErrors(t *testing.T) {
 		if !errors.As(err, &remote) || *remote != test.want || NeverRan(err) == test.ran {
 			t.Errorf("%s: %#v", test.method, err)
 		}
+	}
+	if !log.contains("panicked") || log.contains("secret of the node") {
+		t.Error("the log has the panic's value, or lacks that there was one")
 	}
 	for _, method := range []string{"", strings.Repeat("m", maxMethod+1)} {
 		if _, err := a.Call(within(t), "b", method, nil); !NeverRan(err) {

@@ -154,7 +154,8 @@ func (s *server) answer(ctx context.Context, id uint64, size int, handler Handle
 func (s *server) run(ctx context.Context, handler Handler, payload []byte) (result []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.owner.log.Error("a call handler panicked", "panic", p, "stack", string(debug.Stack()))
+			// The panic value may hold anything of the call, key shares too: only the stack goes to the log.
+			s.owner.log.ErrorContext(ctx, "a call handler panicked", "stack", string(debug.Stack()))
 			result, err = nil, errors.New("internal error")
 		}
 	}()

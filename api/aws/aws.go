@@ -66,7 +66,7 @@ type Request struct {
 }
 
 // Do has the service do what was read from q, whose body is body. Errors are *kms.Error; a Result stands beside
-// one when the verdict was taken on a state.
+// one when the verdict was taken on a state. Why a call failed is in the log then.
 func (e *Edge) Do(w http.ResponseWriter, q *http.Request, body []byte, s *Scope, r Request) (*service.Result, error) {
 	source := e.Source(q)
 	c := &service.Call{
@@ -93,7 +93,11 @@ func (e *Edge) Do(w http.ResponseWriter, q *http.Request, body []byte, s *Scope,
 	if c.Operation.Mutates {
 		c.IdempotencyKey = sigv4.InvocationID(q.Header) // a signed change that is sent again is one change
 	}
-	return e.service.Do(q.Context(), c)
+	result, err := e.service.Do(q.Context(), c)
+	if err != nil {
+		e.Failed(w, q, err)
+	}
+	return result, err
 }
 
 // Failure returns why a request is not authenticated; ok is false for every other error.

@@ -105,6 +105,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	}
 	answer, err := json.Marshal(a.render(r.Request, result.Answer))
 	if err != nil {
+		d.edge.Failed(w, q, err)
 		d.refuse(w, a.api, result, err)
 		return
 	}

@@ -2,6 +2,7 @@ package door
 
 import (
 	"encoding/hex"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -43,8 +44,7 @@ func Status(c kms.Code) int {
 	}
 }
 
-// Error answers err. What is not a *kms.Error is logged under the request id and answered as an
-// internal error that tells nothing.
+// Error answers err. What is not a *kms.Error is answered as an internal error that tells nothing; see Failed.
 func (d *Door) Error(w http.ResponseWriter, q *http.Request, err error) {
 	epoch, index := d.index()
 	d.ErrorAt(w, q, epoch, index, err)
@@ -69,15 +69,32 @@ func (d *Door) ErrorAt(w http.ResponseWriter, q *http.Request, epoch, index uint
 			h.Set("WWW-Authenticate", `Basic realm="lockstep", charset="UTF-8"`)
 		}
 	}
-	status := Status(e.Code)
-	if cause := e.Unwrap(); cause != nil && status >= 500 {
-		d.log.ErrorContext(Context(w, q), "request failed", "code", string(e.Code), "cause", cause.Error())
-	}
+	d.Failed(w, q, e)
 	body, err := json.Marshal(wire.ErrorBody{Error: detail})
 	if err != nil { // only a message that is no UTF-8 can do that
 		body = []byte(`{"error":{"code":"` + string(kms.CodeInternal) + `","message":"","request_id":"` + id + `"}}`)
 	}
-	d.Write(w, status, epoch, index, body)
+	d.Write(w, Status(e.Code), epoch, index, body)
+}
+
+// Failed writes to the log, under the request's id, why the node did not do what was asked; every door calls it once for such an
+// answer. Only what is wrong inside is an error there: that the node is sealed, blocked or without a leader was logged when it began,
+// and would otherwise fill the log at the pace of everybody who asks, strangers too. What is the caller's is not logged.
+func (d *Door) Failed(w http.ResponseWriter, q *http.Request, err error) {
+	e := kms.AsError(err)
+	level := slog.LevelDebug
+	switch e.Code.Class() {
+	case kms.ClassInternal:
+		level = slog.LevelError
+	case kms.ClassUnavailable, kms.ClassUnknown:
+	default:
+		return
+	}
+	cause := e.Unwrap()
+	if cause == nil {
+		cause = e
+	}
+	d.log.Log(Context(w, q), level, "request failed", "code", string(e.Code), "cause", cause.Error())
 }
 
 // retryAfter returns whole seconds, at least 1.

@@ -16,7 +16,7 @@ type HealthAnswer struct {
 	CanWrite       bool    `json:"can_write"`
 	Reason         string  `json:"reason"`
 	AppliedIndex   uint64  `json:"applied_index"`
-	LagSeconds     float64 `json:"lag_seconds"`
+	LagSeconds     float64 `json:"lag_seconds"` // age of its view of the state; -1: not confirmed since its start
 	Version        string  `json:"version"`
 	Name           string  `json:"name"` // this node's
 	FIPS           bool    `json:"fips"` // the FIPS 140-3 mode is on

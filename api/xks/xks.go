@@ -141,6 +141,7 @@ func (d *Door) serve(w http.ResponseWriter, q *http.Request) {
 	}
 	out, err := json.Marshal(a.answer(d, result.Answer))
 	if err != nil {
+		d.edge.Failed(w, q, err)
 		d.refuse(w, result, err)
 		return
 	}

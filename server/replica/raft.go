@@ -169,8 +169,8 @@ func (s sealedOff) ApplyBatch(logs []*raft.Log) []any {
 	return s.FSM.ApplyBatch(logs)
 }
 
-// newRaftLogger gives Raft's lines to log at their levels. Of warnings and errors each text comes once in ten seconds, since
-// Raft repeats them as long as a peer is away; the others of it are Debug.
+// newRaftLogger gives Raft's lines to log at their levels. Of warnings and errors each text comes once in ten seconds for each peer,
+// since Raft repeats them as long as one is away; the others of it are Debug.
 func newRaftLogger(log *slog.Logger) hclog.Logger {
 	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Info, Output: io.Discard})
 	logger.RegisterSink(&raftSink{log: log})
@@ -179,20 +179,34 @@ func newRaftLogger(log *slog.Logger) hclog.Logger {
 
 type raftSink struct {
 	log  *slog.Logger
-	last sync.Map // time.Time of the last line, by text; Raft has a fixed set of texts
+	last sync.Map // time.Time of the last line, by raftLine
 }
 
+// raftLine is what is said once in a while: Raft has a fixed set of texts, and its peers are members.
+type raftLine struct{ text, peer string }
+
 const raftLogGap = 10 * time.Second
+
+// raftPeer returns the member that a line of Raft's is about, "" when it names none.
+func raftPeer(args []any) string {
+	for i := 0; i+1 < len(args); i += 2 {
+		switch args[i] {
+		case "peer", "server-id", "target":
+			return fmt.Sprint(args[i+1])
+		}
+	}
+	return ""
+}
 
 // Accept implements hclog.SinkAdapter.
 func (s *raftSink) Accept(_ string, level hclog.Level, msg string, args ...any) {
 	to := raftLevel(level)
 	if to >= slog.LevelWarn {
-		now := time.Now()
-		if last, said := s.last.Load(msg); said && now.Sub(last.(time.Time)) < raftLogGap {
+		now, line := time.Now(), raftLine{msg, raftPeer(args)}
+		if last, said := s.last.Load(line); said && now.Sub(last.(time.Time)) < raftLogGap {
 			to = slog.LevelDebug
 		} else {
-			s.last.Store(msg, now)
+			s.last.Store(line, now)
 		}
 	}
 	if !s.log.Enabled(context.Background(), to) {

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"testing"
+	"time"
 )
 
 // Every node tells its own numbers, the leader those of the members too; a lost leader is a change that every node sees, and what a
@@ -36,7 +37,7 @@ func TestStats(t *testing.T) {
 }
 
 func TestQueuesAreCounted(t *testing.T) {
-	c := newCluster(t, "node0")
+	c := newCluster(t, "node1")
 	c.start()
 	n := c.settled()
 	queues := func() map[string]Queue {
@@ -63,4 +64,13 @@ func TestQueuesAreCounted(t *testing.T) {
 		t.Errorf("%v", q)
 	}
 	n.r.waiters.Add(-maxWaiters)
+}
+
+// A node that has heard of no leader since its start does not know how old its view is.
+func TestLagIsUnknownAtFirst(t *testing.T) {
+	c := newCluster(t, names(3)...)
+	c.start("node1")
+	if lag := c.nodes["node1"].r.Status().Lag; lag != -time.Second {
+		t.Errorf("the view is %s old", lag)
+	}
 }

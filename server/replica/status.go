@@ -11,7 +11,7 @@ type Status struct {
 	Applied    uint64        // index of the last command applied
 	Opened     uint64        // index opened
 	Lease      time.Duration // how long the freshness lease holds if nothing more is heard; 0: there is none
-	Lag        time.Duration // age of this node's view, as last confirmed; negative before the first time
+	Lag        time.Duration // age of this node's view, as last confirmed; -1 s before the first time
 	CanWrite   bool          // a proposal made now has a leader to go to
 	Reason     string        // why this node cannot write or is unwell, for an operator; "" when all is well
 
@@ -27,7 +27,7 @@ type Status struct {
 func (r *Replica) Status() Status {
 	s := Status{
 		Leader: r.reign.Load() != nil, LeaderName: r.leaderName(), Term: r.raft.CurrentTerm(),
-		Applied: r.fsm.View().Index(), Opened: r.cfg.Opened.OpenedIndex(), Lag: -1,
+		Applied: r.fsm.View().Index(), Opened: r.cfg.Opened.OpenedIndex(), Lag: -time.Second,
 		Quarantined: r.quarantined(), DiskTrouble: r.diskTrouble(), Split: r.split.Load(),
 		Member: r.isServer(r.nodeID) && r.outcast.Load() == nil, ClockOK: r.clockOK(),
 	}

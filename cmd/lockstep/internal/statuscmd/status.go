@@ -73,22 +73,15 @@ cryptography. 'lockstep operator status' shows health and the progress of unseal
 
 // ask asks every address for all there is.
 func (c *commands) ask(ctx context.Context) (*report, error) {
-	nodes, err := Ask(ctx, c.App)
-	if err != nil {
-		return nil, err
-	}
-	samples, err := everywhere(c.App, func(to *client.Client, _ string) *sample {
-		s, _ := c.sampled(ctx, to) // who may not see them is told so below the table
-		return s
+	nodes, err := everywhere(c.App, func(to *client.Client, addr string) *reported {
+		n := &reported{Node: askOne(ctx, to, addr)}
+		if n.Health != nil { // who does not answer is not waited for twice
+			n.sample, _ = c.sampled(ctx, to) // who may not see them is told so below the table
+			n.Metrics = tell(n.sample)
+		}
+		return n
 	})
-	if err != nil {
-		return nil, err
-	}
-	r := &report{Warnings: []string{}}
-	for i, n := range nodes {
-		r.Nodes = append(r.Nodes, &reported{Node: n, Metrics: tell(samples[i]), sample: samples[i]})
-	}
-	return r, nil
+	return &report{Nodes: nodes, Warnings: []string{}}, err
 }
 
 func tell(s *sample) *told {
@@ -240,7 +233,7 @@ func (r *report) table(w io.Writer) {
 		} else {
 			hidden = true
 		}
-		cli.Row(w, h.Name, n.Addr, n.State(), h.Leader, h.CanServeCrypto, h.CanWrite, lease, seconds(h.LagSeconds), h.AppliedIndex, trail, h.Version)
+		cli.Row(w, h.Name, n.Addr, n.State(), h.Leader, h.CanServeCrypto, h.CanWrite, lease, lag(h), h.AppliedIndex, trail, h.Version)
 	}
 	if len(r.Warnings) > 0 {
 		fmt.Fprintln(w)

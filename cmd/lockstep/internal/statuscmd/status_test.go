@@ -2,6 +2,8 @@ package statuscmd
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -118,6 +120,33 @@ func TestWarningsOfManyNodes(t *testing.T) {
 	want := []string{"more than one node says that it leads: node-0, node-1", "the nodes have different versions: v1, v2"}
 	if !slices.Equal(r.Warnings, want) {
 		t.Errorf("%q", r.Warnings)
+	}
+}
+
+// Who gives no health is not asked for metrics too.
+func TestStatusAsksWhoAnswers(t *testing.T) {
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		asked = append(asked, q.URL.Path)
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer s.Close()
+	var b bytes.Buffer
+	err := run(t.Context(), 0, &b, map[string]string{"LOCKSTEP_ADDR": s.URL})
+	if err == nil || !strings.Contains(b.String(), "does not answer") || !slices.Equal(asked, []string{"/v1/sys/health"}) {
+		t.Errorf("asked for %q: %v\n%s", asked, err, b.String())
+	}
+}
+
+// A node whose view nobody has confirmed yet has no lag to show.
+func TestUnknownLag(t *testing.T) {
+	n := wellNode("node-0")
+	n.Health.LagSeconds = -1
+	var b bytes.Buffer
+	Table(&b, []Node{n})
+	(&report{Nodes: []*reported{{Node: n}}}).table(&b)
+	if strings.Contains(b.String(), "1.0s") || strings.Count(b.String(), "\t-\t") < 2 {
+		t.Errorf("%s", b.String())
 	}
 }
 

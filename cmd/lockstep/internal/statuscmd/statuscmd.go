@@ -46,19 +46,21 @@ type Node struct {
 
 // Ask asks every address of the command line, all at a time.
 func Ask(ctx context.Context, a *cli.App) ([]Node, error) {
-	return everywhere(a, func(c *client.Client, addr string) Node {
-		n := Node{Addr: addr}
-		health, err := c.Health(ctx)
-		if err == nil {
-			n.SealStatus, err = c.SealStatus(ctx)
-		}
-		if err != nil {
-			n.Error = cli.OneLine(err)
-			return n
-		}
-		n.Health = health
+	return everywhere(a, func(c *client.Client, addr string) Node { return askOne(ctx, c, addr) })
+}
+
+func askOne(ctx context.Context, c *client.Client, addr string) Node {
+	n := Node{Addr: addr}
+	health, err := c.Health(ctx)
+	if err == nil {
+		n.SealStatus, err = c.SealStatus(ctx)
+	}
+	if err != nil {
+		n.Error = cli.OneLine(err)
 		return n
-	})
+	}
+	n.Health = health
+	return n
 }
 
 // everywhere asks every address of the command line, all at a time, and returns the answers in their order.
@@ -100,6 +102,14 @@ func (n *Node) State() string {
 	return "unsealed"
 }
 
+// lag is the age of a node's view, where it knows that.
+func lag(h *client.Health) string {
+	if h.LagSeconds < 0 {
+		return "-"
+	}
+	return seconds(h.LagSeconds)
+}
+
 // Table shows what nodes say of themselves.
 func Table(w io.Writer, all []Node) {
 	cli.Row(w, "ADDRESS", "NAME", "STATE", "LEADS", "CRYPTO", "WRITES", "INDEX", "LAG", "FIPS", "VERSION", "REASON")
@@ -109,6 +119,6 @@ func Table(w io.Writer, all []Node) {
 			cli.Row(w, n.Addr, "-", n.State(), "-", "-", "-", "-", "-", "-", "-", n.Error)
 			continue
 		}
-		cli.Row(w, n.Addr, h.Name, n.State(), h.Leader, h.CanServeCrypto, h.CanWrite, h.AppliedIndex, fmt.Sprintf("%.1fs", h.LagSeconds), h.FIPS, h.Version, h.Reason)
+		cli.Row(w, n.Addr, h.Name, n.State(), h.Leader, h.CanServeCrypto, h.CanWrite, h.AppliedIndex, lag(h), h.FIPS, h.Version, h.Reason)
 	}
 }

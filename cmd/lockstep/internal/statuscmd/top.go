@@ -24,6 +24,7 @@ import (
 
 const (
 	shortestInterval = 100 * time.Millisecond
+	leastPatience    = time.Second // with a node that does not answer
 	topOperations    = 8
 )
 
@@ -68,8 +69,7 @@ func (c *commands) watch(ctx context.Context, interval time.Duration, once bool)
 	var before []reading
 	for {
 		now, err := everywhere(c.App, func(to *client.Client, addr string) reading {
-			s, err := c.sampled(ctx, to)
-			return reading{addr, s, err}
+			return c.read(ctx, to, addr, max(interval, leastPatience))
 		})
 		switch {
 		case err != nil:
@@ -92,6 +92,17 @@ func (c *commands) watch(ctx context.Context, interval time.Duration, once bool)
 		case <-ticker.C:
 		}
 	}
+}
+
+// read reads one address. One that does not answer in time holds up no table.
+func (c *commands) read(ctx context.Context, to *client.Client, addr string, patience time.Duration) reading {
+	asked, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	s, err := c.sampled(asked, to)
+	if err != nil && asked.Err() != nil {
+		err = fmt.Errorf("no answer within %s", patience)
+	}
+	return reading{addr, s, err}
 }
 
 // nobody is the error when no address shows its metrics.

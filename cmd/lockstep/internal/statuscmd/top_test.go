@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -97,31 +98,53 @@ func answering(t *testing.T, readings *atomic.Int64) string {
 	return s.URL
 }
 
-func top(t *testing.T, ctx context.Context, out io.Writer, env map[string]string, args ...string) error {
-	t.Helper()
+// run runs a command of Commands.
+func run(ctx context.Context, which int, out io.Writer, env map[string]string, args ...string) error {
 	app := &cli.App{Streams: cli.Streams{Out: out, Err: io.Discard, Env: func(name string) string { return env[name] }}}
-	cmd := Commands(app)[1]
+	cmd := Commands(app)[which]
 	cmd.SetArgs(args)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	return cmd.ExecuteContext(ctx)
+}
+
+func top(ctx context.Context, out io.Writer, env map[string]string, args ...string) error {
+	return run(ctx, 1, out, env, args...)
 }
 
 func TestTopOnce(t *testing.T) {
 	var readings atomic.Int64
 	env := map[string]string{"LOCKSTEP_ADDR": answering(t, &readings) + ",http://127.0.0.1:1", "LOCKSTEP_METRICS_TOKEN": "a token of the metrics"}
 	var b bytes.Buffer
-	if err := top(t, t.Context(), &b, env, "--once", "--interval", "100ms"); err != nil {
+	if err := top(t.Context(), &b, env, "--once", "--interval", "100ms"); err != nil {
 		t.Fatal(err)
 	}
 	if out := b.String(); readings.Load() != 2 || !strings.Contains(out, "node-0") || !strings.Contains(out, "no answer") || !strings.Contains(out, "Encrypt") || strings.Contains(out, "\x1b") {
 		t.Errorf("%d readings\n%s", readings.Load(), out)
 	}
 	env["LOCKSTEP_METRICS_TOKEN"] = "another one"
-	if err := top(t, t.Context(), io.Discard, env, "--once"); err == nil {
+	if err := top(t.Context(), io.Discard, env, "--once"); err == nil {
 		t.Error("nobody answers, and top shows it as if")
 	}
-	if err := top(t, t.Context(), io.Discard, env, "--interval", "1ms"); !cli.IsMisuse(err) {
+	if err := top(t.Context(), io.Discard, env, "--interval", "1ms"); !cli.IsMisuse(err) {
 		t.Errorf("%v", err)
+	}
+}
+
+// An address that takes the connection and says nothing is waited for no longer than an interval, or a second.
+func TestTopDoesNotWaitForTheSilent(t *testing.T) {
+	var readings atomic.Int64
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	env := map[string]string{"LOCKSTEP_ADDR": answering(t, &readings) + ",http://" + l.Addr().String(), "LOCKSTEP_METRICS_TOKEN": "a token of the metrics"}
+	var b bytes.Buffer
+	if err := top(t.Context(), &b, env, "--once", "--interval", "100ms"); err != nil {
+		t.Fatal(err)
+	}
+	if out := b.String(); !strings.Contains(out, "node-0") || !strings.Contains(out, "no answer within 1s") {
+		t.Errorf("%s", out)
 	}
 }
 
@@ -147,7 +170,7 @@ func TestTopGoesOn(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	u := &until{lines: 3, done: cancel}
-	if err := top(t, ctx, u, env, "-o", "json", "--interval", "100ms", "--metrics-token", "a token of the metrics"); err != nil {
+	if err := top(ctx, u, env, "-o", "json", "--interval", "100ms", "--metrics-token", "a token of the metrics"); err != nil {
 		t.Fatal(err)
 	}
 	d := json.NewDecoder(&u.Buffer)
