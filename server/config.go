@@ -19,6 +19,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/lockstep-kms/lockstep/audit/chain"
 	"github.com/lockstep-kms/lockstep/audit/sink"
 )
 
@@ -390,7 +391,8 @@ func (c *Config) validateAudit(bad func(string, ...any)) {
 
 // validateSinks holds the further sinks to their form, and to being different ones.
 func (c *Config) validateSinks(bad func(string, ...any)) {
-	names := map[string]bool{"file:" + resolve(c.Audit.File, maxLinks): true}
+	files := []string{resolve(c.Audit.File, maxLinks)}
+	names := map[string]bool{"file:" + files[0]: true}
 	for _, text := range c.Audit.Sinks {
 		u, err := sink.Parse(text)
 		if err != nil {
@@ -399,7 +401,12 @@ func (c *Config) validateSinks(bad func(string, ...any)) {
 		}
 		name := u.String()
 		if u.Kind == sink.File {
-			name = "file:" + resolve(u.Path, maxLinks)
+			path := resolve(u.Path, maxLinks)
+			name = "file:" + path
+			if other := slices.IndexFunc(files, func(f string) bool { return rotates(f, path) || rotates(path, f) }); other >= 0 {
+				bad("audit.sinks: %q: one of this and %s is named as the other is once it is rotated", text, files[other])
+			}
+			files = append(files, path)
 			if c.DataDir != "" && inside(c.DataDir, u.Path) {
 				bad("audit.sinks: %q: audit records are readable and may not be kept in data_dir, which holds ciphertext only", text)
 			}
@@ -409,6 +416,12 @@ func (c *Config) validateSinks(bad func(string, ...any)) {
 		}
 		names[name] = true
 	}
+}
+
+// rotates reports whether the file at path is called as the one at of is once it is rotated.
+func rotates(of, path string) bool {
+	_, _, ok := chain.Rotated(of, filepath.Base(path))
+	return ok && filepath.Dir(of) == filepath.Dir(path)
 }
 
 // parseProxy reads an address or a CIDR.

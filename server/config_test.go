@@ -155,6 +155,8 @@ func TestAuditSinks(t *testing.T) {
 		`sinks: ["syslog+tls://c:6514", "syslog+tls://C:6514?ca_file=x"]`: "stands twice",
 		`sinks: ["file:/var/log/lockstep/./audit.jsonl"]`:                 "stands twice",
 		`sinks: ["file:/var/lib/lockstep/audit.jsonl"]`:                   "ciphertext only",
+		`sinks: ["file:/var/log/lockstep/audit.jsonl.1"]`:                 "is named as the other is once it is rotated",
+		`sinks: ["file:/mnt/a-7.jsonl", "file:/mnt/a.jsonl"]`:             "is named as the other is once it is rotated",
 	} {
 		if err := load(sinks); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", sinks, err)

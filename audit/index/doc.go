@@ -11,10 +11,10 @@
 //
 // # Files
 //
-// The active file has the path of the sink, /var/log/lockstep/audit.jsonl. Its rotated siblings stand beside it:
-// audit-*.jsonl, and audit.jsonl.* and audit.jsonl-* as logrotate names them. Files that do not begin with '{' (compressed
-// ones), or have no record in their first MiB, are left out, and so is a copy of another one. The index of each stands in audit.jsonl.index/ (0700), in a file (0600) that is named by the content
-// of the file, so that renaming changes nothing:
+// The active file has the path of the sink, /var/log/lockstep/audit.jsonl. Its rotated siblings stand beside it,
+// with names that chain.Rotated knows. Files that do not begin with '{', or have no record in their first MiB, are left out, and
+// so is a copy of another one. The index of each stands in audit.jsonl.index/ (0700), in a file (0600) that is named by the
+// content of the file, so that renaming changes nothing:
 //
 //	SEQ-HASH.idx    SEQ: the place of the first record in its chain, 20 digits, or 0; HASH: 8 bytes of the SHA-256 of its line, hexadecimal
 //

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lockstep-kms/lockstep/audit/chain"
 )
 
 const (
@@ -242,7 +244,7 @@ func (x *Index) list() error {
 	}
 	names := []string{filepath.Base(x.path)} // first, so that a copy does not stand in its place
 	for _, e := range entries {
-		if e.Type().IsRegular() && x.sibling(e.Name()) {
+		if _, _, ok := chain.Rotated(x.path, e.Name()); ok && e.Type().IsRegular() {
 			names = append(names, e.Name())
 		}
 	}
@@ -284,14 +286,6 @@ func (x *Index) file(path string, known map[inode]*logFile) (*logFile, error) {
 		return f, nil
 	}
 	return openLog(path, x.dir, info)
-}
-
-// sibling reports whether a file of the directory is called as a rotated file of the trail.
-func (x *Index) sibling(name string) bool {
-	base := filepath.Base(x.path)
-	ext := filepath.Ext(base)
-	ours := strings.HasPrefix(name, strings.TrimSuffix(base, ext)+"-") && strings.HasSuffix(name, ext)
-	return name != base && (ours || strings.HasPrefix(name, base+".") || strings.HasPrefix(name, base+"-"))
 }
 
 // sweep removes the index files that belong to no file.

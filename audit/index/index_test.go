@@ -292,12 +292,16 @@ func TestEndsWithin(t *testing.T) {
 	}
 }
 
-// TestCopy: a copy of a file of the trail does not show its records twice, nor hide the newer ones.
+// TestCopy: a copy of a file of the trail does not show its records twice, nor hide the newer ones, and another trail's
+// records beside it are not shown at all.
 func TestCopy(t *testing.T) {
 	m, x := filled(t, 10)
 	copied := append(bytes.Join(m.active().lines[:5], []byte{'\n'}), '\n')
-	if err := os.WriteFile(filepath.Join(m.dir, "audit-copy.jsonl"), copied, 0o600); err != nil {
-		t.Fatal(err)
+	other := bytes.ReplaceAll(copied, []byte(`"seq":`), []byte(`"seq":9`))
+	for name, content := range map[string][]byte{"audit-9.jsonl": copied, "audit-node2.jsonl": other, "audit.jsonl.bak": other} {
+		if err := os.WriteFile(filepath.Join(m.dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := found(t, x, everything); len(got) != 20 {
 		t.Errorf("%d records, want 20", len(got))
