@@ -9,6 +9,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -36,14 +37,14 @@ type Config struct {
 type Door struct {
 	service Service
 	door    *door.Door
-	maxText int        // bytes of a plaintext; 0: the service's default
-	waiting *door.Gate // for requests with wait=all, a quarter as many as are served besides: each may take as long as the longest lease
-	openapi []byte
+	maxText int           // bytes of a plaintext; 0: the service's default
+	waiting *door.Gate    // for requests with wait=all, a quarter as many as are served besides: each may take as long as the longest lease
+	openapi func() []byte // made when it is asked for
 }
 
 // New returns the door.
 func New(c Config) *Door {
-	return &Door{service: c.Service, door: c.Door, maxText: c.MaxPlaintext, openapi: openAPI(c.Version),
+	return &Door{service: c.Service, door: c.Door, maxText: c.MaxPlaintext, openapi: sync.OnceValue(func() []byte { return openAPI(c.Version) }),
 		waiting: door.NewGate(max(1, c.Door.Serving.Limit()/4))}
 }
 
@@ -68,7 +69,7 @@ func (d *Door) Mount(r *mux.Router) {
 	}
 	add(wire.SystemRoute(wire.OpenAPI), func(w http.ResponseWriter, q *http.Request) {
 		epoch, index := d.door.Index()
-		d.door.Write(w, http.StatusOK, epoch, index, d.openapi)
+		d.door.Write(w, http.StatusOK, epoch, index, d.openapi())
 	})
 	for _, path := range paths {
 		r.MatcherFunc(door.Path(path)).Handler(d.door.Methods(methods[path]))
