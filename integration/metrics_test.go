@@ -44,7 +44,7 @@ func tool(t *testing.T, name string) string {
 }
 
 // busy has a cluster do one of everything that metrics tell of: a use of a key, one refused because the key is to be deleted,
-// and one refused as nobody's. The use is repeated so that rates are not zero.
+// one refused as nobody's, and a request that is none. The use is repeated so that rates are not zero.
 func busy(t *testing.T, c *cluster.Cluster) (key string) {
 	t.Helper()
 	all := c.Client()
@@ -60,6 +60,9 @@ func busy(t *testing.T, c *cluster.Cluster) (key string) {
 		}
 		_, err := n.Client().Encrypt(background(t), &kms.EncryptRequest{KeyID: doomed, Plaintext: []byte("x")})
 		mustCode(t, err, kms.CodeInvalidState)
+		if r, err := http.Get(n.APIAddr + "/v1/nothing"); err != nil || r.Body.Close() != nil || r.StatusCode != 404 {
+			t.Fatalf("%v %v", r, err)
+		}
 		_, err = c.NewClient("AKIAAAAAAAAAAAAAAAAA", "wrong", n).Encrypt(background(t), &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
 		mustCode(t, err, kms.CodeUnauthenticated)
 	}
