@@ -44,7 +44,7 @@ func tool(t *testing.T, name string) string {
 }
 
 // busy has a cluster do one of everything that metrics tell of: a use of a key, one refused because the key is to be deleted,
-// and one refused as nobody's. The use is repeated so that rates are not zero.
+// one refused as nobody's, and a request that is none. The use is repeated so that rates are not zero.
 func busy(t *testing.T, c *cluster.Cluster) (key string) {
 	t.Helper()
 	all := c.Client()
@@ -60,6 +60,9 @@ func busy(t *testing.T, c *cluster.Cluster) (key string) {
 		}
 		_, err := n.Client().Encrypt(background(t), &kms.EncryptRequest{KeyID: doomed, Plaintext: []byte("x")})
 		mustCode(t, err, kms.CodeInvalidState)
+		if r, err := http.Get(n.APIAddr + "/v1/nothing"); err != nil || r.Body.Close() != nil || r.StatusCode != 404 {
+			t.Fatalf("%v %v", r, err)
+		}
 		_, err = c.NewClient("AKIAAAAAAAAAAAAAAAAA", "wrong", n).Encrypt(background(t), &kms.EncryptRequest{KeyID: key, Plaintext: []byte("x")})
 		mustCode(t, err, kms.CodeUnauthenticated)
 	}
@@ -110,6 +113,44 @@ func names(expr string) (all []string) {
 		}
 	}
 	return all
+}
+
+// labelValues are those that labels may be compared with in an expression.
+var labelValues = map[string][]string{
+	"outcome": {"ok", "invalid", "unauthenticated", "denied", "not_found", "method_not_allowed", "state", "precondition", "too_large", "throttled",
+		"internal", "unavailable", "outcome_unknown"},
+	"event":     kms.ScheduledEvents,
+	"directory": {"data", "audit", "audit:/mnt"},
+	"queue":     {"serving", "waiting", "system", "proposals", "flights", "forwards", "confirmations"},
+	"job":       {"lockstep"},
+}
+
+// strange returns the comparisons of an expression with what a label never is.
+func strange(expr string) (all []string) {
+	for _, m := range regexp.MustCompile(`(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"`).FindAllStringSubmatch(expr, -1) {
+		values := []string{regexp.QuoteMeta(m[3])}
+		if strings.HasSuffix(m[2], "~") {
+			values = strings.Split(m[3], "|")
+		}
+		for _, v := range values {
+			is := regexp.MustCompile("^(?:" + v + ")$")
+			if v != "$job" && !slices.ContainsFunc(labelValues[m[1]], is.MatchString) {
+				all = append(all, m[0])
+			}
+		}
+	}
+	return all
+}
+
+func TestStrangeComparisons(t *testing.T) {
+	for expr, want := range map[string]int{
+		`a{outcome=~"internal|unavailable"} > b{event!="RotateKey",job=~"$job"}`: 0, `a{directory=~"audit.*",job=~"lockstep.*"}`: 0,
+		`a{outcome=~"internal|unavailible"}`: 1, `a{event="RotatedKey"}`: 1, `a{outcom="ok",directory="log"}`: 2, `a{directory="audit.*"}`: 1,
+	} {
+		if got := strange(expr); len(got) != want {
+			t.Errorf("%s: %q", expr, got)
+		}
+	}
 }
 
 // alert is one rule.
@@ -203,6 +244,9 @@ func TestMetricsThatAreNamedAreTold(t *testing.T) {
 			if all[family] == nil {
 				t.Errorf("%s names %s, which no node tells", where, name)
 			}
+		}
+		for _, comparison := range strange(expr) {
+			t.Errorf("%s compares %s, which never is", where, comparison)
 		}
 	}
 	for _, r := range rules(t) {
@@ -314,7 +358,8 @@ func TestPromtoolAcceptsTheMetrics(t *testing.T) {
 	}
 }
 
-// Each alert says what it is and what to do, and has a test in which it fires and one in which it does not.
+// Each alert says what it is and what to do, and has a test in which it fires and one in which it does not. Where it says a value, or one
+// thing or another, a test holds what it says.
 func TestAlerts(t *testing.T) {
 	raw, err := os.ReadFile(testsFile)
 	if err != nil {
@@ -328,14 +373,21 @@ func TestAlerts(t *testing.T) {
 				Expr    string
 				Samples []struct{ Labels string } `yaml:"exp_samples"`
 			} `yaml:"promql_expr_test"`
+			Alerts []struct {
+				Name string `yaml:"alertname"`
+				Said []any  `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
 		}
 	}
 	if err := yaml.Unmarshal(raw, &file); err != nil {
 		t.Fatal(err)
 	}
-	fires, silent := map[string]bool{}, map[string]bool{}
+	fires, silent, said := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, test := range file.Tests {
 		name, how, _ := strings.Cut(test.Name, " ")
+		for _, a := range test.Alerts {
+			said[a.Name] = said[a.Name] || len(a.Said) > 0
+		}
 		if len(test.Series) == 0 || len(test.Exprs) != 1 || test.Exprs[0].Expr != `count by (alertname) (ALERTS{alertstate="firing"})` {
 			t.Errorf("%s does not ask for what fires", test.Name)
 			continue
@@ -363,6 +415,9 @@ func TestAlerts(t *testing.T) {
 		for _, a := range []string{"summary", "description", "runbook"} {
 			if r.Annotations[a] == "" {
 				t.Errorf("%s has no %s", r.Alert, a)
+			}
+			if text := r.Annotations[a]; (strings.Contains(text, "$value") || strings.Contains(text, "{{ if")) && !said[r.Alert] {
+				t.Errorf("%s: no test holds what its %s says", r.Alert, a)
 			}
 		}
 	}

@@ -36,6 +36,7 @@ type Metrics struct {
 	uses     *keyUses
 	pending  *pendingUses
 
+	doorRefused    *prometheus.CounterVec
 	scheduled      *prometheus.CounterVec
 	appendTook     prometheus.Histogram
 	appendEntries  prometheus.Counter
@@ -67,6 +68,8 @@ func New(o Options) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(), now: o.Now,
 		requests: newRequests(o.Doors), crypto: newCryptography(), uses: newKeyUses(o.Keys, o.Now), pending: newPendingUses(min(o.Keys, 1) * pendingShown),
+		doorRefused: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lockstep_door_refused_total",
+			Help: "Requests that a door answered with an error by itself, so that they are no calls, by door and outcome."}, []string{"door", "outcome"}),
 		scheduled: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "lockstep_scheduler_done_total",
 			Help: "Scheduled work on keys that this node did as leader, by event (CloudTrail's name) and by how it ended (ok or error)."}, []string{"event", "outcome"}),
 		appendTook: prometheus.NewHistogram(histogram("lockstep_log_append_duration_seconds",
@@ -83,7 +86,7 @@ func New(o Options) *Metrics {
 		m.scheduled.WithLabelValues(event, outcomeOK)
 		m.scheduled.WithLabelValues(event, outcomeError)
 	}
-	m.registry.MustRegister(m.requests.total, m.requests.took, m.crypto.total, m.uses, m.pending, m.scheduled,
+	m.registry.MustRegister(m.requests.total, m.requests.took, m.crypto.total, m.uses, m.pending, m.doorRefused, m.scheduled,
 		m.appendTook, m.appendEntries, m.auditTook, m.auditFailed, m.pendingRefused,
 		&stateCollector{read: o.State, now: o.Now}, build(o),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -103,6 +106,11 @@ func (m *Metrics) Request(op *kms.Operation, door string, code kms.Code, took ti
 	c := m.requests.cell(op, door, code)
 	c.count.Inc()
 	c.took.Observe(took.Seconds())
+}
+
+// DoorRefused counts a request that a door answered with an error by itself; door is a name of the product's.
+func (m *Metrics) DoorRefused(door string, code kms.Code) {
+	m.doorRefused.WithLabelValues(door, outcomes[outcomeOf(code)]).Inc()
 }
 
 // Used counts a key as used by an operation that was done.

@@ -115,6 +115,7 @@ func TestUses(t *testing.T) {
 	m.PendingDeletion("k3")
 	m.Scheduled(kms.EventRotateKey, "")
 	m.Scheduled(kms.EventRotateKey, kms.CodeNoQuorum)
+	m.DoorRefused("sys", kms.CodeAccessDenied)
 	m.LogAppended(time.Millisecond, 7)
 	m.AuditWritten("stdout", time.Millisecond, nil)
 	m.AuditWritten("stdout", time.Second, io.ErrClosedPipe)
@@ -133,6 +134,7 @@ func TestUses(t *testing.T) {
 		{"lockstep_scheduler_done_total", []string{"event=RotateKey", "outcome=ok"}, 1},
 		{"lockstep_scheduler_done_total", []string{"event=RotateKey", "outcome=error"}, 1},
 		{"lockstep_scheduler_done_total", []string{"event=DeleteKey", "outcome=ok"}, 0},
+		{"lockstep_door_refused_total", []string{"door=sys", "outcome=denied"}, 1},
 		{"lockstep_log_append_entries_total", nil, 7},
 		{"lockstep_log_append_duration_seconds", nil, 1},
 		{"lockstep_audit_write_duration_seconds", []string{"sink=stdout"}, 2},

@@ -68,6 +68,40 @@ func ask(t *testing.T, name string, svc failing) (lines []map[string]any, id str
 	return lines, w.Header().Get(wire.HeaderRequestID)
 }
 
+// What a door refuses by itself is counted as that door's, whatever the request says of itself.
+func TestDoorsCountWhatTheyRefuse(t *testing.T) {
+	for name, tt := range map[string]struct {
+		method, path, target, body, want string
+	}{
+		"no such path":              {method: "GET", path: "/v1/nothing", want: "none not_found"},
+		"no such method":            {method: "DELETE", path: "/v1/keys", want: "none method_not_allowed"},
+		"a dot segment":             {method: "GET", path: "/v1/../keys", want: "none invalid_request"},
+		"unknown target":            {method: "POST", path: "/", target: "TrentService.Unheard", want: "awskms not_found"},
+		"unknown action":            {method: "POST", path: "/", body: "Version=2011-06-15&Action=Unheard", want: "sts not_found"},
+		"unknown action of IAM":     {method: "POST", path: "/", body: "Version=2010-05-08&Action=Unheard", want: "iam not_found"},
+		"malformed, unknown action": {method: "POST", path: "/", body: "Action=Unheard&%", want: "sts invalid_request"},
+		"too large a form":          {method: "POST", path: "/", body: strings.Repeat("a", 5000), want: "sts too_large"},
+		"no path of XKS":            {method: "POST", path: "/xks/mars/kms/xks/v1/health", want: "xks not_found"},
+		"no method of XKS":          {method: "GET", path: "/xks/us-east-1/kms/xks/v1/health", want: "xks method_not_allowed"},
+		"a call that fails":         {method: "GET", path: "/v1/keys"},
+	} {
+		var got []string
+		d := door.New(door.Config{BodyLimit: 4096, Refused: func(of string, code kms.Code) { got = append(got, of+" "+string(code)) }})
+		router := d.Router()
+		cfg := defaultConfig()
+		cfg.Regions = []string{"us-east-1"}
+		mount(router, d, cfg, "1", failing{kms.Errorf(kms.CodeAccessDenied, "No.")})
+		q := httptest.NewRequest(tt.method, tt.path, strings.NewReader(tt.body))
+		if tt.target != "" {
+			q.Header.Set("X-Amz-Target", tt.target)
+		}
+		d.Handler(router).ServeHTTP(httptest.NewRecorder(), q)
+		if strings.Join(got, ", ") != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 // What an answer's request id is to find in the log is there, once, whichever door answered; what is unavailable for everybody is
 // no error of each request.
 func TestEveryDoorLogsWhyItFailed(t *testing.T) {

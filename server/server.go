@@ -274,7 +274,7 @@ func (s *Server) openTrail(cfg Config) service.Trail {
 func (s *Server) openAPI(cfg Config, seams Seams, svc *service.Service) error {
 	index := func() (uint64, uint64) { v := s.node.fsm.View(); return v.Epoch(), v.Index() }
 	d := door.New(door.Config{Index: index, Logger: s.logs.of("api"), BodyLimit: cfg.Limits.MaxBodyBytes, Source: sourceOf(cfg.TrustedProxies),
-		Concurrency: cfg.Limits.MaxConcurrent})
+		Concurrency: cfg.Limits.MaxConcurrent, Refused: s.node.metrics.DoorRefused})
 	router := d.Router()
 	scrapes := s.node.metrics.Handler(s.logs.of("api"))
 	system := sys.New(sys.Config{Node: s.node, Door: d, Metrics: scrapes, MayScrape: s.node.mayScrape})

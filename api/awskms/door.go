@@ -84,6 +84,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		a = d.actions[names[0]]
 	}
 	if a == nil {
+		d.edge.Refused(trent.scope.Name, kms.CodeNotFound)
 		d.edge.Write(w, http.StatusBadRequest, contentType, nil, nil, trent.body("UnknownOperationException", ""))
 		return
 	}

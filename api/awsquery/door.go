@@ -43,7 +43,9 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	body, err := d.edge.ReadBody(w, q)
 	defer body.Release()
 	if err != nil { // what is asked for stands in the body
-		d.refuse(w, apiOf(q.Header, nil), nil, err)
+		a := apiOf(q.Header, nil)
+		d.edge.Refused(a.name, kms.CodeOf(err))
+		d.refuse(w, a, nil, err)
 		return
 	}
 	var busy error
@@ -59,6 +61,11 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	a := apiOf(q.Header, f)
 	o, unknown := d.operation(a, f)
 	if unknown != nil {
+		code := kms.CodeNotFound
+		if earlier := first(busy, err); earlier != nil {
+			code = kms.CodeOf(earlier)
+		}
+		d.edge.Refused(a.name, code)
 		d.refuse(w, a, nil, first(busy, err, unknown))
 		return
 	}

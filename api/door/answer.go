@@ -50,6 +50,18 @@ func (d *Door) Error(w http.ResponseWriter, q *http.Request, err error) {
 	d.ErrorAt(w, q, epoch, index, err)
 }
 
+// OfNone is the name of no door, for requests that reached none.
+const OfNone = "none"
+
+// Refuse is Error for a request that the service never sees.
+func (d *Door) Refuse(w http.ResponseWriter, q *http.Request, door string, err error) {
+	d.Refused(door, kms.CodeOf(err))
+	d.Error(w, q, err)
+}
+
+// Refused counts a request that the service never sees; see Config.
+func (d *Door) Refused(door string, code kms.Code) { d.refused(door, code) }
+
 // ErrorAt is Error with the state that the verdict was taken on.
 func (d *Door) ErrorAt(w http.ResponseWriter, q *http.Request, epoch, index uint64, err error) {
 	e := kms.AsError(err)

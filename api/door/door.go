@@ -34,7 +34,10 @@ type Config struct {
 	Index func() (epoch, index uint64)
 	// Source returns where a request comes from, by the peer's address and the values of X-Forwarded-For; by
 	// default the peer's address is all that counts.
-	Source      func(peer string, forwarded []string) string
+	Source func(peer string, forwarded []string) string
+	// Refused is told of every request that a door answers with an error by itself, so that it is in no metric of the service's calls.
+	// The door is one of a fixed set of names, OfNone for what belongs to none.
+	Refused     func(door string, code kms.Code)
 	Logger      *slog.Logger
 	BodyLimit   int64         // bytes of a request body, default 1 MiB
 	BodyTimeout time.Duration // for a whole request body, default 10 s
@@ -51,6 +54,7 @@ type Door struct {
 
 	index       func() (epoch, index uint64)
 	source      func(peer string, forwarded []string) string
+	refused     func(door string, code kms.Code)
 	log         *slog.Logger
 	bodyLimit   int64
 	bodyTimeout time.Duration
@@ -63,10 +67,13 @@ type Door struct {
 
 // New returns a Door.
 func New(c Config) *Door {
-	d := &Door{index: c.Index, source: c.Source, log: c.Logger, bodyLimit: c.BodyLimit, bodyTimeout: c.BodyTimeout,
+	d := &Door{index: c.Index, source: c.Source, refused: c.Refused, log: c.Logger, bodyLimit: c.BodyLimit, bodyTimeout: c.BodyTimeout,
 		json: []string{"application/json"}, noStore: []string{"no-store"}, newline: []byte("\n")}
 	if d.index == nil {
 		d.index = func() (uint64, uint64) { return 0, 0 }
+	}
+	if d.refused == nil {
+		d.refused = func(string, kms.Code) {}
 	}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
@@ -96,7 +103,7 @@ func (d *Door) Index() (epoch, index uint64) { return d.index() }
 func (d *Door) Router() *mux.Router {
 	r := mux.NewRouter().UseEncodedPath().SkipClean(true).StrictSlash(false)
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		d.Error(w, q, kms.Errorf(kms.CodeNotFound, "There is nothing at this path; GET /v1/openapi.json lists what there is."))
+		d.Refuse(w, q, OfNone, kms.Errorf(kms.CodeNotFound, "There is nothing at this path; GET /v1/openapi.json lists what there is."))
 	})
 	return r
 }
@@ -118,7 +125,7 @@ func (d *Door) Methods(byMethod map[string]http.HandlerFunc) http.Handler {
 		}
 		if serve == nil {
 			w.Header().Set("Allow", allow)
-			d.Error(w, q, kms.Errorf(kms.CodeMethodNotAllowed, "This path takes %s.", allow))
+			d.Refuse(w, q, OfNone, kms.Errorf(kms.CodeMethodNotAllowed, "This path takes %s.", allow))
 			return
 		}
 		serve(w, q)
@@ -137,7 +144,7 @@ func (d *Door) Handler(next http.Handler) http.Handler {
 		}
 		defer d.recovered(w, q)
 		if err := checkPath(q); err != nil {
-			d.Error(w, q, err)
+			d.Refuse(w, q, OfNone, err)
 			return
 		}
 		next.ServeHTTP(w, q)

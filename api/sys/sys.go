@@ -168,7 +168,7 @@ func (d *Door) scrape(w http.ResponseWriter, q *http.Request) {
 		if kms.CodeOf(err) == kms.CodeUnauthenticated {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="lockstep metrics"`)
 		}
-		d.door.Error(w, q, err)
+		d.door.Refuse(w, q, "sys", err)
 		return
 	}
 	d.metrics.ServeHTTP(w, q)
@@ -194,7 +194,7 @@ func (d *Door) sealStatus(w http.ResponseWriter, q *http.Request) {
 func (d *Door) members(w http.ResponseWriter, q *http.Request) {
 	members, err := d.node.SealedMembers(door.Context(w, q), d.caller(w, q), certificates(q))
 	if err != nil {
-		d.door.Error(w, q, err)
+		d.door.Refuse(w, q, "sys", err)
 		return
 	}
 	d.answer(w, q, http.StatusOK, members)
@@ -235,7 +235,7 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	if err := d.node.CancelUnseal(door.Context(w, q), d.caller(w, q), attempts[0]); err != nil {
-		d.door.Error(w, q, err)
+		d.door.Refuse(w, q, "sys", err)
 		return
 	}
 	d.answer(w, q, http.StatusOK, d.node.SealStatus())
@@ -243,7 +243,7 @@ func (d *Door) cancel(w http.ResponseWriter, q *http.Request) {
 
 // refuse answers a request that is not understood or not taken, once the node has recorded it.
 func (d *Door) refuse(w http.ResponseWriter, q *http.Request, name string, err error) {
-	d.door.Error(w, q, d.node.Refuse(door.Context(w, q), d.caller(w, q), name, err))
+	d.door.Refuse(w, q, "sys", d.node.Refuse(door.Context(w, q), d.caller(w, q), name, err))
 }
 
 // withBody decodes the body of a request for the route called name into in and answers what f answers. Few run at a time:
@@ -266,7 +266,7 @@ func (d *Door) withBody(w http.ResponseWriter, q *http.Request, name string, in 
 	}
 	answer, err := f()
 	if err != nil {
-		d.door.Error(w, q, err)
+		d.door.Refuse(w, q, "sys", err)
 		return
 	}
 	d.answer(w, q, http.StatusOK, answer)

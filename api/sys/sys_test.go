@@ -33,6 +33,7 @@ type fake struct {
 	attempt string
 	bearer  string
 	refused []string // routes
+	counted []string // as refused: door and code
 	cert    *x509.Certificate
 	enter   chan struct{} // when set, Unseal sends here and waits for leave
 	leave   chan struct{}
@@ -73,7 +74,7 @@ func (f *fake) SealedMembers(_ context.Context, who Caller, chain []*x509.Certif
 // serve mounts the door, and after it a route as the REST door has it.
 func serve(f *fake, log io.Writer) http.Handler {
 	d := door.New(door.Config{Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Index: func() (uint64, uint64) { return 1, 9 }})
+		Index: func() (uint64, uint64) { return 1, 9 }, Refused: func(of string, code kms.Code) { f.counted = append(f.counted, of+" "+string(code)) }})
 	r := d.Router()
 	New(Config{Node: f, Door: d, Concurrency: 1, Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "lockstep_sealed 1\n") }),
 		MayScrape: func(bearer string) error { f.bearer = bearer; return f.err }}).Mount(r)
@@ -225,10 +226,20 @@ func TestEveryCodeIsAnswered(t *testing.T) {
 			request("POST", "/v1/sys/init", `{"shares":5,"threshold":3}`),
 			request("POST", "/v1/sys/unseal", `{"share":"x"}`),
 			request("DELETE", "/v1/sys/unseal?attempt=x", ""),
+			request("DELETE", "/v1/sys/unseal", ""), // not understood
+			request("GET", "/metrics", ""),
 		} {
+			f.counted = nil
 			w := do(f, q)
+			want := code
+			if q.Method == "DELETE" && q.URL.RawQuery == "" {
+				want = kms.CodeInvalidRequest
+			}
+			if len(f.counted) != 1 || f.counted[0] != "sys "+string(want) {
+				t.Errorf("%s %s is counted as %q", q.URL, code, f.counted)
+			}
 			var body wire.ErrorBody
-			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != door.Status(code) || body.Error.Code != code {
+			if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || w.Code != door.Status(want) || body.Error.Code != want {
 				t.Errorf("%s %s: %d %s", q.URL, code, w.Code, w.Body)
 			}
 		}

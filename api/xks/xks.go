@@ -114,9 +114,11 @@ func (d *Door) serve(w http.ResponseWriter, q *http.Request) {
 	a, region, key := d.find(q.URL.EscapedPath())
 	switch {
 	case a == nil:
+		d.edge.Refused("xks", kms.CodeNotFound)
 		d.fail(w, nil, kms.Errorf(kms.CodeNotFound, "The path is none of the XKS proxy API, or names a region that is not served."), invalidURIPath)
 		return
 	case q.Method != http.MethodPost:
+		d.edge.Refused("xks", kms.CodeMethodNotAllowed)
 		w.Header().Set("Allow", http.MethodPost)
 		d.refuse(w, nil, kms.Errorf(kms.CodeMethodNotAllowed, "This path takes POST."))
 		return

@@ -166,6 +166,11 @@ func (r *report) judgeMetrics(n *reported, now time.Time) {
 			r.warn("%s: the audit sink %s has missed %.0f records since the node was started", name, label(m, "sink"), missed)
 		}
 	})
+	s.each("lockstep_audit_sink_trouble", func(m *dto.Metric) {
+		if sink := label(m, "sink"); number(m) == 1 && s.sum("lockstep_audit_sink_healthy", "sink", sink) == 1 {
+			r.warn("%s: files of the audit sink %s cannot be rotated or removed", name, sink)
+		}
+	})
 	s.each("lockstep_disk_free_bytes", func(m *dto.Metric) {
 		free, dir := number(m), label(m, "directory")
 		if size := s.sum("lockstep_disk_size_bytes", "directory", dir); free < 1e9 || free < size/10 {
