@@ -299,6 +299,42 @@ func TestPowerCut(t *testing.T) {
 	}
 }
 
+// A node starts on a disk that is full, also when that has torn its last record: it refuses everything, removes what it does not keep,
+// and goes on by itself.
+func TestStartOnAFullDisk(t *testing.T) {
+	for name, full := range map[string]func(*disk){
+		"no room":             func(d *disk) { d.noRoom = syscall.ENOSPC },
+		"cannot be opened":    func(d *disk) { d.fail = syscall.EROFS },
+		"over the quota":      func(d *disk) { d.noRoom, d.torn = syscall.EDQUOT, 1 },
+		"torn in the newline": func(d *disk) { d.noRoom, d.torn = syscall.ENOSPC, 30 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 1, 1, FileOptions{Retain: time.Hour})
+				must(t, r.call(), r.call(), r.log.Close())
+				must(t, os.WriteFile(r.paths[0], []byte(content(t, r.paths[0])+`{"eventVersion`), 0o600))
+				old := filepath.Join(filepath.Dir(r.paths[0]), "audit-19991231T000000.000Z.jsonl")
+				must(t, os.WriteFile(old, []byte("{}\n"), 0o600))
+				r.disks[0].set(func() { full(r.disks[0]) })
+				r.start()
+				if f := r.log.Found(); f.Seq != 4 || f.Clean || !r.log.Blocked() {
+					t.Errorf("found %+v", f)
+				}
+				if err := r.call(); kms.CodeOf(err) != kms.CodeAuditBlocked {
+					t.Errorf("on a full disk: %v", err)
+				}
+				synctest.Wait()
+				if _, err := os.Stat(old); !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("retention did not run: %v", err)
+				}
+				r.disks[0].set(func() { r.disks[0].fail, r.disks[0].noRoom, r.disks[0].torn = nil, nil, 0 })
+				must(t, r.log.Healthy(), r.call(), r.log.Close())
+				r.sound(t)
+			})
+		})
+	}
+}
+
 func TestStopsInOrder(t *testing.T) {
 	r := newRig(t, 2, 2, FileOptions{})
 	must(t, r.call(), r.log.Close(), r.log.Close())

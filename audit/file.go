@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,7 +38,7 @@ type file interface {
 // FileSink is a Sink that appends to a file, one write a batch.
 //
 // After an error the file is opened again for the next batch, so the sink recovers by itself; what
-// a failed write may have torn is ended with a newline first. A regular file that is no longer what
+// a failed write may have torn is ended with a newline before the next one's lines. A regular file that is no longer what
 // the path names (moved away, deleted, replaced) is left for the one that the path names now.
 // What it does with its files besides, see rotate and sweep, never keeps a record waiting for longer
 // than a rename, and never fails one.
@@ -49,6 +50,7 @@ type FileSink struct {
 
 	out     file            // owned by Write; nil: to be opened
 	inode   *syscall.Stat_t // owned by Write: of out, when that is a regular file; else nil
+	torn    bool            // owned by Write: out ends in a line without its newline
 	now     syscall.Stat_t  // owned by Write: what moved saw
 	sweepAt time.Time       // owned by Write
 	swept   time.Time       // owned by Write: when the last sweep began
@@ -67,7 +69,8 @@ type FileSink struct {
 }
 
 // OpenFile opens path for appending. A file that does not exist is created with mode 0600. A regular file of this process's
-// user is given that mode; one of another user that is open to more than its owner is refused.
+// user is given that mode; one of another user that is open to more than its owner is refused. A disk that takes nothing now is no
+// error: the sink fails then, and is tried again. But where the chain ends has to be read.
 func OpenFile(path string, o FileOptions) (*FileSink, error) {
 	if o.files == nil {
 		o.files = osFiles{}
@@ -79,15 +82,30 @@ func OpenFile(path string, o FileOptions) (*FileSink, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &FileSink{path: path, options: o}
-	if err := s.open(); err != nil {
+	err := s.open()
+	if err != nil && !passes(err) {
 		return nil, err
 	}
-	var err error
+	if err != nil {
+		s.options.Logger.Error("the audit file cannot be opened for writing; it is tried again", "file", path, "error", err)
+	}
 	if s.found, err = s.find(); err != nil {
-		s.out.Close()
+		if s.out != nil {
+			s.out.Close()
+		}
 		return nil, err
 	}
 	return s, nil
+}
+
+// passes reports whether an error of opening the file is one of the disk, which may be over by itself, not of the configuration.
+func passes(err error) bool {
+	for _, of := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EROFS, syscall.ESTALE} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return false
 }
 
 // Name implements Sink.
@@ -121,6 +139,9 @@ func (s *FileSink) write(lines []byte) error {
 			return err
 		}
 	}
+	if s.torn {
+		lines = append([]byte{'\n'}, lines...)
+	}
 	_, err := s.out.Write(lines)
 	if err == nil && s.options.Fsync {
 		err = s.out.Sync()
@@ -128,8 +149,10 @@ func (s *FileSink) write(lines []byte) error {
 	if err != nil {
 		s.out.Close()
 		s.out = nil
+		return err
 	}
-	return err
+	s.torn = false
+	return nil
 }
 
 // moved reports whether the path names something else than the open file: what would be written to
@@ -145,18 +168,19 @@ func (s *FileSink) moved() bool {
 	return false
 }
 
-// open opens the file and ends a line that a failed write, or a dying process, left torn.
+// open opens the file, and looks whether a failed write, or a dying process, left a torn line at its end. The next write ends that:
+// a disk that is full is no reason not to open, since what removes old files then has to run.
 func (s *FileSink) open() error {
 	f, err := s.options.files.open(s.path)
 	if err != nil {
 		return err
 	}
-	s.inode = nil
+	s.inode, s.torn = nil, false
 	info, err := f.Stat()
 	if err == nil && info.Mode().IsRegular() {
 		s.inode, _ = info.Sys().(*syscall.Stat_t)
 		s.begin(info.Size(), info.ModTime())
-		err = endTornLine(f, info)
+		s.torn, err = endsTorn(f, info.Size())
 		if err == nil && s.options.Fsync {
 			err = s.options.files.syncDir(filepath.Dir(s.path)) // the file may be new
 		}
@@ -169,16 +193,14 @@ func (s *FileSink) open() error {
 	return nil
 }
 
-func endTornLine(f file, info os.FileInfo) error {
-	if info.Size() == 0 {
-		return nil
+// endsTorn reports whether a file of size bytes ends in a line without its newline.
+func endsTorn(f io.ReaderAt, size int64) (bool, error) {
+	if size == 0 {
+		return false, nil
 	}
 	var last [1]byte
-	if _, err := f.ReadAt(last[:], info.Size()-1); err != nil || last[0] == '\n' {
-		return err
-	}
-	_, err := f.Write([]byte{'\n'})
-	return err
+	_, err := f.ReadAt(last[:], size-1)
+	return last[0] != '\n', err
 }
 
 // Reopen makes the next batch open the path again, whatever it names (log rotation by somebody else).
@@ -186,13 +208,13 @@ func (s *FileSink) Reopen() { s.reopen.Store(true) }
 
 // Trouble returns what keeps the sink from syncing, rotating or removing files; nil: nothing.
 func (s *FileSink) Trouble() error {
-	if err := s.doubted.Load(); err != nil {
-		return *err
+	var all error
+	for _, err := range []*error{s.doubted.Load(), s.trouble.Load()} {
+		if err != nil {
+			all = errors.Join(all, *err)
+		}
 	}
-	if err := s.trouble.Load(); err != nil {
-		return *err
-	}
-	return nil
+	return all
 }
 
 // Close implements Sink.

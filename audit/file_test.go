@@ -24,6 +24,8 @@ type disk struct {
 	slow      time.Duration // guarded by mu: writes take this long
 	failOnce  bool          // guarded by mu: the next write fails
 	failOpens bool          // guarded by mu: only opens fail
+	noRoom    error         // guarded by mu: writes return it, opens do not
+	noRead    error         // guarded by mu: opening for reading returns it
 	noRemove  error         // guarded by mu: a removal returns it
 
 	writes int      // guarded by mu
@@ -56,6 +58,11 @@ func (d *disk) open(path string) (file, error) {
 }
 
 func (d *disk) read(path string) (file, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.noRead != nil {
+		return nil, d.noRead
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -104,6 +111,9 @@ func (f *diskFile) Write(b []byte) (int, error) {
 	}
 	if f.disk.failOpens {
 		fail = nil
+	}
+	if f.disk.noRoom != nil {
+		fail = f.disk.noRoom
 	}
 	f.disk.mu.Unlock()
 	if fail != nil {
@@ -313,7 +323,28 @@ func TestPathIsNoRegularFile(t *testing.T) {
 	}
 }
 
+// What the disk does not do now is no reason not to start, as long as the end of the chain can be read; what was configured wrongly is.
 func TestOpenFileRefuses(t *testing.T) {
+	for _, c := range []struct {
+		fail, noRead error
+		starts       bool
+	}{
+		{syscall.ENOSPC, nil, true}, {syscall.EDQUOT, nil, true}, {syscall.EIO, nil, true}, {syscall.EROFS, nil, true}, {syscall.ESTALE, nil, true},
+		{syscall.EACCES, nil, false}, {syscall.ENOENT, nil, false}, {syscall.EISDIR, nil, false}, {errDisk, nil, false}, {syscall.EIO, syscall.EIO, false},
+	} {
+		path := filepath.Join(t.TempDir(), "audit.jsonl")
+		must(t, os.WriteFile(path, []byte(chained(4, 0)+chained(5, 0)+`{"torn`), 0o600))
+		s, err := OpenFile(path, FileOptions{files: &disk{fail: c.fail, noRead: c.noRead}})
+		if (err == nil) != c.starts {
+			t.Errorf("%v, %v: %v", c.fail, c.noRead, err)
+		}
+		if err == nil {
+			if got := s.Last(); got.Seq != 5 || got.Clean {
+				t.Errorf("%v: it found %+v", c.fail, got)
+			}
+			must(t, s.Close())
+		}
+	}
 	if s, err := OpenFile(filepath.Join(t.TempDir(), "no", "such", "audit.jsonl"), FileOptions{}); err == nil {
 		s.Close()
 		t.Error("a file in no directory")

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
-	"github.com/lockstep-kms/lockstep/kms"
 )
 
 // Bounds of a fold. A flood from everywhere writes foldOwn records of refusals a second, and foldSources + 1 counted ones.
@@ -16,9 +15,9 @@ const (
 	foldAfter   = 10  // see Options.FoldAfter
 	foldOwn     = 100 // see Options.FoldOwn
 	foldSources = 256 // sources told apart in a window; those beyond are one, foldOthers
-	foldEvents  = 16  // event names told apart in a record; those beyond are one
+	foldNames   = 16  // event names, and error codes, told apart in a record; those beyond are one, foldOther
 	foldOthers  = "others"
-	otherEvents = "other"
+	foldOther   = "other"
 )
 
 // fold counts refusals of callers that nobody authenticated: of each source, ten a second have records of their own, of
@@ -47,7 +46,8 @@ type tally struct {
 	count        uint64
 	first, last  time.Time
 	events       map[string]uint64
-	epoch, index uint64 // of the last
+	codes        map[string]uint64 // by errorCode
+	epoch, index uint64            // of the last
 }
 
 func (f *fold) init(l *Log) {
@@ -100,15 +100,29 @@ func (f *fold) number() uint64 {
 
 func (t *tally) add(r *Record) {
 	if t.count == 0 {
-		t.first, t.events = r.Time, map[string]uint64{}
+		t.first, t.events, t.codes = r.Time, map[string]uint64{}, map[string]uint64{}
 	}
 	t.count++
 	t.last, t.epoch, t.index = r.Time, r.Epoch, r.Index
-	name := r.Name
-	if _, known := t.events[name]; !known && len(t.events) >= foldEvents {
-		name = otherEvents
+	countName(t.events, r.Name)
+	countName(t.codes, r.ErrorCode)
+}
+
+// countName counts a name, or as one those beyond the first foldNames.
+func countName(all map[string]uint64, name string) {
+	if _, known := all[name]; !known && len(all) >= foldNames {
+		name = foldOther
 	}
-	t.events[name]++
+	all[name]++
+}
+
+// numbers are counts as texts.
+func numbers(all map[string]uint64) map[string]string {
+	texts := make(map[string]string, len(all))
+	for name, n := range all {
+		texts[name] = strconv.FormatUint(n, 10)
+	}
+	return texts
 }
 
 // write hands the counted records of the second that is over to the log, which repeats them until enough sinks have them.
@@ -140,14 +154,17 @@ func (f *fold) close() {
 }
 
 func (t *tally) notice(node string) notice {
-	events := make(map[string]string, len(t.events))
-	for name, n := range t.events {
-		events[name] = strconv.FormatUint(n, 10)
-	}
-	r := Record{Time: t.last, Source: sourceOwn, Name: eventFold, SourceIP: t.source, ErrorCode: string(kms.CodeUnauthenticated),
+	r := Record{Time: t.last, Source: sourceOwn, Name: eventFold, SourceIP: t.source,
 		Parameters: []Pair{Int("count", int64(t.count)), {Key: "firstTime", Value: string(appendTime(nil, t.first))},
-			{Key: "lastTime", Value: string(appendTime(nil, t.last))}, {Key: "events", Object: events}},
+			{Key: "lastTime", Value: string(appendTime(nil, t.last))}, {Key: "events", Object: numbers(t.events)}},
 		Node: node, Epoch: t.epoch, Index: t.index}
+	if len(t.codes) > 1 {
+		r.Parameters = append(r.Parameters, Pair{Key: "errorCodes", Object: numbers(t.codes)})
+	} else {
+		for code := range t.codes { // the one that all had
+			r.ErrorCode = code
+		}
+	}
 	return func(uint64, chain.Hash) Record { return r }
 }
 

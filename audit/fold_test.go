@@ -3,6 +3,7 @@ package audit
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -66,6 +67,51 @@ func TestRefusalsAreCounted(t *testing.T) {
 	})
 }
 
+// A counted record has the error code that all had; of several it says how many had which.
+func TestCountedCodes(t *testing.T) {
+	var many []kms.Code
+	for i := range foldNames + 4 {
+		many = append(many, kms.Code(fmt.Sprint("code_", i)))
+	}
+	for _, c := range []struct {
+		codes []kms.Code
+		code  string
+		told  int
+	}{
+		{[]kms.Code{kms.CodeSealed}, "sealed", 0},
+		{[]kms.Code{kms.CodeUnauthenticated}, "unauthenticated", 0},
+		{[]kms.Code{kms.CodeUnauthenticated, kms.CodeThrottled, kms.CodeThrottled}, "", 2},
+		{many, "", foldNames + 1},
+	} {
+		m := &memory{}
+		l := newLog(t, 1, m)
+		for range foldAfter {
+			must(t, l.Append(refused("192.0.2.1", "Encrypt")))
+		}
+		for _, code := range c.codes {
+			r := refused("192.0.2.1", "Encrypt")
+			r.ErrorCode = string(code)
+			must(t, l.Append(r))
+		}
+		must(t, l.Close())
+		counted := folds(entries(t, m.bytes()))
+		if len(counted) != 1 || counted[0].code != c.code {
+			t.Errorf("%v are counted as %v", c.codes, counted)
+			continue
+		}
+		codes, _ := counted[0].asked["errorCodes"].(map[string]any)
+		sum := 0
+		for _, n := range codes {
+			i, err := strconv.Atoi(fmt.Sprint(n))
+			must(t, err)
+			sum += i
+		}
+		if len(codes) != c.told || c.told > 0 && sum != len(c.codes) {
+			t.Errorf("%v are told as %v", c.codes, codes)
+		}
+	}
+}
+
 // Only refusals of those who have no identity are counted.
 func TestWhatIsNotCounted(t *testing.T) {
 	m := &memory{}
@@ -117,7 +163,7 @@ func TestFloodFromEverywhere(t *testing.T) {
 		for _, e := range counted {
 			n, _ := e.asked["count"].(float64)
 			events, _ := e.asked["events"].(map[string]any)
-			if len(events) != foldEvents+1 || events[otherEvents] == nil {
+			if len(events) != foldNames+1 || events[foldOther] == nil {
 				t.Errorf("%s: %d names: %v", e.ip, len(events), events)
 			}
 			sum += int(n)

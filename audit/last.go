@@ -21,15 +21,8 @@ var stoppedMark = []byte(`,"eventSource":"` + sourceOwn + `","eventName":"` + ev
 
 // find looks for the end of the chain: in the file, else, when that has just begun, in those before it.
 func (s *FileSink) find() (Found, error) {
-	if s.inode == nil {
-		return Found{}, nil
-	}
-	info, err := s.out.Stat() // open may have ended a line
-	if err != nil {
-		return Found{}, err
-	}
-	found, err := lastRecord(s.out, info.Size())
-	if err != nil || found.Seq != 0 {
+	found, size, err := s.findInFile()
+	if err != nil || found.Seq != 0 || size < 0 {
 		return found, err
 	}
 	older, err := s.rotatedFiles()
@@ -45,8 +38,55 @@ func (s *FileSink) find() (Found, error) {
 			found = last
 		}
 	}
-	found.Clean = found.Clean && info.Size() == 0 // else what the file has came behind AuditStopped
+	found.Clean = found.Clean && size == 0 // else what the file has came behind AuditStopped
 	return found, nil
+}
+
+// findInFile looks for the end of the chain in the file alone, which need not be open for writing, nor be there. size is -1 when it
+// is no regular file, in which nothing is looked for.
+func (s *FileSink) findInFile() (found Found, size int64, err error) {
+	f := s.out
+	if f == nil {
+		if f, err = s.options.files.read(s.path); errors.Is(err, os.ErrNotExist) {
+			return Found{}, 0, nil
+		} else if err != nil {
+			return Found{}, 0, err
+		}
+		defer f.Close()
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return Found{}, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return Found{}, -1, nil
+	}
+	size = info.Size()
+	torn, err := endsTorn(f, size)
+	if err != nil {
+		return Found{}, 0, err
+	}
+	if torn { // a record that lacks only its newline is whole: the next write begins with that
+		found, err = lastRecord(ended{f, size}, size+1)
+	} else {
+		found, err = lastRecord(f, size)
+	}
+	return found, size, err
+}
+
+// ended reads a file of size bytes as if a newline stood behind them.
+type ended struct {
+	io.ReaderAt
+	size int64
+}
+
+func (e ended) ReadAt(b []byte, off int64) (int, error) {
+	n, err := e.ReaderAt.ReadAt(b, off)
+	if n < len(b) && off+int64(n) == e.size {
+		b[n] = '\n'
+		return n + 1, io.EOF
+	}
+	return n, err
 }
 
 // rangeOf returns the first and the last place in the chain that a file has; 0 and the zero Found when it has none.

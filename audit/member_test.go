@@ -154,13 +154,13 @@ func TestSlowSinkMissesWhatDoesNotFit(t *testing.T) {
 		r := newRig(t, 2, 1, FileOptions{})
 		synctest.Wait()
 		r.disks[1].set(func() { r.disks[1].slow = defaultTimeout - 1 })
-		big := record("Big")
-		for range maxText / 2 { // more than half a MiB
-			big.Parameters = append(big.Parameters, Pair{Key: "k", Value: strings.Repeat("x", maxText)})
-		}
+		big := append(record("Big").appendOpen(nil), `,"door":"`+strings.Repeat("x", 5<<17)+`"`...) // no record is as long
 		const n = 24
 		for range n {
-			must(t, r.log.Append(big))
+			g, err := r.log.enqueue(&big)
+			must(t, err)
+			<-g.settled
+			must(t, g.err)
 		}
 		st := r.log.Stats().Sinks[1]
 		if st.Missed == 0 || st.Healthy || st.Queue > 18 {

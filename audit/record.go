@@ -8,13 +8,20 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/lockstep-kms/lockstep/audit/chain"
 )
 
-// Bounds of what a record says in a caller's words, in bytes: of a text, and of names and values of an object, which an
-// encryption context (8 KiB) never reaches. CloudTrail cuts user agents and error messages likewise.
+// Bounds of what a record says in a caller's words, in bytes as they stand in the line, where an escaped character takes six: of a
+// text, of an object or array, which an encryption context (8 KiB) reaches only when it is all control characters, of a policy, and
+// of the whole line, so that it fits into a datagram with what syslog puts before it. CloudTrail cuts user agents and error
+// messages likewise.
 const (
-	maxText   = 1024
-	maxObject = 16 << 10
+	maxText      = 1024
+	maxObject    = 16 << 10
+	maxDocument  = 24 << 10
+	maxRecord    = 48 << 10
+	maxResources = 2
 )
 
 // Record is one audited call, or an event of the node or the cluster itself. An empty string is left out of the line unless
@@ -93,14 +100,14 @@ type Resource struct {
 
 // Pair is one recorded parameter; the keys of one list differ from each other. Object, when not nil, stands in place of Value,
 // as an object with sorted keys, and so do Members, as an object in their order. A value is cut to 1 KiB, an object or
-// array to its first 16 KiB; keys stand as they are: whoever records an object has checked it.
+// array to its first 16 KiB; keys stand whole or not at all.
 type Pair struct {
 	Key, Value string
 	Object     map[string]string
 	Members    []Pair
 	bare       bool // Value is a JSON number or boolean
 	list       bool // Members are an array: their keys are not rendered
-	whole      bool // Value is cut to 16 KiB
+	whole      bool // Value is cut to 24 KiB
 }
 
 // Int is a Pair with a number.
@@ -133,15 +140,33 @@ func List[T ~string](key string, texts []T) Pair {
 // Entries is a Pair with an array of the entries' values.
 func Entries(key string, entries []Pair) Pair { return Pair{Key: key, Members: entries, list: true} }
 
-// Document is a Pair with a text that is cut to 16 KiB: a policy is read as a whole or not at all.
+// Document is a Pair with a text that is cut to 24 KiB: a policy is read as a whole or not at all.
 func Document(key, text string) Pair { return Pair{Key: key, Value: text, whole: true} }
 
 // AppendJSON appends the record as one JSON object, without its place in the chain and a newline. Bytes that are not UTF-8
 // become U+FFFD.
 func (r *Record) AppendJSON(b []byte) []byte { return append(r.appendOpen(b), "}}"...) }
 
-// appendOpen appends the record up to where chain.AppendLink goes on.
+// appendOpen appends the record up to where chain.AppendLink goes on. If the line became too long, its parameters, response and
+// details are cut by what is too much: everything else takes less than 40 KiB.
 func (r *Record) appendOpen(b []byte) []byte {
+	const atLeast = len("nullnullnull") // of what is cut
+	start := len(b)
+	b, lists := r.appendWithin(b, maxRecord)
+	if over := len(b) - start + chain.LinkSize - maxRecord; over >= 0 {
+		b, _ = r.appendWithin(b[:start], lists-over-atLeast)
+	}
+	return b
+}
+
+// appendWithin is appendOpen with at most room bytes of parameters, response and details, and says how many they took.
+func (r *Record) appendWithin(b []byte, room int) (line []byte, lists int) {
+	pairs := func(b []byte, all []Pair) []byte {
+		before := len(b)
+		b = appendPairs(b, all, before+room-lists)
+		lists += len(b) - before
+		return b
+	}
 	b = append(b, `{"eventVersion":"1.11","eventTime":"`...)
 	b = appendTime(b, r.Time)
 	b = append(b, `","eventID":"`...)
@@ -157,16 +182,16 @@ func (r *Record) appendOpen(b []byte) []byte {
 	b = append(b, `,"sourceIPAddress":`...)
 	b = appendString(b, r.SourceIP)
 	b = append(b, `,"userAgent":`...)
-	b = appendString(b, cut(r.UserAgent))
+	b = appendString(b, r.UserAgent)
 	b = append(b, `,"userIdentity":`...)
 	b = r.Identity.appendJSON(b)
 	b = append(b, `,"requestParameters":`...)
-	b = appendPairs(b, r.Parameters)
+	b = pairs(b, r.Parameters)
 	b = append(b, `,"responseElements":`...)
-	b = appendPairs(b, r.Response)
+	b = pairs(b, r.Response)
 	if len(r.Resources) > 0 {
 		b = append(b, `,"resources":[`...)
-		for i := range r.Resources {
+		for i := range min(len(r.Resources), maxResources) {
 			if i > 0 {
 				b = append(b, ',')
 			}
@@ -175,7 +200,7 @@ func (r *Record) appendOpen(b []byte) []byte {
 		b = append(b, ']')
 	}
 	b = appendField(b, "errorCode", r.ErrorCode)
-	b = appendField(b, "errorMessage", cut(r.ErrorMessage))
+	b = appendField(b, "errorMessage", r.ErrorMessage)
 	b = append(b, `,"readOnly":`...)
 	b = strconv.AppendBool(b, r.ReadOnly)
 	b = append(b, `,"eventType":"`...)
@@ -189,9 +214,9 @@ func (r *Record) appendOpen(b []byte) []byte {
 	b = r.TLS.appendJSON(b)
 	if r.Details != nil {
 		b = append(b, `,"serviceEventDetails":`...)
-		b = appendPairs(b, r.Details)
+		b = pairs(b, r.Details)
 	}
-	return r.appendAdditional(b)
+	return r.appendAdditional(b), lists
 }
 
 // appendAdditional appends additionalEventData without its end.
@@ -219,7 +244,7 @@ func (i *Identity) appendJSON(b []byte) []byte {
 	b = appendField(b, "accountId", i.AccountID)
 	b = appendField(b, "accessKeyId", i.AccessKeyID)
 	b = appendField(b, "userName", i.UserName)
-	b = appendField(b, "identityProvider", cut(i.Provider))
+	b = appendField(b, "identityProvider", i.Provider)
 	if !i.Session.Created.IsZero() {
 		b = i.Session.appendJSON(b)
 	}
@@ -245,7 +270,7 @@ func (s *Session) appendJSON(b []byte) []byte {
 		_, issuer, _ := strings.Cut(s.Provider, "/")
 		b = appendString(b, issuer)
 		b = append(b[:len(b)-1], `:sub":`...) // named as the condition key is
-		b = append(appendString(b, cut(s.Subject)), "}},"...)
+		b = append(appendString(b, s.Subject), "}},"...)
 	}
 	b = append(b, `"attributes":{"creationDate":"`...)
 	b = utc(s.Created).AppendFormat(b, "2006-01-02T15:04:05Z")
@@ -261,7 +286,7 @@ func (t *TLS) appendJSON(b []byte) []byte {
 	b = append(b, versionName(t.Version)...)
 	b = append(b, `","cipherSuite":`...)
 	b = appendString(b, cipherNames[t.Cipher])
-	b = appendField(b, "clientProvidedHostHeader", cut(t.Host))
+	b = appendField(b, "clientProvidedHostHeader", t.Host)
 	return append(b, '}')
 }
 
@@ -294,31 +319,36 @@ func (r *Resource) appendJSON(b []byte) []byte {
 	return append(b, '}')
 }
 
-func appendPairs(b []byte, pairs []Pair) []byte {
+// appendPairs appends pairs as an object, as many as fit before b is longer than to.
+func appendPairs(b []byte, pairs []Pair, to int) []byte {
 	if pairs == nil {
 		return append(b, "null"...)
 	}
 	b = append(b, '{')
 	for i := range pairs {
+		before := len(b)
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, pairs[i].Key), ':')
-		b = pairs[i].appendValue(b)
+		b = append(appendKey(b, pairs[i].Key), ':')
+		if b = pairs[i].appendValue(b, to-len("}")); len(b) > to-len("}") {
+			b = b[:before]
+			break
+		}
 	}
 	return append(b, '}')
 }
 
 // appendList appends the values of entries as an array, as many as fit.
-func appendList(b []byte, entries []Pair) []byte {
+func appendList(b []byte, entries []Pair, to int) []byte {
+	to = min(to, len(b)+maxObject) - len("]")
 	b = append(b, '[')
-	start := len(b)
 	for i := range entries {
 		before := len(b)
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if b = entries[i].appendValue(b); len(b)-start > maxObject {
+		if b = entries[i].appendValue(b, to); len(b) > to {
 			b = b[:before]
 			break
 		}
@@ -326,44 +356,45 @@ func appendList(b []byte, entries []Pair) []byte {
 	return append(b, ']')
 }
 
-func (p *Pair) appendValue(b []byte) []byte {
+// appendValue appends the value of a pair. When it takes more than to allows, which what has no text in it may, the caller takes it
+// back.
+func (p *Pair) appendValue(b []byte, to int) []byte {
 	switch {
 	case p.list:
-		return appendList(b, p.Members)
+		return appendList(b, p.Members, to)
 	case p.Members != nil:
-		return appendPairs(b, p.Members)
+		return appendPairs(b, p.Members, to)
 	case p.Object != nil:
-		return appendObject(b, p.Object)
+		return appendObject(b, p.Object, to)
 	case p.bare:
 		return append(b, p.Value...)
 	case p.whole:
-		return appendString(b, p.Value[:min(len(p.Value), maxObject)])
+		return appendText(b, p.Value, min(maxDocument, to-len(b)-len(`""`)))
 	default:
-		return appendString(b, cut(p.Value))
+		return appendText(b, p.Value, min(maxText, to-len(b)-len(`""`)))
 	}
 }
 
-func appendObject(b []byte, m map[string]string) []byte {
+// appendObject appends the members of m in the order of their keys, as many as fit; the last one may be cut.
+func appendObject(b []byte, m map[string]string, to int) []byte {
 	var few [8]string // a longer list is allocated
 	keys := few[:0]
 	for k := range m {
 		keys = append(keys, k)
 	}
 	slices.Sort(keys)
+	to = min(to, len(b)+maxObject) - len("}")
 	b = append(b, '{')
-	room := maxObject
 	for i, k := range keys {
-		value := m[k]
-		if room -= len(k); room <= 0 {
-			break
-		}
-		value = value[:min(len(value), room)]
-		room -= len(value)
+		before := len(b)
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, k), ':')
-		b = appendString(b, value)
+		b = append(appendKey(b, k), ':')
+		if b = appendText(b, m[k], to-len(b)-len(`""`)); len(b) > to {
+			b = b[:before]
+			break
+		}
 	}
 	return append(b, '}')
 }
@@ -380,8 +411,6 @@ func appendField(b []byte, name, value string) []byte {
 	return appendString(b, value)
 }
 
-func cut(s string) string { return s[:min(len(s), maxText)] }
-
 // plain marks the bytes that stand for themselves in a JSON string.
 var plain = func() (t [256]bool) {
 	for c := ' '; c < utf8.RuneSelf; c++ {
@@ -390,10 +419,18 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// appendString appends s as a JSON string. Control characters and every character that some reader
-// takes for the end of a line are escaped.
-func appendString(b []byte, s string) []byte {
+// appendString appends s as a JSON string, cut to maxText.
+func appendString(b []byte, s string) []byte { return appendText(b, s, maxText) }
+
+// appendKey appends s as a JSON string, whole: a key that is cut could be one that is there already.
+func appendKey(b []byte, s string) []byte { return appendText(b, s, 6*len(s)) }
+
+// appendText appends s as a JSON string, as much of it as takes room bytes between its quotes. Control characters and every
+// character that some reader takes for the end of a line are escaped.
+func appendText(b []byte, s string, room int) []byte {
 	b = append(b, '"')
+	to := len(b) + max(room, 0)
+	s = s[:min(len(s), max(room, 0)+utf8.UTFMax)] // a byte takes at least one; a character that this cuts does not fit
 	start := 0
 	for i := 0; i < len(s); {
 		if plain[s[i]] {
@@ -408,20 +445,33 @@ func appendString(b []byte, s string) []byte {
 				continue
 			}
 		}
-		b = append(b, s[start:i]...)
-		i += size
-		start = i
+		var escaped [6]byte
+		e := escaped[:0]
 		switch r {
 		case utf8.RuneError:
-			b = append(b, "\ufffd"...)
+			e = append(e, "\ufffd"...)
 		case '"', '\\':
-			b = append(b, '\\', byte(r))
+			e = append(e, '\\', byte(r))
 		default:
 			const digits = "0123456789abcdef"
-			b = append(b, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
+			e = append(e, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
 		}
+		if len(b)+i-start+len(e) > to {
+			s = s[:i] // what stands before may be too long already
+			break
+		}
+		b = append(append(b, s[start:i]...), e...)
+		i += size
+		start = i
 	}
-	b = append(b, s[start:]...)
+	s = s[start:]
+	if n := to - len(b); len(s) > n {
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n]
+	}
+	b = append(b, s...)
 	return append(b, '"')
 }
 

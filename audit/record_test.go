@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"pgregory.net/rapid"
+
+	"github.com/lockstep-kms/lockstep/audit/chain"
 )
 
 func sample() *Record {
@@ -80,6 +82,12 @@ func checkLine(t testing.TB, r *Record) {
 	}
 	text := func(what, got, given string) {
 		t.Helper()
+		if whole := string([]rune(given)); len(appendText(nil, whole, 6*len(whole))) > maxText+len(`""`) { // it is cut
+			if !strings.HasPrefix(whole, got) || len(appendString(nil, got)) <= maxText-len(`\u0000`) {
+				t.Errorf("%s: it is cut to %q", what, got)
+			}
+			return
+		}
 		if want := strings.ToValidUTF8(given, "\ufffd"); got != want && !sameText(got, given) {
 			t.Errorf("%s: got %q, want %q", what, got, want)
 		}
@@ -87,8 +95,8 @@ func checkLine(t testing.TB, r *Record) {
 	text("requestID", got.RequestID, r.RequestID)
 	text("eventName", got.EventName, r.Name)
 	text("sourceIPAddress", got.SourceIPAddress, r.SourceIP)
-	text("userAgent", got.UserAgent, cut(r.UserAgent))
-	text("errorMessage", got.ErrorMessage, cut(r.ErrorMessage))
+	text("userAgent", got.UserAgent, r.UserAgent)
+	text("errorMessage", got.ErrorMessage, r.ErrorMessage)
 	text("arn", got.UserIdentity.ARN, r.Identity.ARN)
 	for i, resource := range r.Resources {
 		text("resource", got.Resources[i].ARN, resource.ARN)
@@ -97,7 +105,7 @@ func checkLine(t testing.TB, r *Record) {
 		if m, ok := got.RequestParameters[validKey(p.Key)].(map[string]any); ok {
 			for k, v := range p.Object {
 				if utf8.ValidString(k) {
-					text("object member", m[k].(string), cut(v))
+					text("object member", m[k].(string), v)
 				}
 			}
 		}
@@ -139,7 +147,7 @@ func TestObjectsAreSorted(t *testing.T) {
 	m := map[string]string{}
 	for c := 'z'; c >= 'a'; c-- {
 		m[string(c)] = "v"
-		line := string(appendObject(nil, m))
+		line := string(appendObject(nil, m, maxRecord))
 		at := -1
 		for _, k := range slices.Sorted(maps.Keys(m)) {
 			next := strings.Index(line, `"`+k+`":`)
@@ -191,20 +199,50 @@ func TestParametersAreCut(t *testing.T) {
 		}
 	}
 	pairs := []Pair{{Key: "text", Value: long}, {Key: "object", Object: many}, {Key: "context", Object: context}}
-	line := (&Record{Parameters: pairs, Response: pairs}).AppendJSON(nil)
-	if err := json.Unmarshal(line, &got); err != nil {
-		t.Fatal(err)
+	for _, r := range []*Record{{Parameters: pairs}, {Response: pairs}} {
+		if err := json.Unmarshal(r.AppendJSON(nil), &got); err != nil { // null leaves what is there
+			t.Fatal(err)
+		}
 	}
 	for which, of := range []struct {
 		Text            string
 		Object, Context map[string]string
 	}{got.RequestParameters, got.ResponseElements} {
-		size := 0
+		size := len("{}")
 		for k, v := range of.Object {
-			size += len(k) + len(v)
+			size += len(`"":"",`) + len(k) + len(v)
 		}
-		if of.Text != long[:1024] || size != 16<<10 || of.Object["0000"] != long[:1000] || !maps.Equal(of.Context, context) {
+		if size--; of.Text != long[:1024] || size != 16<<10 || of.Object["0000"] != long[:1000] || !maps.Equal(of.Context, context) {
 			t.Errorf("%d: %d bytes in a text, %d in an object of %d, %d in a context", which, len(of.Text), size, len(of.Object), len(of.Context["a"]))
+		}
+	}
+}
+
+// No record is too long for a datagram, whatever is in it and however it has to be escaped; what is cut is cut between characters.
+func TestNoRecordIsTooLong(t *testing.T) {
+	for _, c := range []string{"x", "\x01", `"`, "\\", "\u2028", "\u0085", "é", "€", "\U0001f511", "\xff", "x\xe2\x82", "\ufffd"} {
+		long := strings.Repeat(c, 40<<10)
+		context := map[string]string{long[:3996]: long[:4104], "a": long[:8100]}
+		list := List("l", []string{long, long, long, long, long, long, long, long, long, long, long, long, long, long, long, long, long, long})
+		everything := []Pair{{Key: "t", Value: long}, Document("d", long), {Key: "source", Object: context}, {Key: "destination", Object: context}, list, Document("e", long),
+			Members("m", list, Document("d", long), Int("n", 1)), Entries("entries", []Pair{Members("", Pair{Key: "k", Object: context}), list, list}), Bool("last", true)}
+		long = strings.Repeat(c, 2<<10)
+		for _, r := range []*Record{
+			{Parameters: everything[2:4]},
+			{Parameters: everything, Response: everything, Details: everything},
+			{Parameters: everything, Response: everything, Details: everything, RequestID: long, Source: long, Name: long, Region: long, SourceIP: long, UserAgent: long,
+				Identity:  Identity{long, long, long, long, long, long, long, Session{time.Unix(0, 0), Issuer{long, long, long, long, long}, long + "/" + long, long}},
+				Resources: []Resource{{long, long, long}, {long, long, long}, {long, long, long}}, ErrorCode: long, ErrorMessage: long, Recipient: long,
+				TLS: TLS{tls.VersionTLS12, tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, long}, Node: long, Door: long, TraceID: long, Epoch: 1<<64 - 1, Index: 1<<64 - 1},
+		} {
+			line, _ := chain.AppendLink(r.appendOpen([]byte("before")), len("before"), 1<<64-1, chain.Hash{})
+			line = line[len("before"):]
+			if !json.Valid(line) || !utf8.Valid(line) || len(line) >= maxRecord {
+				t.Errorf("%q: %d bytes, JSON: %v", c, len(line), json.Valid(line))
+			}
+			if utf8.ValidString(c) && c != "\ufffd" && strings.Contains(string(line), "\ufffd") {
+				t.Errorf("%q is cut within a character", c)
+			}
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // syncer is a Sink that can bring what it has taken to where loss of power does not reach it.
 type syncer interface{ Sync() error }
 
-// maxLeft is how many files that were left wait for a Sync; of more, the oldest are given up.
+// maxLeft is how many files that were left wait for a Sync; of more, the oldest is synced at once.
 const maxLeft = 8
 
 var errLacks = errors.New("the sink does not have the record yet")
@@ -92,14 +92,19 @@ func (s *FileSink) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left = append(s.left, f)
-	if len(s.left) > maxLeft {
-		s.doubt(errGivenUp)
-		s.left[0].Close()
+	if len(s.left) > maxLeft { // a Sync that begins now waits for this one
+		s.syncLeft(s.left[:1])
 		s.left = s.left[1:]
 	}
 }
 
-var errGivenUp = errors.New("too many files were moved away without being synced in between")
+func (s *FileSink) syncLeft(left []file) {
+	for _, f := range left {
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			s.doubt(err)
+		}
+	}
+}
 
 // doubt notes that what was written may not be on the disk, and never come there: after an fsync that failed, Linux takes the pages
 // for written, and another fsync succeeds without them. The chain of later records goes through those, so nothing that this run of
@@ -121,11 +126,7 @@ func (s *FileSink) Sync() error {
 	left := s.left
 	s.left = nil
 	s.mu.Unlock()
-	for _, f := range left {
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			s.doubt(err)
-		}
-	}
+	s.syncLeft(left)
 	if err := s.syncCurrent(); err != nil {
 		return err
 	}

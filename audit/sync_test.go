@@ -63,11 +63,13 @@ func TestAFailedSyncIsNotForgotten(t *testing.T) {
 			must(t, l.Append(record("After")))
 			fail(d, l)
 		},
-		"a file that was given up": func(_ *disk, l *Log, path string) {
+		"a file of many that were left": func(d *disk, l *Log, path string) {
+			d.set(func() { d.noSync = errDisk })
 			for range maxLeft + 1 {
 				away(path)
 				must(t, l.Append(record("After")))
 			}
+			d.set(func() { d.noSync = nil })
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,17 +175,18 @@ func TestHeadsAreOnTheDiskThatIsAsked(t *testing.T) {
 	})
 }
 
-// Of many files that nobody syncs only the last are kept open.
+// Of many files that nobody syncs only the last are kept open, and none is given up.
 func TestLeftFiles(t *testing.T) {
-	s, path := openSink(t, nil, FileOptions{})
+	d := &disk{}
+	s, path := openSink(t, d, FileOptions{})
 	for range 3 * maxLeft {
 		must(t, s.Write(&Batch{Lines: []byte("line\n"), Ends: []int{5}, First: 1}))
 		must(t, os.Remove(path))
 	}
-	if len(s.left) != maxLeft {
-		t.Errorf("%d files are open", len(s.left))
+	if left := 3*maxLeft - 1; len(s.left) != maxLeft || len(d.synced) != left-maxLeft {
+		t.Errorf("%d files are open, %d of %d were synced", len(s.left), len(d.synced), left)
 	}
-	must(t, s.Close())
+	must(t, s.Write(&Batch{Lines: []byte("line\n"), Ends: []int{5}, First: 1}), s.Sync(), s.Trouble(), s.Close())
 	if s.left != nil {
 		t.Error("they are open still")
 	}

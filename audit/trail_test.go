@@ -17,6 +17,7 @@ type entry struct {
 	id      string         // eventID
 	request string         // requestID
 	ip      string         // sourceIPAddress
+	code    string         // errorCode
 	details map[string]any // serviceEventDetails
 	asked   map[string]any // requestParameters
 }
@@ -41,13 +42,13 @@ func entries(t testing.TB, text []byte) (all []entry) {
 			t.Errorf("%s has the hash of another line", line)
 		}
 		var r struct {
-			EventName, EventID, RequestID, SourceIPAddress string
-			ServiceEventDetails, RequestParameters         map[string]any
+			EventName, EventID, RequestID, SourceIPAddress, ErrorCode string
+			ServiceEventDetails, RequestParameters                    map[string]any
 		}
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		all = append(all, entry{Link: link, name: r.EventName, id: r.EventID, request: r.RequestID, ip: r.SourceIPAddress,
+		all = append(all, entry{Link: link, name: r.EventName, id: r.EventID, request: r.RequestID, ip: r.SourceIPAddress, code: r.ErrorCode,
 			details: r.ServiceEventDetails, asked: r.RequestParameters})
 	}
 	return all

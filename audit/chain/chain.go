@@ -62,6 +62,9 @@ const (
 	end      = `}}`
 
 	unhashed = len(hashKey) + hashText + len(`"`) + len(end) // bytes at the end of a line that its hash does not cover
+
+	// LinkSize is the most bytes that AppendLink appends.
+	LinkSize = len(seqKey) + 20 + len(prevKey) + hashText + len(`"`) + unhashed
 )
 
 // AppendLink ends the record that begins at b[start], whose last object, additionalEventData, is open and has a member already. It

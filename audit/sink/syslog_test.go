@@ -471,6 +471,21 @@ func TestSyslogDatagrams(t *testing.T) {
 	waitFor(t, "the kernel tells that nobody listens", func() bool { return write(s, aLine) != nil })
 }
 
+// Whatever a caller asks for, its record fits into a datagram: none can stop a node that requires this sink.
+func TestEveryRecordFitsIntoADatagram(t *testing.T) {
+	d := listen(t, "udp", "127.0.0.1:0", nil)
+	l, err := audit.New(audit.Options{Sinks: []audit.Sink{openSyslog(t, SyslogUDP, d.addr, SyslogOptions{Node: strings.Repeat("n", 64)})}, Node: "n"})
+	must(t, err)
+	for _, c := range []string{"\x01", `"`, "\u2028", "\U0001f511"} {
+		long := strings.Repeat(c, 8100)
+		context := map[string]string{"a": long}
+		must(t, l.Append(&audit.Record{Name: "ReEncrypt", UserAgent: long, ErrorMessage: long, Parameters: []audit.Pair{
+			{Key: "sourceEncryptionContext", Object: context}, {Key: "destinationEncryptionContext", Object: context}, audit.Document("policy", long)}}))
+	}
+	must(t, l.Close())
+	d.close()
+}
+
 // What a collector has is the node's trail, and what it missed while it was away is explained to who verifies it.
 func TestSyslogTrailVerifies(t *testing.T) {
 	d := listen(t, "tcp", "127.0.0.1:0", nil)
