@@ -57,9 +57,20 @@ type gap struct {
 	from, to uint64
 	say      string // why what follows does not explain it
 	by       uint64 // the record that explains it
-	signed   bool   // a head covered that in the same run of the node
-	late     bool   // the node was started again before, and found that record in its files
+	vouched
 }
+
+// vouched says whether the node itself wrote a record that explains what is far before it: whoever can cut the files of a node that is
+// down can append one.
+type vouched struct {
+	signed bool // a head covered it in the same run of the node
+	late   bool // the node was started again before, and found it in its files
+}
+
+func (v *vouched) head() { v.signed = !v.late }
+
+// start is that of the node; found says that it found the record in its files.
+func (v *vouched) start(found bool) { v.late = v.late || found && !v.signed }
 
 // node is the trail of one node as far as it is read.
 type node struct {
@@ -83,19 +94,24 @@ type node struct {
 
 	prefix    *record // the first record, when it is not record 1
 	prefixBy  []explanation
-	unheld    []*missed // what sinks had missed before that
-	beyond    *record   // the latest AuditAnchorFound that names a record before it
-	altered   *record   // stands where the checkpoint names another one
-	gaps      []*gap    // the latest ones, explained
-	anchorGap *gap      // the checkpoint's record is among these, which the sink missed
-	lastHead  uint64    // record of the last verified head
+	unheld    []loss  // what sinks had missed before that
+	altered   *record // stands where the checkpoint names another one
+	gaps      []*gap  // the latest ones, explained
+	anchorGap *gap    // the checkpoint's record is among these, which the sink missed
+	lastHead  uint64  // record of the last verified head
 }
 
 // explanation is a record that says why what is before the first one is missing.
 type explanation struct {
-	seq          uint64
-	sink, say    string
-	signed, late bool // as of a gap
+	seq       uint64
+	sink, say string
+	vouched
+}
+
+// loss is AuditRecordsMissed about records before the first one.
+type loss struct {
+	*missed
+	vouched
 }
 
 // recent remembers the hashes of the latest records.
@@ -325,16 +341,13 @@ func (n *node) leave(seq uint64) {
 	n.recent, n.heads = n.recent[:n.recent.index(seq)], n.heads[:n.heads.index(seq)]
 	n.found.SignedSeq, n.lastHead = min(n.found.SignedSeq, seq-1), min(n.lastHead, seq-1)
 	n.prefixBy = slices.DeleteFunc(n.prefixBy, func(e explanation) bool { return e.seq >= seq })
-	n.unheld = slices.DeleteFunc(n.unheld, func(m *missed) bool { return m.by >= seq })
+	n.unheld = slices.DeleteFunc(n.unheld, func(m loss) bool { return m.by >= seq })
 	n.gaps = slices.DeleteFunc(n.gaps, func(g *gap) bool { return g.by >= seq })
 	if n.altered != nil && n.altered.seq() >= seq {
 		n.altered = nil
 	}
 	if n.anchorGap != nil && n.anchorGap.by >= seq {
 		n.anchorGap = nil
-	}
-	if n.beyond != nil && n.beyond.seq() >= seq {
-		n.beyond = nil
 	}
 }
 
@@ -433,7 +446,7 @@ func (n *node) endsBefore(e *removed) bool {
 		return true
 	}
 	for _, m := range n.unheld {
-		if m.Sink == e.Sink && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
+		if m.Sink == e.Sink && !m.late && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
 			return true
 		}
 	}
