@@ -77,10 +77,18 @@ func (s *FileSink) retainSoon(failure error) {
 	}
 }
 
-// rotate moves the file to a name with the time, never onto another file, and opens the next one. With an error the file
-// is where it was.
+// rotate moves the file to a name with the time, never onto another file, and opens the next one. The name is later than those that
+// are there, also when the clock was set back: their order is that of the chain. With an error the file is where it was.
 func (s *FileSink) rotate(now time.Time) error {
-	var err error
+	all, err := s.rotatedFiles()
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if after := f.at.Add(time.Millisecond); f.ours && after.After(now) {
+			now = after
+		}
+	}
 	for i := range nameAttempts {
 		err = s.options.files.move(s.path, chain.RotatedName(s.path, now.Add(time.Duration(i)*time.Millisecond)))
 		if !errors.Is(err, os.ErrExist) {

@@ -403,6 +403,22 @@ func TestRemovalOfAnUnreadableFile(t *testing.T) {
 	}
 }
 
+// The names of files are in the order of the chain, also when the clock was set back.
+func TestRotationAfterTheClockWasSetBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	now := time.Date(2026, 11, 26, 20, 0, 0, 0, time.UTC)
+	for range 4 {
+		l := startFile(t, path, FileOptions{MaxSize: 1, Now: func() time.Time { return now }})
+		must(t, l.Append(record("Call")), l.Close())
+		now = now.Add(-time.Hour)
+	}
+	all := readTrail(t, trailFiles(t, path)...)
+	if len(trailFiles(t, path)) < 4 || len(all) != 12 {
+		t.Errorf("files %q", trailFiles(t, path))
+	}
+	checkTrail(t, "file:"+path, all)
+}
+
 // A file that cannot be removed is told, and keeps no record waiting.
 func TestRemovalFails(t *testing.T) {
 	d := &disk{noRemove: syscall.EPERM}
