@@ -108,6 +108,23 @@ func TestAnchorsOfHonestNodes(t *testing.T) {
 	accepted(t, Options{Partial: true}, []string{killed.text(31, killed.seq)}, "the files begin here")
 }
 
+// A start that the sink itself missed is one too: the head behind it is of another run of the node.
+func TestForgedExplanationBeforeAHiddenStart(t *testing.T) {
+	tr := down()
+	for name, forge := range map[string]func(*trail){
+		"retention":  func(t *trail) { t.removed(file, 30) },
+		"a new sink": func(t *trail) { t.missed(file, 0) },
+	} {
+		forged := tr.fork(33)
+		forge(forged)
+		forged.run = "f"
+		forged.missed(syslog, 33).startedFrom(34, false, "b2").calls(1).missed(file, 34).head()
+		t.Run(name, func(t *testing.T) {
+			refused(t, Options{}, []string{forged.text(31, 34) + forged.text(38, forged.seq)}, 1, "started again before that was signed")
+		})
+	}
+}
+
 // What the sink missed before the first record explains the end of a file that was deleted long before it only when it was signed in time.
 func TestForgedLossBeforeAHole(t *testing.T) {
 	tr := down()

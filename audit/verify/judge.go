@@ -35,7 +35,7 @@ func (n *node) accept(r *record, unreadable error) {
 		if e.AfterSeq == 0 {
 			n.explainPrefix(r, e.Sink, "the sink had taken none of them")
 		} else if len(n.unheld) < maxSinks {
-			n.unheld = append(n.unheld, loss{missed: e})
+			n.unheld = append(n.unheld, loss{e, vouched{run: r.run()}})
 		}
 	case *anchorFound:
 		n.anchorFound(r, e)
@@ -73,13 +73,13 @@ func (n *node) head(r *record, e *head) {
 	n.lastHead = r.seq()
 	n.heads.add(e.Seq, chain.Hash(e.Hash))
 	for i := range n.prefixBy {
-		n.prefixBy[i].head()
+		n.prefixBy[i].head(r.run())
 	}
 	for i := range n.unheld {
-		n.unheld[i].head()
+		n.unheld[i].head(r.run())
 	}
 	for _, g := range n.gaps {
-		g.head()
+		g.head(r.run())
 	}
 	n.found.Heads++
 	n.found.SignedSeq, n.found.SignedTime = e.Seq, time.UnixMilli(e.Time).UTC()

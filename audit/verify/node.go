@@ -63,11 +63,16 @@ type gap struct {
 // vouched says whether the node itself wrote a record that explains what is far before it: whoever can cut the files of a node that is
 // down can append one.
 type vouched struct {
-	signed bool // a head covered it in the same run of the node
-	late   bool // the node was started again before, and found it in its files
+	run    string // of the node, that wrote the record, as that says
+	signed bool   // a head covered it in the same run
+	late   bool   // the node was started again before, and found it in its files
 }
 
-func (v *vouched) head() { v.signed = !v.late }
+// head is the next one, of a run of the node. The start of that may be among what the sink missed.
+func (v *vouched) head(run string) {
+	v.late = v.late || !v.signed && v.run != run
+	v.signed = !v.late
+}
 
 // start is that of the node; found says that it found the record in its files.
 func (v *vouched) start(found bool) { v.late = v.late || found && !v.signed }
@@ -417,7 +422,7 @@ func (n *node) explainGap(r *record, m *missed) {
 	if n.anchor != nil && n.anchor.seq >= n.gap.from && n.anchor.seq <= n.gap.to {
 		n.anchorGap = n.gap
 	}
-	n.gap.by = r.seq()
+	n.gap.by, n.gap.vouched = r.seq(), vouched{run: r.run()}
 	if len(n.gaps) == maxGaps {
 		n.gaps = slices.Delete(n.gaps, 0, maxGaps/2)
 	}
@@ -461,7 +466,7 @@ func (n *node) explainPrefix(r *record, sink, format string, args ...any) {
 		}
 	}
 	if len(n.prefixBy) < maxSinks {
-		n.prefixBy = append(n.prefixBy, explanation{seq: r.seq(), sink: sink, say: fmt.Sprintf(format, args...)})
+		n.prefixBy = append(n.prefixBy, explanation{r.seq(), sink, fmt.Sprintf(format, args...), vouched{run: r.run()}})
 	}
 }
 
