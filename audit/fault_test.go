@@ -88,6 +88,7 @@ func (r *rig) crash(more func(i int, text string) string) {
 			texts[path] = more(i, text)
 		}
 	}
+	r.mendAll()
 	must(r.t, r.log.Close())
 	for _, path := range r.paths {
 		for _, f := range trailFiles(r.t, path) {
