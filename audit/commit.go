@@ -18,10 +18,17 @@ type group struct {
 	head  bool      // as lines: AuditHead comes behind them
 	stop  bool      // as lines: AuditStopped comes behind that
 	note  bool      // as lines: somebody waits for the notices
+	asks  []ask     // as lines
 
 	settled chan struct{} // closed under Log.mu, once
 	err     error         // written before settled is closed
 	signed  *chain.Head   // written before settled is closed: what AuditHead covers
+}
+
+// ask is somebody who waits until a sink has taken the batch, or has missed it.
+type ask struct {
+	by    *member
+	taken chan error // buffered 1
 }
 
 func (g *group) empty() bool { return len(g.lines) == 0 && !g.head && !g.stop && !g.note }
@@ -32,6 +39,7 @@ type batch struct {
 	group   *group // nil once settled
 	last    mark
 	about   []notice // what it begins with
+	asks    []ask    // answered under Log.mu
 	notices int      // how many of the log's notices that has
 	block   *block   // what it ends when enough sinks have it; nil: nothing
 	dropped int64    // how many of the log's dropped records it tells of
@@ -107,6 +115,11 @@ func (l *Log) note(n ...notice) error {
 
 // post adds notices. With any error but ErrClosed they stay, for the next batch.
 func (l *Log) post(n ...notice) (*group, error) {
+	return l.postWith(func(*group) {}, n...)
+}
+
+// postWith does so and changes the group that they become a part of.
+func (l *Log) postWith(change func(*group), n ...notice) (*group, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -117,6 +130,7 @@ func (l *Log) post(n ...notice) (*group, error) {
 		return nil, l.down
 	}
 	l.pending.note = true
+	change(l.pending)
 	l.wake()
 	return l.pending, nil
 }
@@ -188,7 +202,7 @@ func (l *Log) newBatch(g *group, now time.Time) *batch {
 	} else {
 		b = new(batch)
 	}
-	b.group, b.at, b.signer, b.open = g, now, l.signer, 1
+	b.group, b.asks, b.at, b.signer, b.open = g, g.asks, now, l.signer, 1
 	b.First = l.seq + 1
 	for _, m := range l.members {
 		if !m.chosen {
@@ -273,6 +287,18 @@ func (l *Log) settle(b *batch) {
 	}
 	b.group = nil
 	close(g.settled)
+}
+
+// answer tells who asks for m how that ended; Log.mu is held.
+func (b *batch) answer(m *member, err error) {
+	for _, a := range b.asks {
+		if a.by == m {
+			select {
+			case a.taken <- err:
+			default: // of a batch that was given up and written late the first answer counts
+			}
+		}
+	}
 }
 
 // reuse keeps what the next group can use.

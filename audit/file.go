@@ -46,7 +46,7 @@ type FileSink struct {
 	path    string      // immutable
 	options FileOptions // immutable, with defaults filled in
 	found   Found       // immutable after OpenFile
-	record  func(name string, details ...Pair) error
+	record  announce
 
 	out     file            // owned by Write; nil: to be opened
 	inode   *syscall.Stat_t // owned by Write: of out, when that is a regular file; else nil
@@ -61,6 +61,7 @@ type FileSink struct {
 	ends     atomic.Int64 // the period of the file, ns since 1970; 0: never
 	patience atomic.Int64 // no rotation before this, ns since 1970
 	sweeping atomic.Bool
+	full     atomic.Bool           // the last write failed for want of room
 	trouble  atomic.Pointer[error] // with rotation or removal; nil: none
 	doubted  atomic.Pointer[error] // see doubt; nil: nothing
 
@@ -115,14 +116,14 @@ func (s *FileSink) Name() string { return "file:" + s.path }
 func (s *FileSink) Last() Found { return s.found }
 
 // Announce sets what records the removal of files. Without it there is no record of that.
-func (s *FileSink) Announce(record func(name string, details ...Pair) error) { s.record = record }
+func (s *FileSink) Announce(record announce) { s.record = record }
 
 // Write implements Sink.
 func (s *FileSink) Write(b *Batch) error {
 	err := s.write(b.Lines)
 	switch {
 	case err != nil:
-		s.retainSoon() // room may be what is missing
+		s.retainSoon(err)
 	case s.inode != nil:
 		s.size.Add(int64(len(b.Lines)))
 		s.tidy(b.Rotate)

@@ -89,19 +89,19 @@ func (e ended) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// rangeOf returns the first and the last place in the chain that a file has; 0 and the zero Found when it has none.
-func rangeOf(path string) (first uint64, last Found, err error) {
+// rangeOf returns the first and the last place in the chain that a file has; zero values when it has none.
+func rangeOf(path string) (first chain.Link, last Found, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, Found{}, err
+		return first, last, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return 0, Found{}, err
+		return first, last, err
 	}
 	if last, err = lastRecord(f, info.Size()); err != nil || last.Seq == 0 {
-		return 0, last, err
+		return first, last, err
 	}
 	first, err = firstRecord(f, info.Size())
 	return first, last, err
@@ -135,23 +135,23 @@ func lastRecord(f io.ReaderAt, size int64) (Found, error) {
 	}
 }
 
-// firstRecord returns the place of the first line that has one; 0 when there is none.
-func firstRecord(f io.ReaderAt, size int64) (uint64, error) {
+// firstRecord returns the place of the first line that has one; the zero Link when there is none.
+func firstRecord(f io.ReaderAt, size int64) (chain.Link, error) {
 	for look := int64(firstLook); ; look *= 2 {
 		look = min(look, size, searchable)
 		text, err := readAt(f, 0, look)
 		if err != nil {
-			return 0, err
+			return chain.Link{}, err
 		}
 		for line := range bytes.Lines(text) {
 			if line, whole := bytes.CutSuffix(line, []byte("\n")); whole {
 				if link, err := chain.ReadLink(line); err == nil {
-					return link.Seq, nil
+					return link, nil
 				}
 			}
 		}
 		if look >= min(size, searchable) {
-			return 0, nil
+			return chain.Link{}, nil
 		}
 	}
 }

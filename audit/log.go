@@ -56,11 +56,9 @@ type rotator interface{ WantsRotation(now time.Time) bool }
 // finder is a Sink that knows what it had at the start.
 type finder interface{ Last() Found }
 
-// announcer is a Sink that has something to record about itself. It calls the function from a goroutine of its own, since
-// that waits until the record is written.
-type announcer interface {
-	Announce(record func(name string, details ...Pair) error)
-}
+// announcer is a Sink that has something to record about itself. It calls the function, see Log.announce, from a goroutine of its
+// own, since that waits until the record is written.
+type announcer interface{ Announce(record announce) }
 
 // Found is the end of a chain that was found at the start; the zero value is the beginning of a chain.
 type Found struct {
@@ -169,9 +167,11 @@ func New(o Options) (*Log, error) {
 	l.alarm = time.AfterFunc(time.Hour, l.expire)
 	l.fold.init(l)
 	l.start()
-	for _, s := range o.Sinks {
-		if a, ok := s.(announcer); ok {
-			a.Announce(l.announce)
+	for _, m := range l.members {
+		if a, ok := m.sink.(announcer); ok {
+			a.Announce(func(unsigned bool, name string, details ...Pair) error {
+				return l.announce(m, unsigned, name, details...)
+			})
 		}
 	}
 	if err := l.note(l.started); err != nil {

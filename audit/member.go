@@ -246,6 +246,7 @@ func (l *Log) wrote(m *member, b *batch, err error) {
 		l.flush(m, 0, err)
 	} else {
 		m.taken = b.last
+		b.answer(m, nil)
 		m.records += uint64(len(b.Ends))
 		if m.telling == b {
 			m.telling, m.gap, m.later, m.lacked = nil, m.later, 0, b.First-1
@@ -265,6 +266,7 @@ func (l *Log) wrote(m *member, b *batch, err error) {
 // miss notes that the sink did not take b. Log.mu is held.
 func (m *member) miss(b *batch, why error) {
 	m.misses += uint64(len(b.Ends))
+	b.answer(m, why)
 	switch {
 	case m.telling == b:
 		m.telling, m.later = nil, 0

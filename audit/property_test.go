@@ -22,7 +22,7 @@ type step struct {
 
 func (s step) String() string { return fmt.Sprintf("%s(%d,%d)", s.do, s.sink, s.n) }
 
-var steps = []string{"call", "call", "call", "calls", "calls", "fill", "tear", "fail fsync", "hang", "slow", "forbid rename", "mend", "mend", "wait", "wait", "crash", "stop", "rotate", "sign"}
+var steps = []string{"call", "call", "call", "calls", "calls", "fill", "tear", "fail fsync", "hang", "slow", "forbid rename", "mend", "mend", "wait", "wait", "crash", "die", "stop", "rotate", "sign"}
 
 // TestAnySchedule: whatever happens to the sinks in whatever order, each acknowledged record is in as many as are required, no
 // sink has a gap that it does not explain, and once the sinks are mended the log takes records again.
@@ -105,8 +105,11 @@ func (r *rig) step(s step) {
 		r.mend(s.sink)
 	case "wait":
 		time.Sleep(time.Duration(s.n) * time.Millisecond)
-	case "crash": // with a torn line at the end of one file, as the write under way left it
-		r.mendAll()
+	case "crash", "die": // with a torn line at the end of one file, as the write under way left it
+		if s.do == "crash" {
+			r.mendAll()
+		}
+		synctest.Wait()
 		r.crash(func(i int, text string) string {
 			if i == s.sink {
 				text += `{"eventVersion":"1.11"`[:s.n%23]

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
@@ -38,6 +39,7 @@ func (s *FileSink) WantsRotation(now time.Time) bool {
 // tidy does, after a write, what is due with the files.
 func (s *FileSink) tidy(rotate bool) {
 	now := s.options.Now()
+	s.full.Store(false)
 	if s.ends.Load() == 0 {
 		s.begin(s.size.Load(), now)
 	}
@@ -66,17 +68,27 @@ func (s *FileSink) retain(now time.Time) {
 	})
 }
 
-// retainSoon does so after a write that failed, once a minute at most: such writes come one after the other.
-func (s *FileSink) retainSoon() {
+// retainSoon does so after a write that failed, since room may be what is missing; once a minute at most: such writes come one after
+// the other.
+func (s *FileSink) retainSoon(failure error) {
+	s.full.Store(errors.Is(failure, syscall.ENOSPC) || errors.Is(failure, syscall.EDQUOT))
 	if now := s.options.Now(); now.Sub(s.swept) >= sweepAgain {
 		s.retain(now)
 	}
 }
 
-// rotate moves the file to a name with the time, never onto another file, and opens the next one. With an error the file
-// is where it was.
+// rotate moves the file to a name with the time, never onto another file, and opens the next one. The name is later than those that
+// are there, also when the clock was set back: their order is that of the chain. With an error the file is where it was.
 func (s *FileSink) rotate(now time.Time) error {
-	var err error
+	all, err := s.rotatedFiles()
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		if after := f.at.Add(time.Millisecond); f.ours && after.After(now) {
+			now = after
+		}
+	}
 	for i := range nameAttempts {
 		err = s.options.files.move(s.path, chain.RotatedName(s.path, now.Add(time.Duration(i)*time.Millisecond)))
 		if !errors.Is(err, os.ErrExist) {
@@ -128,9 +140,11 @@ func (s *FileSink) rotatedFiles() ([]old, error) {
 	return all, nil
 }
 
-// sweep removes rotated files that are too old or too many. The record of it is written first: a file whose removal nobody
-// wrote down looks like one that somebody took away. It is removed even though the record has to wait, since the space may
-// be what is missing.
+// sweep removes rotated files that are too old or too many, from the oldest on: what is left is a trail without its beginning.
+//
+// That is on record first, in this sink and signed: a file whose removal nobody wrote down looks like one that somebody took away, and
+// so does one whose removal was written down but not signed before the node was started again, since anybody can have written that. A file
+// that is only too old waits for it. When the files take too much room, or room is what writes want, they go all the same.
 func (s *FileSink) sweep(now time.Time) {
 	all, err := s.rotatedFiles()
 	if err != nil {
@@ -142,39 +156,49 @@ func (s *FileSink) sweep(now time.Time) {
 	for _, f := range all {
 		total += f.size
 	}
-	for _, f := range all {
+	for i, f := range all {
 		aged := s.options.Retain > 0 && now.Sub(f.at) > s.options.Retain
-		if !aged && (s.options.RetainSize == 0 || total <= s.options.RetainSize) {
+		large := s.options.RetainSize > 0 && total > s.options.RetainSize
+		if !aged && !large {
 			return
 		}
-		if err := s.discard(f); errors.Is(err, ErrClosed) {
+		next := s.path
+		if i+1 < len(all) {
+			next = all[i+1].path
+		}
+		err := s.announce(f.path, next, large)
+		if errors.Is(err, ErrClosed) || err != nil && !large && !s.full.Load() {
 			return
-		} else if err != nil {
+		}
+		err = s.options.files.remove(f.path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // without it the next one would leave a hole, which nothing explains
 			s.report("an old audit file cannot be removed", err)
 			return
 		}
+		s.options.Logger.Info("an old audit file was removed", "file", filepath.Base(f.path))
 		total -= f.size
 	}
 }
 
-func (s *FileSink) discard(f old) error {
-	name := filepath.Base(f.path)
-	if s.record != nil {
-		first, last, err := rangeOf(f.path)
-		if err != nil {
-			return err
-		}
-		err = s.record(eventRemoved, Pair{Key: "sink", Value: s.Name()}, Pair{Key: "file", Value: name}, Int("firstSeq", int64(first)),
-			Int("lastSeq", int64(last.Seq)), Pair{Key: "lastHash", Value: last.Hash.String()})
-		if errors.Is(err, ErrClosed) {
-			return err
+// announce puts on record that the file at path is removed, behind which the one at next stands. What it held, if it cannot be read,
+// follows from where the next one begins.
+func (s *FileSink) announce(path, next string, unsigned bool) error {
+	if s.record == nil {
+		return nil
+	}
+	first, last, err := rangeOf(path)
+	if err != nil {
+		s.report("an old audit file cannot be read; it is removed", err)
+		if behind, _, err := rangeOf(next); err == nil && behind.Seq > 0 {
+			last.Seq, last.Hash = behind.Seq-1, behind.Prev
 		}
 	}
-	if err := s.options.files.remove(f.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
+	err = s.record(unsigned || s.full.Load(), eventRemoved, Pair{Key: "sink", Value: s.Name()}, Pair{Key: "file", Value: filepath.Base(path)},
+		Int("firstSeq", int64(first.Seq)), Int("lastSeq", int64(last.Seq)), Pair{Key: "lastHash", Value: last.Hash.String()})
+	if err == nil && !s.options.Fsync {
+		err = s.syncCurrent() // loss of power may not take the record and leave the removal
 	}
-	s.options.Logger.Info("an old audit file was removed", "file", name)
-	return nil
+	return err
 }
 
 // report notes what could not be done with files.

@@ -225,6 +225,7 @@ func TestRetention(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "audit.jsonl")
+			s, l := startSigned(t, path, c.options)
 			now := time.Now()
 			for i, age := range ages { // a chained line in each, and what is not of the chain
 				text := chained(uint64(len(ages)-i), 0)
@@ -236,9 +237,11 @@ func TestRetention(t *testing.T) {
 				must(t, os.WriteFile(filepath.Join(dir, name), make([]byte, 10*size), 0o600))
 			}
 			must(t, os.Mkdir(filepath.Join(dir, "audit-20000101T000000.000Z.jsonl"), 0o700))
-			l := startFile(t, path, c.options)
+			s.sweep(now)
 			gone := len(ages) - c.kept
-			waitFor(t, "the old files are gone", func() bool { return len(trailFiles(t, path)) == c.kept+4 })
+			if files := trailFiles(t, path); len(files) != c.kept+4 {
+				t.Errorf("files %q", files)
+			}
 			must(t, l.Append(record("After")), l.Close())
 			for _, name := range others {
 				if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
@@ -246,9 +249,13 @@ func TestRetention(t *testing.T) {
 				}
 			}
 			var removed []entry
-			for _, e := range readTrail(t, path) {
+			all := readTrail(t, path)
+			for i, e := range all {
 				if e.name == eventRemoved {
 					removed = append(removed, e)
+					if all[i+1].name != eventHead {
+						t.Errorf("behind a removal is %v", all[i+1])
+					}
 				}
 			}
 			if len(removed) != gone {
@@ -262,6 +269,154 @@ func TestRetention(t *testing.T) {
 			}
 		})
 	}
+}
+
+// startSigned starts a log over one file, whose node is unsealed, and waits for the sweep of the start, which finds it sealed.
+func startSigned(t testing.TB, path string, o FileOptions) (*FileSink, *Log) {
+	t.Helper()
+	s, err := OpenFile(path, o)
+	must(t, err)
+	l, err := New(Options{Sinks: []Sink{s}, Node: "node-a"})
+	must(t, err)
+	s.sweeps.Wait()
+	l.SetSigner(newKey())
+	return s, l
+}
+
+// witness sees what the trail has when a file is removed, and says that a directory is a file.
+type witness struct {
+	*disk
+	removing func(path string)
+}
+
+func (w witness) remove(path string) error {
+	w.removing(path)
+	return w.disk.remove(path)
+}
+
+func (w witness) list(dir string) ([]os.DirEntry, error) {
+	all, err := w.disk.list(dir)
+	for i, e := range all {
+		all[i] = plainEntry{e}
+	}
+	return all, err
+}
+
+type plainEntry struct{ os.DirEntry }
+
+func (plainEntry) Type() os.FileMode { return 0 }
+
+// When a file is removed, its own sink has that on record, signed.
+func TestRemovalIsSignedFirst(t *testing.T) {
+	for _, o := range []FileOptions{{Retain: time.Hour}, {RetainSize: 1}} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "audit.jsonl")
+		removed := 0
+		d := &disk{}
+		o.files = witness{d, func(string) {
+			removed++
+			if len(d.synced) != 1 || d.synced[0] != path {
+				t.Errorf("synced: %q", d.synced)
+			}
+			if all := names(readTrail(t, path)); fmt.Sprint(all[len(all)-2:]) != "[AuditFileRemoved AuditHead]" {
+				t.Errorf("the trail has %q", all)
+			}
+		}}
+		s, l := startSigned(t, path, o)
+		must(t, os.WriteFile(filepath.Join(dir, "audit-20000101T000000.000Z.jsonl"), []byte(chained(1, 0)), 0o600))
+		s.sweep(time.Now())
+		if must(t, l.Close()); removed != 1 {
+			t.Errorf("%+v: %d removals", o, removed)
+		}
+	}
+}
+
+// While nobody signs, or the sink itself does not take the record, a file that is only too old stays; one that takes too much room,
+// or whose room writes want, does not.
+func TestRemovalWithoutRecord(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options FileOptions
+		fail    error // of the sink's writes
+		signed  bool
+		gone    bool
+	}{
+		{"age, sealed", FileOptions{Retain: time.Hour}, nil, false, false},
+		{"size, sealed", FileOptions{RetainSize: 1}, nil, false, true},
+		{"age, missed", FileOptions{Retain: time.Hour}, syscall.EIO, true, false},
+		{"size, missed", FileOptions{RetainSize: 1}, syscall.EIO, true, true},
+		{"age, no room", FileOptions{Retain: time.Hour}, syscall.ENOSPC, true, true},
+		{"age, no room, sealed", FileOptions{Retain: time.Hour}, syscall.ENOSPC, false, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 2, 1, c.options)
+			synctest.Wait()
+			if c.signed {
+				r.log.SetSigner(newKey())
+			}
+			dir := filepath.Dir(r.paths[0])
+			old := filepath.Join(dir, "audit-19990101T000000.000Z.jsonl")
+			must(t, os.WriteFile(old, []byte(chained(1, 0)), 0o600))
+			r.disks[0].set(func() { r.disks[0].fail = c.fail })
+			must(t, r.call())
+			synctest.Wait()
+			time.Sleep(retryAfter) // then the sink is given the record, and misses it
+			r.sinks[0].sweep(time.Now())
+			synctest.Wait()
+			if _, err := os.Stat(old); errors.Is(err, os.ErrNotExist) != c.gone {
+				t.Errorf("%s: %v", c.name, err)
+			}
+			if c.signed || c.gone {
+				if all := names(r.trail(1)); !slices.Contains(all, eventRemoved) {
+					t.Errorf("%s: the other sink has %q", c.name, all)
+				}
+			} else if all := names(r.trail(1)); slices.Contains(all, eventRemoved) {
+				t.Errorf("%s: a removal is recorded that is none: %q", c.name, all)
+			}
+			must(t, os.RemoveAll(old))
+			r.mendAll()
+			must(t, r.log.Close())
+		})
+	}
+}
+
+// A file that cannot be read is removed like others: what it held follows from where the next one begins.
+func TestRemovalOfAnUnreadableFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "audit.jsonl")
+	s, l := startSigned(t, path, FileOptions{RetainSize: 1, files: witness{&disk{}, func(string) {}}})
+	must(t, os.Mkdir(filepath.Join(dir, "audit-20000101T000000.000Z.jsonl"), 0o700), // reading it fails
+		os.WriteFile(filepath.Join(dir, "audit-20000102T000000.000Z.jsonl"), []byte(chained(7, 0)+chained(8, 0)), 0o600))
+	s.sweep(time.Now())
+	if files := trailFiles(t, path); len(files) != 1 || s.Trouble() == nil {
+		t.Errorf("files %q, trouble %v", files, s.Trouble())
+	}
+	must(t, l.Close())
+	var got []string
+	for _, e := range readTrail(t, path) {
+		if e.name == eventRemoved {
+			got = append(got, fmt.Sprintf("%s %d %d %v", e.details["file"], e.number("firstSeq"), e.number("lastSeq"), e.details["lastHash"] == chain.Hash{}.String()))
+		}
+	}
+	if want := "audit-20000101T000000.000Z.jsonl 0 6 true, audit-20000102T000000.000Z.jsonl 7 8 false"; strings.Join(got, ", ") != want {
+		t.Errorf("removals %q, want %s", got, want)
+	}
+}
+
+// The names of files are in the order of the chain, also when the clock was set back.
+func TestRotationAfterTheClockWasSetBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	now := time.Date(2026, 11, 26, 20, 0, 0, 0, time.UTC)
+	for range 4 {
+		l := startFile(t, path, FileOptions{MaxSize: 1, Now: func() time.Time { return now }})
+		must(t, l.Append(record("Call")), l.Close())
+		now = now.Add(-time.Hour)
+	}
+	all := readTrail(t, trailFiles(t, path)...)
+	if len(trailFiles(t, path)) < 4 || len(all) != 12 {
+		t.Errorf("files %q", trailFiles(t, path))
+	}
+	checkTrail(t, "file:"+path, all)
 }
 
 // A file that cannot be removed is told, and keeps no record waiting.
@@ -283,10 +438,8 @@ func TestRemovalFails(t *testing.T) {
 // While nothing can be written, a file that is in the way is removed all the same, and that is recorded afterwards.
 func TestRemovalWhileBlocked(t *testing.T) {
 	d := &disk{}
-	s, path := openSink(t, d, FileOptions{Retain: time.Hour})
-	l, err := New(Options{Sinks: []Sink{s}, Node: "node-a"})
-	must(t, err)
-	s.sweeps.Wait()
+	path := filepath.Join(t.TempDir(), "audit.jsonl")
+	s, l := startSigned(t, path, FileOptions{Retain: time.Hour, files: d})
 	old := filepath.Join(filepath.Dir(path), "audit-20000101T000000.000Z.jsonl")
 	must(t, os.WriteFile(old, nil, 0o600))
 	d.set(func() { d.fail = syscall.ENOSPC })
@@ -296,7 +449,7 @@ func TestRemovalWhileBlocked(t *testing.T) {
 	}
 	d.set(func() { d.fail = nil })
 	must(t, l.Append(record("After")), l.Close())
-	if got := fmt.Sprint(names(readTrail(t, path))); got != "[AuditStarted AuditRecordsMissed AuditFileRemoved After AuditStopped]" {
+	if got := fmt.Sprint(names(readTrail(t, path))); got != "[AuditStarted AuditRecordsMissed AuditFileRemoved After AuditHead AuditStopped]" {
 		t.Errorf("the trail has %s", got)
 	}
 }

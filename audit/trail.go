@@ -2,8 +2,10 @@ package audit
 
 import (
 	"encoding/base64"
+	"errors"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
 )
@@ -76,8 +78,39 @@ func (l *Log) sign(b *batch) {
 	})
 }
 
-// announce records what a sink says of itself.
-func (l *Log) announce(name string, details ...Pair) error {
+// announce is Log.announce for one sink.
+type announce func(unsigned bool, name string, details ...Pair) error
+
+// errUnsigned says that nobody signs heads.
+var errUnsigned = errors.New("the node is sealed: nobody signs the audit trail")
+
+// announce records what a sink says of itself, with a head behind it. It returns nil when that sink itself has taken both, since
+// what the record explains is in no other one. With unsigned the head may be missing; else, while nobody signs, nothing is recorded.
+func (l *Log) announce(m *member, unsigned bool, name string, details ...Pair) error {
 	r := l.own(name, details...)
-	return l.note(func(uint64, chain.Hash) Record { return r })
+	l.mu.Lock()
+	if l.signer == nil && !unsigned {
+		l.mu.Unlock()
+		return errUnsigned
+	}
+	l.mu.Unlock()
+	a := ask{m, make(chan error, 1)}
+	g, err := l.postWith(func(g *group) { g.head, g.asks = true, append(g.asks, a) }, func(uint64, chain.Hash) Record { return r })
+	if err != nil {
+		return err
+	}
+	if <-g.settled; g.err != nil {
+		return g.err
+	}
+	wait := time.NewTimer(l.options.Timeout) // the other sinks may have been faster
+	defer wait.Stop()
+	select {
+	case err = <-a.taken:
+	case <-wait.C:
+		err = ErrHung
+	}
+	if err == nil && g.signed == nil && !unsigned {
+		err = errUnsigned
+	}
+	return err
 }

@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/lockstep-kms/lockstep/audit/chain"
@@ -34,7 +33,8 @@ func TestRewrittenWhileDown(t *testing.T) {
 		"and the start of an orderly node": {gapTo(tr.fork(16), 50).startedFrom(49, true, "b1"), func(t *trail) string { return t.without(17, 49) }, anchored, "cut off or rewritten"},
 		"cut, and a forged call":           {tr.fork(16).calls(1), whole, 18, "cut off or rewritten"},
 		"cut":                              {tr.fork(16), whole, 17, "cut off or rewritten"},
-		"all before the end":               {tr.fork(33).removed(file, 30), func(t *trail) string { return t.text(31, t.seq) }, 1, "not signed before the node was started again"},
+		"all before the end":               {tr.fork(33).removed(file, 30), func(t *trail) string { return t.text(31, t.seq) }, 1, "started again before that was signed"},
+		"and a forged sink that is new":    {tr.fork(33).missed(file, 0), func(t *trail) string { return t.text(31, t.seq) }, 1, "started again before that was signed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			again := c.forged.restart(tr, anchored)
@@ -99,21 +99,48 @@ func TestAnchorsOfHonestNodes(t *testing.T) {
 	accepted(t, signed(later), []string{later.text(31, later.seq)}, "retention deleted")
 	crashed := later.fork(later.seq - 1) // before that was signed
 	crashed.restart(crashed, crashed.seq-2)
-	accepted(t, signed(crashed), []string{crashed.text(31, crashed.seq)}, "signed only after the node was started again")
-	crashed.removed(file, 30).head() // retention found the file again
-	if r := accepted(t, signed(crashed), []string{crashed.text(31, crashed.seq)}, "retention deleted"); hasRemark(r, "signed only after") {
-		t.Errorf("%v", r.Nodes[0].Remarks)
-	}
+	text := func() []string { return []string{crashed.text(31, crashed.seq)} }
+	refused(t, signed(crashed), text(), 1, "started again before that was signed")
+	refused(t, Options{Checkpoint: later.checkpoint(29)}, text(), 1, "started again before that was signed")
+	accepted(t, Options{Partial: true}, text(), "the files begin here")
+	crashed.removed(file, 30).head() // what nobody but an attacker had removed yet, retention found again
+	accepted(t, signed(crashed), text(), "retention deleted")
 	accepted(t, Options{Partial: true}, []string{killed.text(31, killed.seq)}, "the files begin here")
 }
 
-func hasRemark(r *Report, says string) bool {
-	for _, f := range r.Nodes[0].Remarks {
-		if strings.Contains(f.Text, says) {
-			return true
+// A start that the sink itself missed is one too: the head behind it is of another run of the node.
+func TestForgedExplanationBeforeAHiddenStart(t *testing.T) {
+	tr := down()
+	for name, forge := range map[string]func(*trail){
+		"retention":  func(t *trail) { t.removed(file, 30) },
+		"a new sink": func(t *trail) { t.missed(file, 0) },
+	} {
+		forged := tr.fork(33)
+		forge(forged)
+		forged.run = "f"
+		forged.missed(syslog, 33).startedFrom(34, false, "b2").calls(1).missed(file, 34).head()
+		t.Run(name, func(t *testing.T) {
+			refused(t, Options{}, []string{forged.text(31, 34) + forged.text(38, forged.seq)}, 1, "started again before that was signed")
+		})
+	}
+}
+
+// What the sink missed before the first record explains the end of a file that was deleted long before it only when it was signed in time.
+func TestForgedLossBeforeAHole(t *testing.T) {
+	tr := down()
+	for _, honest := range []bool{true, false} {
+		gap := tr.fork(33).missed(file, 11)
+		if honest {
+			gap.head()
+		}
+		gap.restart(tr, 29).removed(file, 11).head()
+		text, o := []string{gap.text(34, gap.seq)}, Options{Checkpoint: gap.checkpoint(gap.seq - 1)}
+		if honest {
+			accepted(t, o, text, "retention deleted")
+		} else {
+			refused(t, o, text, 1, "nothing explains it")
 		}
 	}
-	return false
 }
 
 // A start that goes back over what was signed is none.

@@ -178,7 +178,7 @@ func TestSinkThatWasAhead(t *testing.T) {
 func TestStartOfSeveralSinks(t *testing.T) {
 	torn := `{"eventTime":"2026-11-26T20:00` + "\n"
 	tr := base().calls(6)
-	tr.missed(syslog, 13).missedTo(other, 0, 17).started(false, "b2").calls(2).head()
+	tr.missed(syslog, 13).missedTo(other, 0, 17).startedFrom(17, false, "b2").calls(2).head()
 	accepted(t, Options{}, []string{tr.text(1, 17) + torn + tr.text(18, tr.seq)}, "in the middle of a record; the node stopped uncleanly")
 	accepted(t, Options{Sink: syslog}, []string{tr.text(1, 13) + torn + tr.text(18, tr.seq)}, "records 14 to 17 are not in")
 	accepted(t, Options{Sink: other}, []string{tr.text(18, tr.seq)}, "had taken none")

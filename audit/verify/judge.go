@@ -35,7 +35,7 @@ func (n *node) accept(r *record, unreadable error) {
 		if e.AfterSeq == 0 {
 			n.explainPrefix(r, e.Sink, "the sink had taken none of them")
 		} else if len(n.unheld) < maxSinks {
-			n.unheld = append(n.unheld, e)
+			n.unheld = append(n.unheld, loss{e, vouched{run: r.run()}})
 		}
 	case *anchorFound:
 		n.anchorFound(r, e)
@@ -51,11 +51,13 @@ func (n *node) started(r *record, e *started) {
 		n.remarkAt(r, "the node stopped uncleanly before it")
 	}
 	for i := range n.prefixBy {
-		by := &n.prefixBy[i]
-		by.late = by.late || !by.signed && e.found(by.seq)
+		n.prefixBy[i].start(e.found(n.prefixBy[i].seq))
+	}
+	for i := range n.unheld {
+		n.unheld[i].start(e.found(n.unheld[i].by))
 	}
 	for _, g := range n.gaps {
-		g.late = g.late || !g.signed && e.found(g.by)
+		g.start(e.found(g.by))
 	}
 }
 
@@ -71,10 +73,13 @@ func (n *node) head(r *record, e *head) {
 	n.lastHead = r.seq()
 	n.heads.add(e.Seq, chain.Hash(e.Hash))
 	for i := range n.prefixBy {
-		n.prefixBy[i].signed = !n.prefixBy[i].late
+		n.prefixBy[i].head(r.run())
+	}
+	for i := range n.unheld {
+		n.unheld[i].head(r.run())
 	}
 	for _, g := range n.gaps {
-		g.signed = !g.late
+		g.head(r.run())
 	}
 	n.found.Heads++
 	n.found.SignedSeq, n.found.SignedTime = e.Seq, time.UnixMilli(e.Time).UTC()
@@ -121,8 +126,7 @@ func (n *node) anchorFound(r *record, e *anchorFound) {
 	case e.Seq == 0 || known && hash == chain.Hash(e.Hash):
 		return
 	case known:
-	case n.prefix != nil && e.Seq < n.prefix.seq():
-		n.beyond = r
+	case n.prefix != nil && e.Seq < n.prefix.seq(): // finishPrefix judges what is missing there
 		return
 	default:
 		for _, g := range n.gaps {
@@ -219,12 +223,9 @@ func (n *node) finishPrefix() {
 		n.fail(p.place, 1, "", missing+" missing here"+format, args...)
 	}
 	switch {
-	case by.late && n.beyond != nil && n.beyond.seq() > by.seq:
-		fault("; record %d says that %s, but that was not signed before the node was started again, and the cluster had anchored one of them (record %d)",
-			by.seq, by.say, n.beyond.seq())
-	case by.seq != 0 && by.seq <= n.found.SignedSeq && by.late:
-		n.remarkAt(p, "%s not here: %s (record %d), which was signed only after the node was started again", missing, by.say, by.seq)
-	case by.seq != 0 && by.seq <= n.found.SignedSeq:
+	case by.late && !n.options.Partial:
+		fault("; record %d says that %s, but the node was started again before that was signed: anybody can have written it", by.seq, by.say)
+	case by.signed && by.seq <= n.found.SignedSeq:
 		n.remarkAt(p, "%s not here: %s (record %d)", missing, by.say, by.seq)
 	case by.seq != 0 && n.found.Fault != nil: // the heads behind that are not read
 	case n.options.Partial:

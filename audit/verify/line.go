@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -102,6 +103,9 @@ func (l *line) readPlace(object []byte) error {
 	}
 	return nil
 }
+
+// run tells the runs of a node apart: a record of the trail about itself has an eventID that begins with a random number of its run.
+func (l *line) run() string { return l.id[:max(0, strings.LastIndexByte(l.id, '-'))] }
 
 // plain reports whether s has 1 to most bytes and may be shown as it is: a trail may be anybody's.
 func plain(s string, most int) bool {

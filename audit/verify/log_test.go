@@ -363,3 +363,65 @@ func TestLogFindsWhatWasCut(t *testing.T) {
 	}
 	n.must(n.log.Close())
 }
+
+// Whoever takes the first files of a node that is down, and appends a record that would explain it, convinces nobody: the node goes on
+// from that record and signs it, but it was started again before.
+func TestLogGoesOnFromAForgedExplanation(t *testing.T) {
+	for name, forge := range map[string]func(sink string, first chain.Link) audit.Record{
+		"retention": func(sink string, first chain.Link) audit.Record {
+			return audit.Record{Name: "AuditFileRemoved", Details: []audit.Pair{{Key: "sink", Value: sink}, {Key: "file", Value: "audit-1.jsonl"}, audit.Int("firstSeq", 1),
+				audit.Int("lastSeq", int64(first.Seq-1)), {Key: "lastHash", Value: first.Prev.String()}}}
+		},
+		"a new sink": func(sink string, first chain.Link) audit.Record {
+			return audit.Record{Name: "AuditRecordsMissed", Details: []audit.Pair{{Key: "sink", Value: sink}, audit.Int("afterSeq", 0), {Key: "afterHash", Value: chain.Hash{}.String()},
+				audit.Int("fromSeq", 1), audit.Int("toSeq", int64(first.Seq-1)), {Key: "error", Value: "it is new"}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, filepath.Join(t.TempDir(), "n1"))
+			n.calls(5)
+			n.sign()
+			early := n.head
+			for len(n.files("a")) < 4 {
+				n.calls(5)
+			}
+			n.sign()
+			n.settle()
+			n.must(n.log.Close())
+			path := n.sinks[0].path
+			for _, f := range n.files("a") {
+				if f.Name != path {
+					n.must(os.Remove(f.Name))
+				}
+			}
+			b, err := os.ReadFile(path)
+			n.must(err)
+			lines := bytes.Split(bytes.TrimSuffix(b, []byte("\n")), []byte("\n"))
+			first, err := chain.ReadLink(lines[0])
+			n.must(err)
+			last, err := chain.ReadLink(lines[len(lines)-1])
+			n.must(err)
+			r := forge("file:"+path, first)
+			r.Time, r.Source, r.Node, r.Identity = n.clock.read(), "lockstep", "n1", audit.Identity{Type: "Service", PrincipalID: "n1"}
+			start := len(b)
+			b, _ = chain.AppendLink(bytes.TrimSuffix(r.AppendJSON(b), []byte("}}")), start, last.Seq+1, last.Hash)
+			n.must(os.WriteFile(path, append(b, '\n'), 0o600))
+
+			n.open()
+			if n.log.Found().Seq != last.Seq+1 {
+				t.Fatalf("it goes on from %d", n.log.Found().Seq)
+			}
+			n.anchorFound()
+			n.calls(5)
+			n.sign()
+			n.settle()
+			for _, head := range []chain.Head{n.head, early} {
+				n.head = head
+				if f := n.verify(0).Faults(); len(f) != 1 || f[0].Seq != 1 || !strings.Contains(f[0].Text, "started again before that was signed") {
+					t.Errorf("against record %d: %v", head.Seq, f)
+				}
+			}
+			n.must(n.log.Close())
+		})
+	}
+}

@@ -57,9 +57,25 @@ type gap struct {
 	from, to uint64
 	say      string // why what follows does not explain it
 	by       uint64 // the record that explains it
-	signed   bool   // a head covered that in the same run of the node
-	late     bool   // the node was started again before, and found that record in its files
+	vouched
 }
+
+// vouched says whether the node itself wrote a record that explains what is far before it: whoever can cut the files of a node that is
+// down can append one.
+type vouched struct {
+	run    string // of the node, that wrote the record, as that says
+	signed bool   // a head covered it in the same run
+	late   bool   // the node was started again before, and found it in its files
+}
+
+// head is the next one, of a run of the node. The start of that may be among what the sink missed.
+func (v *vouched) head(run string) {
+	v.late = v.late || !v.signed && v.run != run
+	v.signed = !v.late
+}
+
+// start is that of the node; found says that it found the record in its files.
+func (v *vouched) start(found bool) { v.late = v.late || found && !v.signed }
 
 // node is the trail of one node as far as it is read.
 type node struct {
@@ -83,19 +99,24 @@ type node struct {
 
 	prefix    *record // the first record, when it is not record 1
 	prefixBy  []explanation
-	unheld    []*missed // what sinks had missed before that
-	beyond    *record   // the latest AuditAnchorFound that names a record before it
-	altered   *record   // stands where the checkpoint names another one
-	gaps      []*gap    // the latest ones, explained
-	anchorGap *gap      // the checkpoint's record is among these, which the sink missed
-	lastHead  uint64    // record of the last verified head
+	unheld    []loss  // what sinks had missed before that
+	altered   *record // stands where the checkpoint names another one
+	gaps      []*gap  // the latest ones, explained
+	anchorGap *gap    // the checkpoint's record is among these, which the sink missed
+	lastHead  uint64  // record of the last verified head
 }
 
 // explanation is a record that says why what is before the first one is missing.
 type explanation struct {
-	seq          uint64
-	sink, say    string
-	signed, late bool // as of a gap
+	seq       uint64
+	sink, say string
+	vouched
+}
+
+// loss is AuditRecordsMissed about records before the first one.
+type loss struct {
+	*missed
+	vouched
 }
 
 // recent remembers the hashes of the latest records.
@@ -325,16 +346,13 @@ func (n *node) leave(seq uint64) {
 	n.recent, n.heads = n.recent[:n.recent.index(seq)], n.heads[:n.heads.index(seq)]
 	n.found.SignedSeq, n.lastHead = min(n.found.SignedSeq, seq-1), min(n.lastHead, seq-1)
 	n.prefixBy = slices.DeleteFunc(n.prefixBy, func(e explanation) bool { return e.seq >= seq })
-	n.unheld = slices.DeleteFunc(n.unheld, func(m *missed) bool { return m.by >= seq })
+	n.unheld = slices.DeleteFunc(n.unheld, func(m loss) bool { return m.by >= seq })
 	n.gaps = slices.DeleteFunc(n.gaps, func(g *gap) bool { return g.by >= seq })
 	if n.altered != nil && n.altered.seq() >= seq {
 		n.altered = nil
 	}
 	if n.anchorGap != nil && n.anchorGap.by >= seq {
 		n.anchorGap = nil
-	}
-	if n.beyond != nil && n.beyond.seq() >= seq {
-		n.beyond = nil
 	}
 }
 
@@ -404,7 +422,7 @@ func (n *node) explainGap(r *record, m *missed) {
 	if n.anchor != nil && n.anchor.seq >= n.gap.from && n.anchor.seq <= n.gap.to {
 		n.anchorGap = n.gap
 	}
-	n.gap.by = r.seq()
+	n.gap.by, n.gap.vouched = r.seq(), vouched{run: r.run()}
 	if len(n.gaps) == maxGaps {
 		n.gaps = slices.Delete(n.gaps, 0, maxGaps/2)
 	}
@@ -433,7 +451,7 @@ func (n *node) endsBefore(e *removed) bool {
 		return true
 	}
 	for _, m := range n.unheld {
-		if m.Sink == e.Sink && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
+		if m.Sink == e.Sink && !m.late && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
 			return true
 		}
 	}
@@ -448,7 +466,7 @@ func (n *node) explainPrefix(r *record, sink, format string, args ...any) {
 		}
 	}
 	if len(n.prefixBy) < maxSinks {
-		n.prefixBy = append(n.prefixBy, explanation{seq: r.seq(), sink: sink, say: fmt.Sprintf(format, args...)})
+		n.prefixBy = append(n.prefixBy, explanation{r.seq(), sink, fmt.Sprintf(format, args...), vouched{run: r.run()}})
 	}
 }
 

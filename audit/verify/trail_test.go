@@ -27,6 +27,7 @@ func testKey(seed byte) ed25519.PrivateKey {
 type trail struct {
 	node  string
 	key   ed25519.PrivateKey
+	run   string // its eventIDs begin with it
 	seq   uint64
 	prev  chain.Hash
 	now   time.Time
@@ -34,14 +35,14 @@ type trail struct {
 }
 
 func newTrail(node string) *trail {
-	return &trail{node: node, key: testKey(1), now: time.Date(2026, 11, 26, 20, 0, 0, 0, time.UTC)}
+	return &trail{node: node, key: testKey(1), run: "e", now: time.Date(2026, 11, 26, 20, 0, 0, 0, time.UTC)}
 }
 
 func (t *trail) write(name, kind, source, details string) *trail {
 	t.seq++
 	t.now = t.now.Add(time.Second)
-	b := fmt.Appendf(nil, `{"eventTime":"%s","eventID":"e-%d","eventSource":"%s","eventName":"%s","eventType":"%s"%s,"additionalEventData":{"node":"%s","index":"1.9"`,
-		t.now.Format(time.RFC3339), t.seq, source, name, kind, details, t.node)
+	b := fmt.Appendf(nil, `{"eventTime":"%s","eventID":"%s-%d","eventSource":"%s","eventName":"%s","eventType":"%s"%s,"additionalEventData":{"node":"%s","index":"1.9"`,
+		t.now.Format(time.RFC3339), t.run, t.seq, source, name, kind, details, t.node)
 	b, t.prev = chain.AppendLink(b, 0, t.seq, t.prev)
 	t.lines = append(t.lines, string(b))
 	return t

@@ -10,8 +10,8 @@
 // hashes. Without a checkpoint nothing tells a trail from one that ended earlier, and the node's key is the one that the trail itself names.
 //
 // The invariant that would hurt: an explanation that reaches back over signed records (a deleted file, a sink that failed)
-// counts only when a later head signs it, for whoever can cut a file can also append to it, and over a record that the cluster
-// had anchored only when that head is of the same run of the node.
+// counts only when a later head signs it, for whoever can cut a file can also append to it: over the beginning of the trail, and over a
+// record that the cluster had anchored, only when that head is of the same run of the node.
 package verify
 
 import (
