@@ -42,8 +42,8 @@ type member struct {
 	misses  uint64 // records missed
 	last    error  // of the last write; nil: it went well
 
-	awaited uint64        // the record that somebody waits for until the sink has it
-	arrived chan struct{} // closed then; nil: nobody waits
+	awaited uint64        // the record that somebody waits for until the sink has it, or missed it
+	arrival chan struct{} // closed then; nil: nobody waits
 }
 
 // join makes the members, and finds where the chain goes on: at the highest record that one of them has, the first of them
@@ -277,6 +277,7 @@ func (m *member) miss(b *batch, why error) {
 	case m.gap == 0 || b.First < m.gap:
 		m.gap, m.why = b.First, why
 	}
+	m.arrive()
 }
 
 // failed counts a sink that does not take b in time; mu is held.

@@ -14,7 +14,7 @@ type syncer interface{ Sync() error }
 // maxLeft is how many files that were left wait for a Sync; of more, the oldest is synced at once.
 const maxLeft = 8
 
-var errLacks = errors.New("the sink does not have the record yet")
+var errLacks = errors.New("the sink does not have the record")
 
 // secure returns nil as soon as a sink that can has record seq, and everything that it took before, on its disk: a head is
 // anchored after that, so that no anchor tells of a record which loss of power may take. Each sink is on its own: one that hangs
@@ -38,7 +38,9 @@ func (l *Log) secure(seq uint64) error {
 			err := errLacks
 			select {
 			case <-l.arrival(m, seq):
-				err = y.Sync()
+				if l.arrived(m, seq) {
+					err = y.Sync()
+				}
 			case <-late.Done():
 			}
 			m.syncing.Store(false)
@@ -63,22 +65,40 @@ func (l *Log) secure(seq uint64) error {
 	return failures
 }
 
-// arrival returns what is closed once the sink has record seq, if ever: what it missed it never has. One caller at a time.
+// arrival returns what is closed once the sink has record seq, or never will. One caller at a time.
 func (l *Log) arrival(m *member, seq uint64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m.awaited, m.arrived = seq, make(chan struct{})
-	arrived := m.arrived
+	arrival := make(chan struct{})
+	m.awaited, m.arrival = seq, arrival
 	m.arrive()
-	return arrived
+	return arrival
 }
 
-// arrive tells who waits for a record that the sink has it; Log.mu is held.
+// arrive tells who waits for a record that the sink has it, or missed it; Log.mu is held.
 func (m *member) arrive() {
-	if m.arrived != nil && m.lacked < m.awaited && m.awaited <= m.taken.seq {
-		close(m.arrived)
-		m.arrived = nil
+	if m.arrival != nil && (m.awaited <= m.taken.seq || m.lacks(m.awaited)) {
+		close(m.arrival)
+		m.arrival = nil
 	}
+}
+
+// lacks reports whether the sink missed a record, or one between that and what it is told of its last gap; Log.mu is held.
+func (m *member) lacks(seq uint64) bool {
+	switch {
+	case seq <= m.lacked:
+		return true
+	case m.telling != nil:
+		return m.gap <= seq && seq < m.telling.First || m.later != 0 && m.later <= seq
+	default:
+		return m.gap != 0 && m.gap <= seq
+	}
+}
+
+func (l *Log) arrived(m *member, seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return seq <= m.taken.seq && !m.lacks(seq)
 }
 
 // leave lets go of the open file, whatever the path names now. What it holds may not be on the disk yet: Sync sees to that.
