@@ -62,7 +62,8 @@ type FileSink struct {
 	patience atomic.Int64 // no rotation before this, ns since 1970
 	sweeping atomic.Bool
 	full     atomic.Bool           // the last write failed for want of room
-	trouble  atomic.Pointer[error] // with rotation or removal; nil: none
+	rotation atomic.Pointer[error] // why the last one failed; nil: it did not
+	removal  atomic.Pointer[error] // why the last sweep left a file; nil: it did not
 	doubted  atomic.Pointer[error] // see doubt; nil: nothing
 
 	mu   sync.Mutex
@@ -210,7 +211,7 @@ func (s *FileSink) Reopen() { s.reopen.Store(true) }
 // Trouble returns what keeps the sink from syncing, rotating or removing files; nil: nothing.
 func (s *FileSink) Trouble() error {
 	var all error
-	for _, err := range []*error{s.doubted.Load(), s.trouble.Load()} {
+	for _, err := range []*error{s.doubted.Load(), s.rotation.Load(), s.removal.Load()} {
 		if err != nil {
 			all = errors.Join(all, *err)
 		}

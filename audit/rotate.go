@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -46,7 +47,7 @@ func (s *FileSink) tidy(rotate bool) {
 	if rotate && s.WantsRotation(now) {
 		if err := s.rotate(now); err != nil {
 			s.patience.Store(now.Add(rotateAgain).UnixNano())
-			s.report("the audit file cannot be rotated; it is written on", err)
+			s.report(&s.rotation, "the audit file cannot be rotated; it is written on", err)
 		} else {
 			s.sweepAt = now
 		}
@@ -100,7 +101,7 @@ func (s *FileSink) rotate(now time.Time) error {
 	}
 	s.leave()
 	s.size.Store(0)
-	s.trouble.Store(nil)
+	s.rotation.Store(nil)
 	if err := s.open(); err != nil {
 		s.options.Logger.Error("after its rotation the audit file cannot be opened", "error", err) // the next batch tries again
 	}
@@ -148,7 +149,7 @@ func (s *FileSink) rotatedFiles() ([]old, error) {
 func (s *FileSink) sweep(now time.Time) {
 	all, err := s.rotatedFiles()
 	if err != nil {
-		s.report("old audit files cannot be listed", err)
+		s.report(&s.removal, "old audit files cannot be listed", err)
 		return
 	}
 	all = slices.DeleteFunc(all, func(f old) bool { return !f.ours })
@@ -160,7 +161,7 @@ func (s *FileSink) sweep(now time.Time) {
 		aged := s.options.Retain > 0 && now.Sub(f.at) > s.options.Retain
 		large := s.options.RetainSize > 0 && total > s.options.RetainSize
 		if !aged && !large {
-			return
+			break
 		}
 		next := s.path
 		if i+1 < len(all) {
@@ -172,12 +173,13 @@ func (s *FileSink) sweep(now time.Time) {
 		}
 		err = s.options.files.remove(f.path)
 		if err != nil && !errors.Is(err, os.ErrNotExist) { // without it the next one would leave a hole, which nothing explains
-			s.report("an old audit file cannot be removed", err)
+			s.report(&s.removal, "an old audit file cannot be removed", err)
 			return
 		}
 		s.options.Logger.Info("an old audit file was removed", "file", filepath.Base(f.path))
 		total -= f.size
 	}
+	s.removal.Store(nil)
 }
 
 // announce puts on record that the file at path is removed, behind which the one at next stands. What it held, if it cannot be read,
@@ -188,7 +190,7 @@ func (s *FileSink) announce(path, next string, unsigned bool) error {
 	}
 	first, last, err := rangeOf(path)
 	if err != nil {
-		s.report("an old audit file cannot be read; it is removed", err)
+		s.options.Logger.Error("an old audit file cannot be read; it is removed", "file", path, "error", err)
 		if behind, _, err := rangeOf(next); err == nil && behind.Seq > 0 {
 			last.Seq, last.Hash = behind.Seq-1, behind.Prev
 		}
@@ -201,8 +203,8 @@ func (s *FileSink) announce(path, next string, unsigned bool) error {
 	return err
 }
 
-// report notes what could not be done with files.
-func (s *FileSink) report(what string, err error) {
-	s.trouble.Store(&err)
+// report notes what could not be done with files, until it could.
+func (s *FileSink) report(where *atomic.Pointer[error], what string, err error) {
+	where.Store(&err)
 	s.options.Logger.Error(what, "file", s.path, "error", err)
 }

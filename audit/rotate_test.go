@@ -388,7 +388,7 @@ func TestRemovalOfAnUnreadableFile(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "audit-20000101T000000.000Z.jsonl"), 0o700), // reading it fails
 		os.WriteFile(filepath.Join(dir, "audit-20000102T000000.000Z.jsonl"), []byte(chained(7, 0)+chained(8, 0)), 0o600))
 	s.sweep(time.Now())
-	if files := trailFiles(t, path); len(files) != 1 || s.Trouble() == nil {
+	if files := trailFiles(t, path); len(files) != 1 || s.Trouble() != nil {
 		t.Errorf("files %q, trouble %v", files, s.Trouble())
 	}
 	must(t, l.Close())

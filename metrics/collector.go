@@ -204,7 +204,7 @@ var auditRows = []row{
 	counter("audit_missed_records_total", "Records that an audit sink has not taken.", each(sinks, func(k Sink) float64 { return float64(k.Missed) }, sinkLabels), "sink"),
 	gauge("audit_queue_records", "Records that wait for an audit sink.", each(sinks, func(k Sink) float64 { return float64(k.Queue) }, sinkLabels), "sink"),
 	gauge("audit_sink_healthy", "1 while an audit sink takes records.", each(sinks, func(k Sink) float64 { return oneIf(k.Healthy) }, sinkLabels), "sink"),
-	gauge("audit_sink_trouble", "1 while an audit sink's last write has failed, or its files cannot be rotated or removed.", each(sinks, func(k Sink) float64 { return oneIf(k.Trouble) }, sinkLabels), "sink"),
+	gauge("audit_sink_trouble", "1 while an audit sink's last write has failed, or its files cannot be synced, rotated or removed.", each(sinks, func(k Sink) float64 { return oneIf(k.Trouble) }, sinkLabels), "sink"),
 	gauge("audit_sequence", "Sequence number of this node's last audit record.", number(func(s *State) uint64 { return s.Audit.Sequence })),
 	counter("audit_folded_refusals_total", "Refusals of unauthenticated callers that were counted in a record of many.", number(func(s *State) uint64 { return s.Audit.Folded })),
 	gauge("audit_head_age_seconds", "Time since the head of this node's audit chain was signed, or since the node's start if it has not been.", since(func(s *State) time.Time { return s.Audit.Head })),

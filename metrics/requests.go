@@ -100,7 +100,7 @@ func (r *requests) cell(op *kms.Operation, door string, code kms.Code) *cell {
 	}
 	labels := []string{r.operations.names[o], r.doors.names[d], outcomes[c]}
 	place.CompareAndSwap(nil, &cell{count: r.total.WithLabelValues(labels...), took: r.took.WithLabelValues(labels...)})
-	for _, class := range failures { // there from the first call on, so that the first failure is an increase
+	for _, class := range failures { // there from the first call on: what fails after the next scrape is an increase
 		r.total.WithLabelValues(labels[0], labels[1], outcomes[class])
 	}
 	return place.Load()

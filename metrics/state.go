@@ -116,7 +116,7 @@ type Sink struct {
 	Records uint64 // taken since the start
 	Missed  uint64 // not taken since the start
 	Queue   int    // records that wait
-	Trouble bool   // its last write failed, or its files cannot be rotated or removed
+	Trouble bool   // its last write failed, or its files cannot be synced, rotated or removed
 }
 
 // Certificate is a certificate that this node uses.

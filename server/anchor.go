@@ -131,17 +131,20 @@ func (a *anchors) anchor(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.anchored, a.signed = a.signed, chain.Head{}
+	if a.node.audit.Stats().HeadSeq > a.anchored.Seq { // a later one was signed meanwhile
+		a.wake()
+	}
 	return nil
 }
 
 // sign has the head signed. One that could not be anchored is good for a minute: who tries again and again writes no record
 // for each time.
 func (a *anchors) sign() error {
+	defer func() { a.seen.Store(a.node.audit.Stats().HeadSeq) }()
 	if a.signed.Seq > 0 && time.Since(time.UnixMilli(a.signed.Time)).Abs() < anchorEvery {
 		return nil
 	}
 	head, signed, err := a.node.audit.SignHead()
-	a.seen.Store(a.node.audit.Stats().HeadSeq)
 	if err == nil && signed {
 		a.signed = head
 	}

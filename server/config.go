@@ -46,7 +46,7 @@ type Config struct {
 
 	MetricsListen string `yaml:"metrics_listen" help:"address that serves GET /metrics over plain HTTP to everybody; none when empty"`
 	MetricsToken  string `yaml:"metrics_token" help:"bearer token with which GET /metrics is served on the API's address too" secret:"true"`
-	MetricsKeys   int    `yaml:"metrics_keys" help:"keys that the metrics name, the most used ones; the others are summed"`
+	MetricsKeys   int    `yaml:"metrics_keys" help:"keys that the metrics name, the most used ones; the others are summed. Beside them up to 1000 that are to be deleted and were asked for; 0 names none"`
 
 	Partition         string   `yaml:"partition" help:"ARN partition"`
 	OperatorAccountID string   `yaml:"operator_account_id" help:"12-digit id of the account that init makes"`

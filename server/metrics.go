@@ -213,7 +213,7 @@ func spacesOf(cfg Config) []*look[metrics.Disk] {
 		}
 	}
 	if cfg.Audit.File != "" {
-		add("audit", filepath.Clean(cfg.Audit.File))
+		add("audit", cfg.Audit.File)
 	}
 	for _, text := range cfg.Audit.Sinks {
 		if u, err := sink.Parse(text); err == nil && u.Kind == sink.File {
@@ -236,8 +236,10 @@ func spaceOf(name, path string) *look[metrics.Disk] {
 func certificatesOf(cfg Config) (all []metrics.Certificate) {
 	chains := map[string][][]byte{}
 	add := func(name string, files TLSFiles) {
-		if pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); files.CertFile != "" && err == nil {
-			chains[name] = append(chains[name], pair.Certificate...)
+		if files.CertFile != "" {
+			if pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile); err == nil {
+				chains[name] = append(chains[name], pair.Certificate...)
+			}
 		}
 		if raw, err := os.ReadFile(files.CAFile); files.CAFile != "" && err == nil {
 			for block, rest := pem.Decode(raw); block != nil; block, rest = pem.Decode(rest) {

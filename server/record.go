@@ -76,7 +76,7 @@ func (n *node) write(ctx context.Context, rec *audit.Record, err error) error {
 	}
 	blocked := n.audit.Append(rec)
 	if blocked != nil {
-		n.log.WarnContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", blocked)
+		n.log.DebugContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", blocked)
 	}
 	return blocked
 }

@@ -168,7 +168,7 @@ func (r *report) judgeMetrics(n *reported, now time.Time) {
 	})
 	s.each("lockstep_audit_sink_trouble", func(m *dto.Metric) {
 		if sink := label(m, "sink"); number(m) == 1 && s.sum("lockstep_audit_sink_healthy", "sink", sink) == 1 {
-			r.warn("%s: files of the audit sink %s cannot be rotated or removed", name, sink)
+			r.warn("%s: files of the audit sink %s cannot be synced, rotated or removed", name, sink)
 		}
 	})
 	s.each("lockstep_disk_free_bytes", func(m *dto.Metric) {

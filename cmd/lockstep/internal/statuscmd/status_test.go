@@ -94,7 +94,7 @@ func TestWarnings(t *testing.T) {
 		"members":       {"lockstep_members 1", "lockstep_members 2", nil, "node-0 hears of 1 of 2 members only"},
 		"lease":         {"seconds 59.5", "seconds 29", nil, "node-0 stops serving cryptography in 29 s"},
 		"sink":          {`healthy{sink="file"} 1`, `healthy{sink="file"} 0`, nil, "the audit sink file takes no records"},
-		"stuck":         {`trouble{sink="file"} 0`, `trouble{sink="file"} 1`, nil, "files of the audit sink file cannot be rotated or removed"},
+		"stuck":         {`trouble{sink="file"} 0`, `trouble{sink="file"} 1`, nil, "files of the audit sink file cannot be synced, rotated or removed"},
 		"missed":        {`total{sink="file"} 0`, `total{sink="file"} 3`, nil, "the audit sink file has missed 3 records"},
 		"disk":          {`directory="data"} 5e10`, `directory="data"} 9e9`, nil, "9.0 GB are free for the data directory"},
 		"certificate":   {`"peer"} 1.9e9`, `"peer"} 1.800864e9`, nil, "the peer certificate ends in 10 days"},
