@@ -41,6 +41,7 @@ type batch struct {
 	about   []notice // what it begins with
 	asks    []ask    // answered under Log.mu
 	notices int      // how many of the log's notices that has
+	late    int      // how many of the log's late records that has
 	block   *block   // what it ends when enough sinks have it; nil: nothing
 	dropped int64    // how many of the log's dropped records it tells of
 	at      time.Time
@@ -216,8 +217,12 @@ func (l *Log) newBatch(g *group, now time.Time) *batch {
 			b.Rotate = true
 		}
 	}
-	b.notices, b.block = len(l.notices), l.blocked.Load()
+	b.notices, b.late, b.block = len(l.notices), 0, l.blocked.Load()
 	b.about = append(b.about, l.notices...)
+	if b.block == nil || g.stop { // each attempt to end that time would write them into the sinks that work
+		b.late = len(l.late)
+		b.about = append(b.about, l.late...)
+	}
 	if b.dropped = l.dropped; b.dropped > 0 {
 		b.about = append(b.about, l.lost(b.dropped))
 	}
@@ -272,9 +277,16 @@ func (l *Log) settle(b *batch) {
 			l.blocked.CompareAndSwap(b.block, nil)
 		}
 		l.notices = l.notices[b.notices:]
+		l.late = l.late[b.late:]
 		l.dropped -= b.dropped
 		if len(l.notices) == 0 {
 			l.notices = nil
+		}
+		if len(l.late) == 0 {
+			l.late = nil
+		} else if !l.closed { // the batch behind this one has them
+			l.pending.note = true
+			l.wake()
 		}
 		if b.head.Seq != 0 {
 			head := b.head

@@ -40,7 +40,7 @@ type file interface {
 // After an error the file is opened again for the next batch, so the sink recovers by itself; what
 // a failed write may have torn is ended with a newline before the next one's lines. A regular file that is no longer what
 // the path names (moved away, deleted, replaced) is left for the one that the path names now.
-// What it does with its files besides, see rotate and sweep, never keeps a record waiting for longer
+// What it does with its files besides, see rotate, leave and sweep, rarely keeps a record waiting for longer
 // than a rename, and never fails one.
 type FileSink struct {
 	path    string      // immutable
@@ -65,6 +65,8 @@ type FileSink struct {
 	rotation atomic.Pointer[error] // why the last one failed; nil: it did not
 	removal  atomic.Pointer[error] // why the last sweep left a file; nil: it did not
 	doubted  atomic.Pointer[error] // see doubt; nil: nothing
+
+	syncing sync.Mutex // one Sync at a time
 
 	mu   sync.Mutex
 	left []file // guarded by mu: files that were left, with what may not be on the disk yet

@@ -114,7 +114,8 @@ type Log struct {
 	members  []*member // the slice is immutable
 	pending  *group    // guarded by mu: gathers records, not nil
 	waiting  int       // guarded by mu: bytes in pending
-	notices  []notice  // guarded by mu: what the trail says of itself next, and records that are late
+	notices  []notice  // guarded by mu: what the trail says of itself next
+	late     []notice  // guarded by mu: records that are late
 	dropped  int64     // guarded by mu: late records that could not be kept, until enough sinks have been told
 	spare    []*[]byte // guarded by mu: a slice for the next pending
 	batches  []*batch  // guarded by mu: to be reused
@@ -243,13 +244,15 @@ func refusal(cause error) error {
 func (l *Log) Blocked() bool { return l.blocked.Load() != nil }
 
 // Healthy returns nil when a record could be taken now, else what Append would return. While records are refused it finds
-// out by having the notices written that wait, AuditResumed among them.
+// out by having the notices written that wait, AuditResumed among them, and then what is late.
 func (l *Log) Healthy() error {
 	if l.blocked.Load() == nil {
 		return nil
 	}
-	if err := l.note(); err != nil {
-		return l.block(err)
+	for range 2 {
+		if err := l.note(); err != nil {
+			return l.block(err)
+		}
 	}
 	return nil
 }

@@ -197,8 +197,8 @@ func (s *FileSink) announce(path, next string, unsigned bool) error {
 	}
 	err = s.record(unsigned || s.full.Load(), eventRemoved, Pair{Key: "sink", Value: s.Name()}, Pair{Key: "file", Value: filepath.Base(path)},
 		Int("firstSeq", int64(first.Seq)), Int("lastSeq", int64(last.Seq)), Pair{Key: "lastHash", Value: last.Hash.String()})
-	if err == nil && !s.options.Fsync {
-		err = s.syncCurrent() // loss of power may not take the record and leave the removal
+	if err == nil {
+		err = s.Sync() // loss of power may not take the record and leave the removal
 	}
 	return err
 }

@@ -14,7 +14,10 @@ type syncer interface{ Sync() error }
 // maxLeft is how many files that were left wait for a Sync; of more, the oldest is synced at once.
 const maxLeft = 8
 
-var errLacks = errors.New("the sink does not have the record")
+var (
+	errLacks  = errors.New("the sink does not have the record")
+	errNoDisk = errors.New("the sink is no regular file")
+)
 
 // secure returns nil as soon as a sink that can has record seq, and everything that it took before, on its disk: a head is
 // anchored after that, so that no anchor tells of a record which loss of power may take. Each sink is on its own: one that hangs
@@ -57,7 +60,9 @@ func (l *Log) secure(seq uint64) error {
 			if err == nil {
 				return nil
 			}
-			failures = errors.Join(failures, err)
+			if !errors.Is(err, errNoDisk) {
+				failures = errors.Join(failures, err)
+			}
 		case <-late.Done():
 			return errors.Join(failures, ErrHung)
 		}
@@ -136,19 +141,24 @@ func (s *FileSink) doubt(err error) {
 	}
 }
 
-// Sync brings everything that was written before to the disk; with an error that is not so, see doubt. It may be called beside
-// Write; one call at a time.
+// Sync brings everything that was written before to the disk; with an error that is not so, see doubt. It may be called beside Write.
 func (s *FileSink) Sync() error {
 	if s.options.Fsync {
 		return nil
+	}
+	s.syncing.Lock()
+	defer s.syncing.Unlock()
+	f, err := s.current()
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	left := s.left
 	s.left = nil
 	s.mu.Unlock()
-	s.syncLeft(left)
-	if err := s.syncCurrent(); err != nil {
-		return err
+	s.syncLeft(append(left, f))
+	if err := s.options.files.syncDir(filepath.Dir(s.path)); err != nil {
+		s.doubt(err)
 	}
 	if err := s.doubted.Load(); err != nil {
 		return *err
@@ -156,18 +166,15 @@ func (s *FileSink) Sync() error {
 	return nil
 }
 
-// syncCurrent syncs the file at the path and the directory that names it. What is no regular file has nothing to sync.
-func (s *FileSink) syncCurrent() error {
-	if info, err := os.Stat(s.path); err != nil || !info.Mode().IsRegular() {
-		return err
-	}
-	f, err := s.options.files.read(s.path)
+// current opens the file at the path. That comes before the files that were left are looked at: one that is rotated meanwhile
+// is this one, or among them.
+func (s *FileSink) current() (file, error) {
+	info, err := os.Stat(s.path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer f.Close()
-	if err := errors.Join(f.Sync(), s.options.files.syncDir(filepath.Dir(s.path))); err != nil {
-		s.doubt(err)
+	if !info.Mode().IsRegular() {
+		return nil, errNoDisk
 	}
-	return nil
+	return s.options.files.read(s.path)
 }

@@ -14,7 +14,7 @@ import (
 
 const (
 	anchorEvery = time.Minute
-	anchorRetry = 5 * time.Second // after one that failed
+	anchorRetry = 5 * time.Second // after one that the cluster did not take
 	anchorGrace = time.Second     // for the last one before the node stops
 	probeEvery  = time.Second     // while no records can be written
 
@@ -52,7 +52,7 @@ func (s *Server) openAnchors() {
 		ctx, cancel := context.WithTimeout(context.Background(), anchorGrace)
 		defer cancel()
 		if s.node.replica.Status().CanWrite {
-			_ = a.anchor(ctx) // what it misses is signed after the next start
+			_, _ = a.anchor(ctx) // what it misses is signed after the next start
 		}
 		return nil
 	})
@@ -97,9 +97,8 @@ func (a *anchors) run(ctx context.Context) {
 		case <-a.wakeUp:
 		case <-due.C:
 		}
-		wait := anchorEvery
-		if err := a.anchor(ctx); err != nil {
-			wait = anchorRetry
+		wait, err := a.anchor(ctx)
+		if err != nil {
 			a.node.log.Warn("the head of the audit trail could not be anchored; the next one will cover it", "error", err)
 		}
 		due.Reset(wait)
@@ -114,19 +113,19 @@ func (a *anchors) wake() {
 	}
 }
 
-// anchor signs the head and leaves it in the replicated state. A sealed node does nothing.
-func (a *anchors) anchor(ctx context.Context) error {
+// anchor signs the head and leaves it in the replicated state, and says when to do so next. A sealed node does nothing.
+func (a *anchors) anchor(ctx context.Context) (time.Duration, error) {
 	if a.node.catalog.Sealed() {
-		return nil
+		return anchorEvery, nil
 	}
 	if err := a.learn(ctx); err != nil {
-		return unlessSealed(err)
+		return anchorRetry, unlessSealed(err)
 	}
 	if err := a.sign(); err != nil || a.signed.Seq == 0 {
-		return err
+		return anchorEvery, err // a head may be written each time
 	}
 	if err := a.node.service.AnchorAudit(ctx, a.signed); err != nil {
-		return unlessSealed(err)
+		return anchorRetry, unlessSealed(err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -134,7 +133,7 @@ func (a *anchors) anchor(ctx context.Context) error {
 	if a.node.audit.Stats().HeadSeq > a.anchored.Seq { // a later one was signed meanwhile
 		a.wake()
 	}
-	return nil
+	return anchorEvery, nil
 }
 
 // sign has the head signed. One that could not be anchored is good for a minute: who tries again and again writes no record

@@ -76,7 +76,7 @@ func (n *node) write(ctx context.Context, rec *audit.Record, err error) error {
 	}
 	blocked := n.audit.Append(rec)
 	if blocked != nil {
-		n.log.DebugContext(ctx, "an answer is withheld because its audit record could not be written", "call", rec.Name, "error", blocked)
+		n.log.DebugContext(ctx, "an audit record could not be written", "call", rec.Name, "error", blocked)
 	}
 	return blocked
 }
@@ -84,6 +84,6 @@ func (n *node) write(ctx context.Context, rec *audit.Record, err error) error {
 // noted writes the record of a call of another node, which is answered in any case.
 func (n *node) noted(ctx context.Context, rec *audit.Record, err error) {
 	if blocked := n.recorded(ctx, rec, err); kms.CodeOf(blocked) == kms.CodeAuditBlocked {
-		n.log.ErrorContext(ctx, "a call of another node has no audit record", "call", rec.Name, "from", rec.SourceIP, "error", blocked)
+		n.log.ErrorContext(ctx, "a call of another node is answered though its audit record could not be written", "call", rec.Name, "from", rec.SourceIP, "error", blocked)
 	}
 }

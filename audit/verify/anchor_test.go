@@ -123,6 +123,14 @@ func TestForgedExplanationBeforeAHiddenStart(t *testing.T) {
 			refused(t, Options{}, []string{forged.text(31, 34) + forged.text(38, forged.seq)}, 1, "started again before that was signed")
 		})
 	}
+	hidden := func(t *trail) *trail { // the start is, of which the sink has the records from 38 on
+		t.run = "f"
+		return t.missed(syslog, 33).startedFrom(34, false, "b2").calls(1).missed(file, 34)
+	}
+	anchored := hidden(tr.fork(33).missed(file, 25)).found(29, tr.hash(29), 0).calls(1).head()
+	refused(t, Options{}, []string{anchored.text(1, 25) + anchored.text(34, 34) + anchored.text(38, anchored.seq)}, 29, "the cluster anchored record 29")
+	hole := hidden(tr.fork(33).missed(file, 11)).removed(file, 11).head()
+	refused(t, Options{}, []string{hole.text(34, 34) + hole.text(38, hole.seq)}, 1, "nothing explains it")
 }
 
 // What the sink missed before the first record explains the end of a file that was deleted long before it only when it was signed in time.

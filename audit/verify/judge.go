@@ -130,7 +130,7 @@ func (n *node) anchorFound(r *record, e *anchorFound) {
 		return
 	default:
 		for _, g := range n.gaps {
-			if g.from <= e.Seq+1 && e.Seq <= g.to && !g.late { // the head behind this record covers it
+			if g.from <= e.Seq+1 && e.Seq <= g.to && g.holds(r.run()) { // the head behind this record covers it
 				n.remarkAt(r, "the sink missed record %d, which the cluster anchored", e.Seq)
 				return
 			}

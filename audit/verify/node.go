@@ -77,6 +77,9 @@ func (v *vouched) head(run string) {
 // start is that of the node; found says that it found the record in its files.
 func (v *vouched) start(found bool) { v.late = v.late || found && !v.signed }
 
+// holds reports whether the record may explain what a record of a run says: it is signed, or of that run itself.
+func (v *vouched) holds(run string) bool { return !v.late && (v.signed || v.run == run) }
+
 // node is the trail of one node as far as it is read.
 type node struct {
 	found   Node
@@ -229,7 +232,7 @@ func (n *node) add(r *record) {
 	f.Records++
 	f.LastSeq, f.LastTime = r.seq(), r.time
 	event, err := r.line.event()
-	if e, ok := event.(*removed); ok && err == nil && !r.altered && n.endsBefore(e) {
+	if e, ok := event.(*removed); ok && err == nil && !r.altered && n.endsBefore(e, r.run()) {
 		n.explainPrefix(r, e.Sink, "retention deleted the file before, %q", clip(e.File)) // also when a fault came first
 	}
 	switch {
@@ -442,8 +445,8 @@ func (n *node) ofSink(name string) bool {
 	return n.sink == name
 }
 
-// endsBefore reports whether a file that was deleted ended where this trail begins, but for what its sink had missed.
-func (n *node) endsBefore(e *removed) bool {
+// endsBefore reports whether a file that was deleted in a run ended where this trail begins, but for what its sink had missed.
+func (n *node) endsBefore(e *removed, run string) bool {
 	if n.prefix == nil {
 		return false
 	}
@@ -451,7 +454,7 @@ func (n *node) endsBefore(e *removed) bool {
 		return true
 	}
 	for _, m := range n.unheld {
-		if m.Sink == e.Sink && !m.late && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
+		if m.Sink == e.Sink && m.holds(run) && (e.LastSeq == m.AfterSeq && e.LastHash == m.AfterHash || e.LastSeq > m.AfterSeq && e.LastSeq < n.prefix.seq()) {
 			return true
 		}
 	}

@@ -60,6 +60,7 @@ type request struct {
 	used      [2]*catalog.Key // keys that a success counts as a use of
 	usedKeys  int
 	doomed    *catalog.Key // one that the latest decision refused to use because it is to be deleted
+	answer    any          // that leave was given; wiped if it does not leave
 	eventID   [16]byte     // of the audit record
 	unheard   bool         // a proposal failed of what is wrong with the node
 
@@ -85,10 +86,16 @@ func (r *request) abandoned() {
 	if r.held {
 		r.release()
 	}
+	wipeAnswer(r.answer)
 	r.applied = r.op.Mutates
 	err := kms.AsError(errPanicked)
 	r.observe(err)
-	_ = r.audit(nil, err) // the answer says no more than that it failed, with or without a record
+	// The answer says no more than that it failed, with or without a record.
+	if r.eventID == ([16]byte{}) {
+		_ = r.audit(nil, err)
+	} else { // the call has its record
+		_ = r.withheld(err)
+	}
 }
 
 var errPanicked = errors.New("serving the call panicked")
@@ -277,6 +284,7 @@ func (r *request) act(ctx context.Context) (any, error) {
 // leave lets an answer or a refusal go: not without its audit record, not past the lease, and not
 // from a node that was sealed meanwhile.
 func (r *request) leave(answer any, err error) (any, error) {
+	r.answer = answer
 	if kms.CodeOf(err) == kms.CodeSealed && r.held && !r.Catalog.Sealed() && r.hold.Err() == nil {
 		// Material is wiped when its key is destroyed, too, under whoever is just using it.
 		e := kms.Errorf(kms.CodeUnavailable, "The key material was taken away while it was used; try again.")
