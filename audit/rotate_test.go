@@ -338,15 +338,18 @@ func TestRemovalWithoutRecord(t *testing.T) {
 		name    string
 		options FileOptions
 		fail    error // of the sink's writes
+		noSync  error // of its syncs
 		signed  bool
 		gone    bool
 	}{
-		{"age, sealed", FileOptions{Retain: time.Hour}, nil, false, false},
-		{"size, sealed", FileOptions{RetainSize: 1}, nil, false, true},
-		{"age, missed", FileOptions{Retain: time.Hour}, syscall.EIO, true, false},
-		{"size, missed", FileOptions{RetainSize: 1}, syscall.EIO, true, true},
-		{"age, no room", FileOptions{Retain: time.Hour}, syscall.ENOSPC, true, true},
-		{"age, no room, sealed", FileOptions{Retain: time.Hour}, syscall.ENOSPC, false, true},
+		{"age, sealed", FileOptions{Retain: time.Hour}, nil, nil, false, false},
+		{"size, sealed", FileOptions{RetainSize: 1}, nil, nil, false, true},
+		{"age, missed", FileOptions{Retain: time.Hour}, syscall.EIO, nil, true, false},
+		{"size, missed", FileOptions{RetainSize: 1}, syscall.EIO, nil, true, true},
+		{"age, no room", FileOptions{Retain: time.Hour}, syscall.ENOSPC, nil, true, true},
+		{"age, no room, sealed", FileOptions{Retain: time.Hour}, syscall.ENOSPC, nil, false, true},
+		{"age, not synced", FileOptions{Retain: time.Hour}, nil, syscall.EIO, true, false},
+		{"size, not synced", FileOptions{RetainSize: 1}, nil, syscall.EIO, true, true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, 2, 1, c.options)
@@ -357,7 +360,7 @@ func TestRemovalWithoutRecord(t *testing.T) {
 			dir := filepath.Dir(r.paths[0])
 			old := filepath.Join(dir, "audit-19990101T000000.000Z.jsonl")
 			must(t, os.WriteFile(old, []byte(chained(1, 0)), 0o600))
-			r.disks[0].set(func() { r.disks[0].fail = c.fail })
+			r.disks[0].set(func() { r.disks[0].fail, r.disks[0].noSync = c.fail, c.noSync })
 			must(t, r.call())
 			synctest.Wait()
 			time.Sleep(retryAfter) // then the sink is given the record, and misses it
