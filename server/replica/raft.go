@@ -21,11 +21,7 @@ const (
 	cachedEntries    = 256              // of the log, kept in memory for the followers
 	rpcTimeout       = 10 * time.Second // of Raft's own calls, also of a snapshot's chunk
 	connectionPool   = 3
-	// appendsInFlight is how many AppendEntries calls a follower is sent at a time. One turns Raft's pipeline off: in v1.7.3, as in
-	// v1.8.0, who sends into it waits for ever when the follower refuses an entry or knows a later term while two calls are under way
-	// (hashicorp/raft issue 612). Such a follower gets heartbeats, and entries never again, and Raft does not stop.
-	appendsInFlight = 1
-	keptSnapshots   = 2
+	keptSnapshots    = 2
 )
 
 // startRaft opens log and snapshots and starts Raft on them.
@@ -53,9 +49,9 @@ func (r *Replica) startRaft() (err error) {
 	r.entries = cache
 	logger := newRaftLogger(r.cfg.RaftLogger)
 	r.wire = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: r.transport.RaftLayer(), MaxPool: connectionPool, MaxRPCsInFlight: appendsInFlight, Timeout: rpcTimeout, Logger: logger,
+		Stream: r.transport.RaftLayer(), MaxPool: connectionPool, Timeout: rpcTimeout, Logger: logger,
 	})
-	r.raft, err = raft.NewRaft(r.raftConfig(logger), sealedOff{r.fsm, r, snapshots}, parking{cache, r.store}, r.store, snapshots, r.wire)
+	r.raft, err = raft.NewRaft(r.raftConfig(logger), sealedOff{r.fsm, r, snapshots}, parking{cache, r.store}, r.store, snapshots, wire{r.wire})
 	if err != nil {
 		return errors.Join(fmt.Errorf("starting raft: %w", err), r.wire.Close(), r.store.Close())
 	}

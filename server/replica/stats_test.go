@@ -2,11 +2,8 @@ package replica
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // Every node tells its own numbers, the leader those of the members too; a lost leader is a change that every node sees, and what a
@@ -75,15 +72,5 @@ func TestLagIsUnknownAtFirst(t *testing.T) {
 	c.start("node1")
 	if lag := c.nodes["node1"].r.Status().Lag; lag != -time.Second {
 		t.Errorf("the view is %s old", lag)
-	}
-}
-
-// Raft's pipeline can stop for ever: see appendsInFlight.
-func TestPipelineIsOff(t *testing.T) {
-	c := newCluster(t, "node1")
-	c.start()
-	n := c.settled()
-	if _, err := n.r.wire.AppendEntriesPipeline("id", "node1"); !errors.Is(err, raft.ErrPipelineReplicationNotSupported) {
-		t.Errorf("asked for a pipeline, Raft answers %v", err)
 	}
 }
