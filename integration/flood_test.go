@@ -167,10 +167,9 @@ func residentKB(t *testing.T, pid int) int {
 // those who ask properly are served, memory stays bounded, and nothing is changed.
 func TestFlood(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t, cluster.Options{Processes: true, Config: func(_ int, cfg *server.Config) {
+	c := cluster.Start(t, cluster.Options{Processes: true, Config: func(i int, cfg *server.Config) {
 		cfg.Raft.CheckpointInterval = time.Hour // the log stands still
-		// The flood comes from this machine and takes its time: that is no silence of the leader.
-		cfg.Raft.HeartbeatTimeout, cfg.Raft.ElectionTimeout = 2*time.Second, 2*time.Second
+		patient(i, cfg)                         // the flood comes from this machine and takes its time
 	}})
 	key := createKey(t, c.Client(), "asked for properly")
 	targets := []*cluster.Node{c.Leader(), c.Followers()[0]}

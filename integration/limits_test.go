@@ -70,7 +70,7 @@ func TestRequestsPerSecond(t *testing.T) {
 // is served there, and none at all once the change was answered with wait=all.
 func TestRevokedOnTheOtherSide(t *testing.T) {
 	t.Parallel()
-	c := cluster.Start(t, cluster.Options{})
+	c := cluster.Start(t, cluster.Options{Config: patient})
 	bound(t, c, "3s")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // a leader elected after this believes in leases of the default bound
 	defer cancel()

@@ -272,6 +272,9 @@ func spki(t *testing.T, key any) []byte {
 // Every spec that can be imported is, with every algorithm that its material fits into, and the key computes with
 // just that material. Where it does not fit, no wrapping key is given.
 func TestImportOfEverySpec(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one call after the other")
+	}
 	w := newWorld(t, servicetest.Options{})
 	do := w.in("")
 	for _, spec := range kms.KeySpecs {
