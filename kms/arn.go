@@ -101,7 +101,10 @@ func lowerHex(c byte) byte {
 }
 
 // KeyIDFromBytes formats 16 bytes as the id of a key that is in one region.
-func KeyIDFromBytes(b [16]byte) string {
+func KeyIDFromBytes(b [16]byte) string { return UUID(b) }
+
+// UUID formats 16 bytes as RFC 9562 has it.
+func UUID(b [16]byte) string {
 	var s [uuidLength]byte
 	hex.Encode(s[0:8], b[0:4])
 	hex.Encode(s[9:13], b[4:6])

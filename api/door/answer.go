@@ -1,7 +1,6 @@
 package door
 
 import (
-	"encoding/hex"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -155,12 +154,5 @@ func newRequestID() string {
 		raw[i], raw[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
 	}
 	raw[6], raw[8] = raw[6]&0x0f|0x40, raw[8]&0x3f|0x80
-	var s [36]byte
-	hex.Encode(s[0:8], raw[0:4])
-	hex.Encode(s[9:13], raw[4:6])
-	hex.Encode(s[14:18], raw[6:8])
-	hex.Encode(s[19:23], raw[8:10])
-	hex.Encode(s[24:36], raw[10:16])
-	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
-	return string(s[:])
+	return kms.UUID(raw)
 }

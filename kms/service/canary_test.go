@@ -41,7 +41,7 @@ func (f *front) secrets(values ...any) []string {
 // handler that panics.
 func TestNothingSecretIsShown(t *testing.T) {
 	if testing.Short() {
-		t.Skip("one call after the other")
+		t.Skip("long, and nothing runs beside anything: the run without -short has it")
 	}
 	looked := 0
 	for _, op := range kms.Operations {

@@ -273,7 +273,7 @@ func spki(t *testing.T, key any) []byte {
 // just that material. Where it does not fit, no wrapping key is given.
 func TestImportOfEverySpec(t *testing.T) {
 	if testing.Short() {
-		t.Skip("one call after the other")
+		t.Skip("long, and nothing runs beside anything: the run without -short has it")
 	}
 	w := newWorld(t, servicetest.Options{})
 	do := w.in("")

@@ -2,7 +2,6 @@ package service
 
 import (
 	"cmp"
-	"encoding/hex"
 	"maps"
 	"slices"
 	"strings"
@@ -86,13 +85,7 @@ const eventWithheld = "AnswerWithheld"
 func (r *request) withheld(err error) error {
 	return r.Audit.Append(&audit.Record{Time: r.Now(), Source: systemSource, Name: eventWithheld, Region: r.scope.Region, SourceIP: systemSource, UserAgent: systemSource,
 		Identity: audit.Identity{Type: "Service", PrincipalID: r.Node}, Recipient: r.scope.Account, Node: r.Node, Epoch: r.epoch, Index: r.index, TraceID: r.served.Request.Trace.String(),
-		Details: texts("eventID", uuid(r.eventID), "requestID", r.call.RequestID, "eventName", r.op.Name, "errorCode", string(kms.CodeOf(err)))})
-}
-
-// uuid is an event id as records have it.
-func uuid(id [16]byte) string {
-	h := hex.EncodeToString(id[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+		Details: texts("eventID", kms.UUID(r.eventID), "requestID", r.call.RequestID, "eventName", r.op.Name, "errorCode", string(kms.CodeOf(err)))})
 }
 
 // note adds a parameter to the audit record unless it is empty. The record cuts what is long.
